@@ -1,0 +1,206 @@
+//! The AnalyticsTenant resource: one tenant with its keys, its database and how long its events are kept.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+
+/// A tenant: a ClickHouse database, API keys, and by default one managed Pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Default, CustomResource, KubeSchema, Serialize, Deserialize)]
+#[kube(
+    group = "analytics.millrace.dev",
+    version = "v1alpha1",
+    kind = "AnalyticsTenant",
+    plural = "analyticstenants",
+    shortname = "atn",
+    category = "analytics",
+    namespaced,
+    status = "AnalyticsTenantStatus",
+    derive = "PartialEq",
+    doc = "AnalyticsTenant is a tenant of Millrace: a ClickHouse database, API keys, and by default one managed Pipeline.",
+    validation = Rule::new("self.metadata.name.size() <= 40").message("the name of an AnalyticsTenant has at most 40 characters"),
+    validation = Rule::new("!self.metadata.name.contains('.')").message("the name of an AnalyticsTenant must not contain a dot"),
+    printcolumn(name = "Database", type_ = "string", json_path = ".status.database.name", description = "The tenant's ClickHouse database."),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything the spec asks for works."),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why the tenant is or is not ready."),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "How long the tenant exists."),
+    printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoints.ingest", priority = "1", description = "Where SDKs send events to."),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1", description = "What holds the tenant up.")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.tenantId) == has(oldSelf.tenantId) && (!has(self.tenantId) || self.tenantId == oldSelf.tenantId)")
+        .message("tenantId cannot be changed, added or removed later: it names the database and the topics")
+)]
+pub struct AnalyticsTenantSpec {
+    /// The name that people read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub display_name: Option<String>,
+
+    /// The id in keys, topics and the database's name; a UUID is fine.
+    /// Without it, the id is the namespace, a dash and the name. It cannot be changed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9-]+$"))]
+    pub tenant_id: Option<String>,
+
+    /// How long events stay readable, counted from their receipt. Exactly one of days and hours. Default 90 days.
+    #[serde(default)]
+    pub retention: RetentionSpec,
+
+    /// The API keys. Each becomes an entry of the Secret `<name>-api-keys`. Default: one key `default` that may ingest.
+    #[serde(default = "default_api_keys")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub api_keys: Vec<ApiKeySpec>,
+
+    /// What happens to topics and database when the tenant is deleted. Default: both are kept.
+    #[serde(default)]
+    pub deletion_policy: TenantDeletionPolicy,
+
+    /// Whether the operator makes and owns a Pipeline `<name>-default`. Default: Managed.
+    #[serde(default)]
+    pub default_pipeline: DefaultPipeline,
+}
+
+/// Exactly one of days and hours.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("has(self.days) != has(self.hours)").message("exactly one of days and hours must be set"))]
+pub struct RetentionSpec {
+    /// Days, 1 to 36500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 36500))]
+    pub days: Option<i32>,
+    /// Hours, 1 to 876000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 876000))]
+    pub hours: Option<i32>,
+}
+
+impl Default for RetentionSpec {
+    fn default() -> Self {
+        Self { days: Some(90), hours: None }
+    }
+}
+
+/// One API key.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+pub struct ApiKeySpec {
+    /// The key's name and its entry in the Secret.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    pub name: String,
+    /// What the key may do.
+    #[schemars(length(min = 1, max = 2))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub scopes: Vec<ApiKeyScope>,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub enum ApiKeyScope {
+    /// Send events.
+    Ingest,
+    /// Read events.
+    Query,
+}
+
+fn default_api_keys() -> Vec<ApiKeySpec> {
+    vec![ApiKeySpec { name: "default".to_owned(), scopes: vec![ApiKeyScope::Ingest] }]
+}
+
+/// What happens to the tenant's data when the tenant is deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
+pub struct TenantDeletionPolicy {
+    /// The topics of the managed Pipeline. Default: Retain.
+    #[serde(default)]
+    pub kafka: DeletionPolicy,
+    /// The database with all events. Default: Retain.
+    #[serde(default)]
+    pub clickhouse: DeletionPolicy,
+}
+
+/// Whether data outlives its resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema, Serialize, Deserialize)]
+pub enum DeletionPolicy {
+    /// Data stays, and a resource of the same name in the same namespace takes it over again.
+    #[default]
+    Retain,
+    /// Data is deleted with the resource.
+    Delete,
+}
+
+/// Whether the operator makes a Pipeline for the tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema, Serialize, Deserialize)]
+pub enum DefaultPipeline {
+    /// The operator makes a Pipeline `<name>-default` and deletes it with the tenant.
+    #[default]
+    Managed,
+    /// Pipelines are made by hand.
+    None,
+}
+
+/// What was observed of an AnalyticsTenant.
+#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnalyticsTenantStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
+    /// The aspects of the tenant; `Ready` sums them up.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+    /// The tenant's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub tenant_id: Option<String>,
+    /// The tenant's ClickHouse database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseStatus>,
+    /// Where the tenant is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<EndpointsStatus>,
+    /// The keys and where they lie.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub api_keys: Vec<ApiKeyStatus>,
+}
+
+/// A ClickHouse database.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+pub struct DatabaseStatus {
+    /// Its name.
+    #[schemars(length(max = 64))]
+    pub name: String,
+    /// ClickHouse's id of this incarnation.
+    #[schemars(length(max = 36))]
+    pub uuid: String,
+}
+
+/// Addresses inside the cluster, and outside where an Ingress was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
+pub struct EndpointsStatus {
+    /// Where SDKs send events to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub ingest: Option<String>,
+}
+
+/// What may be known of a key.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeyStatus {
+    /// The key's name in the spec.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The first characters of the key, to recognise it by.
+    #[schemars(length(max = 16))]
+    pub prefix: String,
+    /// The Secret whose entry of the key's name holds it.
+    #[schemars(length(max = 253))]
+    pub secret_name: String,
+}

@@ -1,0 +1,20 @@
+//! The custom resources of `analytics.millrace.dev/v1alpha1`, as types and as the YAML that the chart installs.
+//!
+//! ```text
+//! types with doc comments --derive--> crds/analyticstenant.yaml, crds/pipeline.yaml --copy--> chart
+//! ```
+//!
+//! Invariants: no async, no client, no clock. What a field's doc comment says is what `kubectl explain` shows.
+//! Rules that need another object (a tenant's plan, a claimed name) are not here: the operator checks them.
+
+pub mod analytics_tenant;
+pub mod condition;
+pub mod manifests;
+pub mod pipeline;
+
+pub use analytics_tenant::{AnalyticsTenant, AnalyticsTenantSpec, AnalyticsTenantStatus};
+pub use condition::Condition;
+pub use pipeline::{Pipeline, PipelineSpec, PipelineStatus};
+
+/// The API group of every resource of ours, and the prefix of our labels and annotations.
+pub const GROUP: &str = "analytics.millrace.dev";

@@ -1,0 +1,236 @@
+//! Every name that more than one process uses: topics, groups, databases, tables.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::tenant_id::TenantId;
+
+/// The table that holds what was inserted, copies included, until ClickHouse merges them.
+pub const STORAGE_TABLE: &str = "events_raw";
+/// The view that users read: each event once.
+pub const EVENTS_VIEW: &str = "events";
+/// The view of events per hour and name.
+pub const HOURLY_VIEW: &str = "hourly_event_stats";
+/// The table that records which migrations were applied.
+pub const MIGRATIONS_TABLE: &str = "_migrations";
+
+/// The longest pipeline name: a tenant's name of 40 characters and `-default`.
+pub const MAX_PIPELINE_NAME_LENGTH: usize = 48;
+/// The longest topic prefix: with the longest tenant id, pipeline and `.dlq` a topic stays below Kafka's 249.
+pub const MAX_TOPIC_PREFIX_LENGTH: usize = 64;
+
+/// Why a text is not a name of this kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("a {kind} must not be empty")]
+    Empty { kind: &'static str },
+    #[error("a {kind} has at most {max} characters, this one has {length}")]
+    TooLong { kind: &'static str, max: usize, length: usize },
+    #[error("a {kind} consists of {allowed}, found `{found}`")]
+    Character { kind: &'static str, allowed: &'static str, found: char },
+}
+
+fn checked(
+    text: &str,
+    kind: &'static str,
+    max: usize,
+    allowed: &'static str,
+    is_allowed: fn(char) -> bool,
+) -> Result<String, NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty { kind });
+    }
+    if let Some(found) = text.chars().find(|c| !is_allowed(*c)) {
+        return Err(NameError::Character { kind, allowed, found });
+    }
+    if text.len() > max {
+        return Err(NameError::TooLong { kind, max, length: text.len() });
+    }
+    Ok(text.to_owned())
+}
+
+macro_rules! text_name {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_name! {
+    /// The first part of every topic of an installation: `a-z`, `A-Z`, `0-9`, `-` and `_`, no dot.
+    TopicPrefix
+}
+
+impl TopicPrefix {
+    /// # Errors
+    /// When the text is empty, longer than [`MAX_TOPIC_PREFIX_LENGTH`] or holds another character.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        checked(text, "topic prefix", MAX_TOPIC_PREFIX_LENGTH, "`a-z`, `A-Z`, `0-9`, `-` and `_`", |c| {
+            c.is_ascii_alphanumeric() || c == '-' || c == '_'
+        })
+        .map(Self)
+    }
+}
+
+text_name! {
+    /// The name of a Pipeline resource: `a-z`, `0-9` and `-`.
+    PipelineName
+}
+
+impl PipelineName {
+    /// # Errors
+    /// When the text is empty, longer than [`MAX_PIPELINE_NAME_LENGTH`] or holds another character.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        checked(text, "pipeline name", MAX_PIPELINE_NAME_LENGTH, "`a-z`, `0-9` and `-`", |c| {
+            c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+        })
+        .map(Self)
+    }
+}
+
+text_name! {
+    /// A Kafka topic of ours.
+    TopicName
+}
+
+impl TopicName {
+    /// The topic of a pipeline: `<prefix>.<tenant id>.<pipeline>`.
+    #[must_use]
+    pub fn of(prefix: &TopicPrefix, tenant: &TenantId, pipeline: &PipelineName) -> Self {
+        Self(format!("{prefix}.{tenant}.{pipeline}"))
+    }
+
+    /// The topic of the records that could not be stored: `<topic>.dlq`.
+    #[must_use]
+    pub fn dead_letter(&self) -> Self {
+        Self(format!("{}.dlq", self.0))
+    }
+}
+
+text_name! {
+    /// A ClickHouse database of ours: `t_` and the tenant id with `_` for `-`.
+    DatabaseName
+}
+
+impl DatabaseName {
+    /// The database of a tenant. A tenant id holds no `_`, so two tenants never share one.
+    #[must_use]
+    pub fn of(tenant: &TenantId) -> Self {
+        Self(format!("t_{}", tenant.as_str().replace('-', "_")))
+    }
+}
+
+text_name! {
+    /// A Kafka consumer group of ours.
+    ConsumerGroup
+}
+
+impl ConsumerGroup {
+    /// The group of a pipeline: `<topic>.<topic id>.<table generation>`.
+    ///
+    /// A re-created topic and a re-created table are new incarnations whose old offsets mean nothing,
+    /// so the name carries both and a new incarnation starts at the earliest record.
+    #[must_use]
+    pub fn of(topic: &TopicName, topic_id: TopicId, generation: TableGeneration) -> Self {
+        Self(format!("{topic}.{topic_id}.{generation}"))
+    }
+}
+
+/// Kafka's own id of a topic's incarnation (KIP-516).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TopicId(pub Uuid);
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+/// The incarnation of a storage table: ClickHouse's UUID of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TableGeneration(pub Uuid);
+
+impl fmt::Display for TableGeneration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic() -> TopicName {
+        TopicName::of(
+            &TopicPrefix::parse("millrace").unwrap(),
+            &TenantId::parse("team-acme").unwrap(),
+            &PipelineName::parse("web").unwrap(),
+        )
+    }
+
+    #[test]
+    fn a_topic_names_prefix_tenant_and_pipeline() {
+        assert_eq!(topic().as_str(), "millrace.team-acme.web");
+    }
+
+    #[test]
+    fn a_dead_letter_topic_is_the_topic_with_dlq() {
+        assert_eq!(topic().dead_letter().as_str(), "millrace.team-acme.web.dlq");
+    }
+
+    #[test]
+    fn a_database_has_underscores() {
+        let tenant = TenantId::parse("team-acme").unwrap();
+        assert_eq!(DatabaseName::of(&tenant).as_str(), "t_team_acme");
+    }
+
+    #[test]
+    fn a_group_carries_both_incarnations() {
+        let group =
+            ConsumerGroup::of(&topic(), TopicId(Uuid::from_u128(1)), TableGeneration(Uuid::from_u128(2)));
+        assert_eq!(
+            group.as_str(),
+            "millrace.team-acme.web.00000000-0000-0000-0000-000000000001.00000000-0000-0000-0000-000000000002"
+        );
+    }
+
+    #[test]
+    fn the_longest_topic_fits_into_kafka() {
+        let longest = TopicName::of(
+            &TopicPrefix::parse(&"p".repeat(MAX_TOPIC_PREFIX_LENGTH)).unwrap(),
+            &TenantId::parse(&"t".repeat(crate::tenant_id::MAX_LENGTH)).unwrap(),
+            &PipelineName::parse(&"n".repeat(MAX_PIPELINE_NAME_LENGTH)).unwrap(),
+        );
+        assert!(longest.dead_letter().as_str().len() <= 249);
+    }
+
+    #[test]
+    fn a_prefix_with_a_dot_is_refused() {
+        assert!(matches!(TopicPrefix::parse("a.b"), Err(NameError::Character { found: '.', .. })));
+    }
+
+    #[test]
+    fn an_empty_pipeline_name_is_refused() {
+        assert_eq!(PipelineName::parse(""), Err(NameError::Empty { kind: "pipeline name" }));
+    }
+}

@@ -1,0 +1,205 @@
+//! What the operator tells the pods of a pipeline: one JSON file each for the ingester and the consumer.
+//!
+//! A reader ignores fields it does not know, so that an older pod survives a newer operator.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api_key::{KeyDigest, Scope},
+    names::{ConsumerGroup, DatabaseName, PipelineName, TopicId, TopicName},
+    secret::Secret,
+    tenant_id::TenantId,
+};
+
+/// The entry of the settings Secret that the ingester's pods mount.
+pub const INGESTER_ENTRY: &str = "ingester.json";
+/// The entry of the settings Secret that the consumer's pods mount.
+pub const CONSUMER_ENTRY: &str = "consumer.json";
+/// Where either entry lies inside a pod.
+pub const MOUNTED_FILE: &str = "/etc/millrace/settings.json";
+
+/// The settings of an ingester process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IngesterSettings {
+    pub kafka: KafkaSettings,
+    /// Base URL of ClickHouse's HTTP interface, whose `/ping` the health answer asks; nothing else of it is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clickhouse_url: Option<String>,
+    /// Where events of a key go. One pipeline per process today; a shared ingester has several.
+    pub pipelines: Vec<IngesterPipeline>,
+}
+
+/// One pipeline that an ingester serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IngesterPipeline {
+    pub tenant_id: TenantId,
+    pub name: PipelineName,
+    pub topic: TopicName,
+    /// The keys that may send to it, re-read while the process runs.
+    pub keys: Vec<KeySettings>,
+}
+
+/// One key as the data plane knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySettings {
+    /// The key's name in the tenant's spec; it may be logged.
+    pub name: String,
+    pub sha256: KeyDigest,
+    pub scopes: Vec<Scope>,
+}
+
+/// The settings of a consumer process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerSettings {
+    pub tenant_id: TenantId,
+    pub pipeline: PipelineName,
+    pub kafka: KafkaSettings,
+    pub topic: TopicName,
+    /// The incarnation of the topic, stored with each row.
+    pub topic_id: TopicId,
+    pub dead_letter_topic: TopicName,
+    pub group: ConsumerGroup,
+    pub clickhouse: ClickHouseSettings,
+    pub batch: BatchSettings,
+}
+
+/// When a batch is closed: by whichever bound is reached first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchSettings {
+    pub max_rows: u32,
+    pub max_bytes: u64,
+    pub max_delay_ms: u32,
+}
+
+/// How to reach Kafka.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KafkaSettings {
+    /// `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    #[serde(default)]
+    pub security_protocol: SecurityProtocol,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<SaslSettings>,
+    /// PEM of the authority that signed the brokers' certificates; without it, the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_pem: Option<String>,
+}
+
+/// Kafka's `security.protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum SecurityProtocol {
+    #[default]
+    #[serde(rename = "PLAINTEXT")]
+    Plaintext,
+    #[serde(rename = "SSL")]
+    Ssl,
+    #[serde(rename = "SASL_PLAINTEXT")]
+    SaslPlaintext,
+    #[serde(rename = "SASL_SSL")]
+    SaslSsl,
+}
+
+/// Kafka's `sasl.mechanism`, as far as a user and a password go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SaslMechanism {
+    #[serde(rename = "PLAIN")]
+    Plain,
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+/// A user of Kafka.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaslSettings {
+    pub mechanism: SaslMechanism,
+    pub username: String,
+    pub password: Secret,
+}
+
+/// How to reach ClickHouse's HTTP interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClickHouseSettings {
+    /// `http://host:8123` or `https://host:8443`.
+    pub url: String,
+    pub user: String,
+    pub password: Secret,
+    pub database: DatabaseName,
+    /// PEM of the authority that signed the server's certificate; without it, the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_pem: Option<String>,
+}
+
+impl SecurityProtocol {
+    /// The value as librdkafka and the Java client spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
+}
+
+impl SaslMechanism {
+    /// The value as librdkafka and the Java client spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+impl KafkaSettings {
+    /// The connection as librdkafka's properties
+    /// (<https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md>), for every client that we make.
+    #[must_use]
+    pub fn properties(&self) -> Vec<(&'static str, String)> {
+        let mut properties = vec![
+            ("bootstrap.servers", self.bootstrap_servers.clone()),
+            ("security.protocol", self.security_protocol.as_str().to_owned()),
+        ];
+        if let Some(sasl) = &self.sasl {
+            properties.push(("sasl.mechanism", sasl.mechanism.as_str().to_owned()));
+            properties.push(("sasl.username", sasl.username.clone()));
+            properties.push(("sasl.password", sasl.password.expose().to_owned()));
+        }
+        if let Some(ca_pem) = &self.ca_pem {
+            properties.push(("ssl.ca.pem", ca_pem.clone()));
+        }
+        properties
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secured_connection_becomes_librdkafka_properties() {
+        let kafka = KafkaSettings {
+            bootstrap_servers: "kafka:9093".to_owned(),
+            security_protocol: SecurityProtocol::SaslSsl,
+            sasl: Some(SaslSettings {
+                mechanism: SaslMechanism::ScramSha512,
+                username: "acme".to_owned(),
+                password: Secret::new("pw".to_owned()),
+            }),
+            ca_pem: Some("PEM".to_owned()),
+        };
+        insta::assert_debug_snapshot!(kafka.properties());
+    }
+
+    #[test]
+    fn a_field_of_a_newer_operator_is_ignored() {
+        let text = r#"{"bootstrap_servers":"k:9092","compression_of_the_future":"on"}"#;
+        let kafka: KafkaSettings = serde_json::from_str(text).unwrap();
+        assert_eq!(kafka.security_protocol, SecurityProtocol::Plaintext);
+    }
+}
