@@ -68,13 +68,13 @@ pub struct AnalyticsTenantSpec {
 #[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("has(self.days) != has(self.hours)").message("exactly one of days and hours must be set"))]
 pub struct RetentionSpec {
-    /// Days, 1 to 36500.
+    /// Days, 1 to 18250.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 36500))]
+    #[schemars(range(min = 1, max = 18250))]
     pub days: Option<i32>,
-    /// Hours, 1 to 876000.
+    /// Hours, 1 to 438000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 876000))]
+    #[schemars(range(min = 1, max = 438000))]
     pub hours: Option<i32>,
 }
 

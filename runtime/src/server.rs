@@ -124,9 +124,10 @@ fn connection(
     if let Err(cause) = stream.set_nodelay(true) {
         debug!(error = %cause, "failed to set TCP_NODELAY");
     }
-    let router = router.layer(Extension(ConnectInfo(peer)));
-    let service =
-        service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().oneshot(request.map(Body::new))
+    });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)

@@ -25,4 +25,4 @@ SETTINGS
     do_not_merge_across_partitions_select_final = 1,
     use_skip_indexes_if_final_exact_mode = 1,
     optimize_move_to_prewhere_if_final = 0
-COMMENT 'Each event once, as long as it is retained.'
+COMMENT 'Each event once, as long as it is retained. Definition {definition}.'

@@ -7,4 +7,4 @@ AS SELECT
     uniqExact(distinct_id) AS unique_users
 FROM {database}.events
 GROUP BY hour, event_name
-COMMENT 'Events and users per hour and event name.'
+COMMENT 'Events and users per hour and event name. Definition {definition}.'

@@ -43,11 +43,7 @@ impl Migration {
     /// The hash of the step's text, 64 hexadecimal digits.
     #[must_use]
     pub fn checksum(&self) -> String {
-        Sha256::digest(self.sql.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
-            // Writing into a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hash_of(self.sql)
     }
 
     /// The step's statement for one database.
@@ -89,15 +85,36 @@ pub fn views(database: &DatabaseName, retention: Retention) -> Vec<View> {
         (crate::names::EVENTS_VIEW, include_str!("../clickhouse/events.sql")),
         (crate::names::HOURLY_VIEW, include_str!("../clickhouse/hourly_event_stats.sql")),
     ]
-    .map(|(name, sql)| View { name, statement: fill(sql, database, retention) })
+    .map(|(name, sql)| View::new(name, &fill(sql, database, retention)))
     .to_vec()
 }
 
 /// A view and the statement that makes or replaces it.
+///
+/// The server stores a definition in its own words, so the view's comment ends with a hash of ours:
+/// who wants to know whether a view is up to date compares comments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     pub name: &'static str,
     pub statement: String,
+    mark: String,
+}
+
+impl View {
+    fn new(name: &'static str, sql: &str) -> Self {
+        let definition = hash_of(sql).split_off(48);
+        Self {
+            name,
+            statement: sql.replace("{definition}", &definition),
+            mark: format!("Definition {definition}."),
+        }
+    }
+
+    /// Whether a view with this comment has this definition.
+    #[must_use]
+    pub fn is_described_by(&self, comment: &str) -> bool {
+        comment.ends_with(&self.mark)
+    }
 }
 
 /// The statement that changes the storage table's retention.
@@ -111,6 +128,15 @@ pub fn change_retention(database: &DatabaseName, retention: Retention) -> String
 #[must_use]
 pub fn retention_clause(retention: Retention) -> String {
     format!("TTL toDateTime(received_at) + toIntervalHour({})", retention.hours())
+}
+
+/// SHA-256 as 64 hexadecimal digits.
+fn hash_of(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Names are checked types of `[a-z0-9_]`, so that nothing has to be quoted.
@@ -165,6 +191,18 @@ mod tests {
     fn a_step_of_a_newer_version_stops() {
         let newer = AppliedMigration { number: 99, checksum: String::new() };
         assert!(matches!(pending(&[newer]), Err(MigrationError::Newer { number: 99, .. })));
+    }
+
+    #[test]
+    fn a_view_of_another_retention_is_another_definition() {
+        let days = |days| views(&database(), Retention::from_days(days).unwrap());
+        let comment = |view: &View| view.statement.rsplit_once("COMMENT '").unwrap().1.trim_end().to_owned();
+        let (before, after) = (&days(1)[0], &days(2)[0]);
+        let written = comment(before);
+        let written = written.strip_suffix('\'').unwrap();
+        assert!(before.is_described_by(written));
+        assert!(!after.is_described_by(written));
+        assert!(!before.is_described_by(""));
     }
 
     #[test]

@@ -10,14 +10,15 @@ pub struct Retention {
 
 /// A retention of zero or above [`Retention::MAX_HOURS`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a retention is between 1 hour and 36500 days, this one is {hours} hours")]
+#[error("a retention is between 1 hour and 18250 days, this one is {hours} hours")]
 pub struct RetentionError {
     hours: u64,
 }
 
 impl Retention {
-    /// A hundred years: ClickHouse's `DateTime` ends in 2106.
-    pub const MAX_HOURS: u32 = 36_500 * 24;
+    /// Fifty years. A TTL is a `DateTime`, which ends in 2106: a later end wraps round to 1970 and the next
+    /// merge deletes events that just arrived.
+    pub const MAX_HOURS: u32 = 18_250 * 24;
 
     /// # Errors
     /// When the number is zero or above [`Retention::MAX_HOURS`].
@@ -56,8 +57,8 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_century_is_refused() {
-        assert!(Retention::from_days(36_501).is_err());
+    fn more_than_fifty_years_are_refused() {
+        assert!(Retention::from_days(18_251).is_err());
         assert!(Retention::from_days(u64::MAX).is_err());
     }
 }
