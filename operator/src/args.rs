@@ -1,0 +1,320 @@
+//! The options of the operator: flags, then environment, then defaults. Read once, here.
+//!
+//! Passwords come as files, so that they stand in no process list, environment or manifest.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser as _};
+use k8s_openapi::api::core::v1::Toleration;
+use runtime::telemetry::LogOptions;
+use schema::{
+    names::TopicPrefix,
+    settings::{SaslMechanism, SecurityProtocol},
+};
+
+use std::collections::BTreeMap;
+
+/// Turns AnalyticsTenant and Pipeline resources into Kafka topics, ClickHouse databases, keys and pods.
+///
+/// Every option is a flag or an environment variable; the flag wins.
+/// The Kubernetes API is the one of the pod's service account, or of the current kubeconfig.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "operator", max_term_width = 100)]
+pub struct Options {
+    /// Where metrics and probes are served.
+    #[arg(long, env = "MILLRACE_LISTEN", default_value = "0.0.0.0:9090")]
+    pub listen: SocketAddr,
+
+    /// The first part of every topic; two installations on one Kafka need different ones.
+    #[arg(long, env = "MILLRACE_TOPIC_PREFIX", default_value = "millrace", value_parser = TopicPrefix::parse)]
+    pub topic_prefix: TopicPrefix,
+
+    #[command(flatten)]
+    pub kafka: KafkaOptions,
+
+    #[command(flatten)]
+    pub clickhouse: ClickHouseOptions,
+
+    #[command(flatten)]
+    pub data_plane: DataPlaneOptions,
+
+    #[command(flatten)]
+    pub log: LogOptions,
+}
+
+/// The Kafka cluster of this installation.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Kafka")]
+pub struct KafkaOptions {
+    /// Brokers to start from: `host:port`, separated by commas.
+    #[arg(
+        long = "kafka-bootstrap-servers",
+        env = "MILLRACE_KAFKA_BOOTSTRAP_SERVERS",
+        value_name = "HOST:PORT"
+    )]
+    pub bootstrap_servers: String,
+
+    /// How connections are secured.
+    #[arg(
+        long = "kafka-security-protocol",
+        env = "MILLRACE_KAFKA_SECURITY_PROTOCOL",
+        default_value = "PLAINTEXT",
+        value_parser = security_protocols()
+    )]
+    pub security_protocol: SecurityProtocol,
+
+    /// How the user's password is checked. It needs a username and a password file.
+    #[arg(
+        long = "kafka-sasl-mechanism",
+        env = "MILLRACE_KAFKA_SASL_MECHANISM",
+        value_parser = sasl_mechanisms(),
+        requires_all = ["sasl_username", "sasl_password_file"]
+    )]
+    pub sasl_mechanism: Option<SaslMechanism>,
+
+    /// The user at Kafka.
+    #[arg(long = "kafka-sasl-username", env = "MILLRACE_KAFKA_SASL_USERNAME", requires = "sasl_mechanism")]
+    pub sasl_username: Option<String>,
+
+    /// The file with the user's password; one line end after it does not belong to it.
+    #[arg(
+        long = "kafka-sasl-password-file",
+        env = "MILLRACE_KAFKA_SASL_PASSWORD_FILE",
+        value_name = "FILE",
+        requires = "sasl_mechanism"
+    )]
+    pub sasl_password_file: Option<PathBuf>,
+
+    /// PEM file of the authority that signed the brokers' certificates. Without it, the system's.
+    #[arg(long = "kafka-ca-file", env = "MILLRACE_KAFKA_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Copies of each partition of a topic whose Pipeline does not say.
+    #[arg(
+        long = "kafka-replication-factor",
+        env = "MILLRACE_KAFKA_REPLICATION_FACTOR",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(i32).range(1..=7)
+    )]
+    pub replication_factor: i32,
+
+    /// Copies that must have a record before it counts as written, where the Pipeline does not say.
+    #[arg(
+        long = "kafka-min-insync-replicas",
+        env = "MILLRACE_KAFKA_MIN_INSYNC_REPLICAS",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(i32).range(1..=7)
+    )]
+    pub min_insync_replicas: i32,
+}
+
+/// The ClickHouse of this installation.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "ClickHouse")]
+pub struct ClickHouseOptions {
+    /// ClickHouse's HTTP interface: `http://host:8123` or `https://host:8443`.
+    #[arg(
+        id = "clickhouse_url",
+        long = "clickhouse-url",
+        env = "MILLRACE_CLICKHOUSE_URL",
+        value_name = "URL"
+    )]
+    pub url: String,
+
+    /// The user; consumers get it too, since the operator makes no users in ClickHouse.
+    #[arg(
+        id = "clickhouse_user",
+        long = "clickhouse-user",
+        env = "MILLRACE_CLICKHOUSE_USER",
+        default_value = "default",
+        value_name = "USER"
+    )]
+    pub user: String,
+
+    /// The file with the user's password; one line end after it does not belong to it. Without it, none.
+    #[arg(
+        id = "clickhouse_password_file",
+        long = "clickhouse-password-file",
+        env = "MILLRACE_CLICKHOUSE_PASSWORD_FILE",
+        value_name = "FILE"
+    )]
+    pub password_file: Option<PathBuf>,
+
+    /// PEM file of the authority that signed the server's certificate. Without it, the system's.
+    #[arg(
+        id = "clickhouse_ca_file",
+        long = "clickhouse-ca-file",
+        env = "MILLRACE_CLICKHOUSE_CA_FILE",
+        value_name = "FILE"
+    )]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The pods of ingesters and consumers.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Ingester and consumer pods")]
+pub struct DataPlaneOptions {
+    /// The ingester's image.
+    #[arg(long, env = "MILLRACE_INGESTER_IMAGE", value_name = "IMAGE")]
+    pub ingester_image: String,
+
+    /// The consumer's image.
+    #[arg(long, env = "MILLRACE_CONSUMER_IMAGE", value_name = "IMAGE")]
+    pub consumer_image: String,
+
+    /// When images are pulled.
+    #[arg(long, env = "MILLRACE_IMAGE_PULL_POLICY", value_enum, default_value_t = PullPolicy::IfNotPresent)]
+    pub image_pull_policy: PullPolicy,
+
+    /// A Secret to pull images with, by name, in the namespace of each Pipeline. It may be repeated; in the
+    /// environment, names are separated by commas.
+    #[arg(
+        id = "image_pull_secret",
+        long = "image-pull-secret",
+        env = "MILLRACE_IMAGE_PULL_SECRETS",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub image_pull_secrets: Vec<String>,
+
+    /// The labels of the nodes to run on, as a JSON object.
+    #[arg(long, env = "MILLRACE_NODE_SELECTOR", default_value = "{}", value_name = "JSON", value_parser = node_selector)]
+    pub node_selector: NodeSelector,
+
+    /// The taints to bear, as a JSON list of Kubernetes tolerations.
+    #[arg(long, env = "MILLRACE_TOLERATIONS", default_value = "[]", value_name = "JSON", value_parser = tolerations)]
+    pub tolerations: Tolerations,
+}
+
+/// Kubernetes' `imagePullPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PullPolicy {
+    #[value(name = "IfNotPresent")]
+    IfNotPresent,
+    #[value(name = "Always")]
+    Always,
+    #[value(name = "Never")]
+    Never,
+}
+
+impl PullPolicy {
+    /// The value as Kubernetes spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Always => "Always",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// The labels of the nodes to run on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeSelector(pub BTreeMap<String, String>);
+
+/// The taints to bear.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tolerations(pub Vec<Toleration>);
+
+fn node_selector(text: &str) -> Result<NodeSelector, serde_json::Error> {
+    serde_json::from_str(text).map(NodeSelector)
+}
+
+fn tolerations(text: &str) -> Result<Tolerations, serde_json::Error> {
+    serde_json::from_str(text).map(Tolerations)
+}
+
+const SECURITY_PROTOCOLS: [SecurityProtocol; 4] = [
+    SecurityProtocol::Plaintext,
+    SecurityProtocol::Ssl,
+    SecurityProtocol::SaslPlaintext,
+    SecurityProtocol::SaslSsl,
+];
+
+const SASL_MECHANISMS: [SaslMechanism; 3] =
+    [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512];
+
+fn security_protocols() -> impl clap::builder::TypedValueParser<Value = SecurityProtocol> {
+    PossibleValuesParser::new(SECURITY_PROTOCOLS.map(SecurityProtocol::as_str)).try_map(|text| {
+        SECURITY_PROTOCOLS.into_iter().find(|known| known.as_str() == text).ok_or("no such protocol")
+    })
+}
+
+fn sasl_mechanisms() -> impl clap::builder::TypedValueParser<Value = SaslMechanism> {
+    PossibleValuesParser::new(SASL_MECHANISMS.map(SaslMechanism::as_str)).try_map(|text| {
+        SASL_MECHANISMS.into_iter().find(|known| known.as_str() == text).ok_or("no such mechanism")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    const SMALLEST: [&str; 5] = [
+        "operator",
+        "--kafka-bootstrap-servers=kafka:9092",
+        "--clickhouse-url=http://clickhouse:8123",
+        "--ingester-image=ingester:1",
+        "--consumer-image=consumer:1",
+    ];
+
+    fn parsed(more: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from(SMALLEST.iter().chain(more))
+    }
+
+    #[test]
+    fn the_options_are_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_and_images_are_enough() {
+        let options = parsed(&[]).unwrap();
+        assert_eq!(options.topic_prefix.as_str(), "millrace");
+        assert_eq!(options.kafka.security_protocol, SecurityProtocol::Plaintext);
+        assert_eq!((options.kafka.replication_factor, options.kafka.min_insync_replicas), (3, 2));
+        assert_eq!(options.data_plane.tolerations, Tolerations::default());
+    }
+
+    #[test]
+    fn a_mechanism_without_a_user_is_refused() {
+        assert!(parsed(&["--kafka-sasl-mechanism=PLAIN"]).is_err());
+    }
+
+    #[test]
+    fn a_user_without_a_mechanism_is_refused() {
+        assert!(parsed(&["--kafka-sasl-username=millrace"]).is_err());
+    }
+
+    #[test]
+    fn a_prefix_with_a_dot_is_refused() {
+        assert!(parsed(&["--topic-prefix=a.b"]).is_err());
+    }
+
+    #[test]
+    fn a_node_selector_that_is_no_object_is_refused() {
+        assert!(parsed(&["--node-selector=[]"]).is_err());
+    }
+
+    #[test]
+    fn a_secured_installation_with_placed_pods_is_understood() {
+        let options = parsed(&[
+            "--kafka-security-protocol=SASL_SSL",
+            "--kafka-sasl-mechanism=SCRAM-SHA-512",
+            "--kafka-sasl-username=millrace",
+            "--kafka-sasl-password-file=/etc/kafka/password",
+            "--image-pull-secret=one",
+            "--image-pull-secret=two",
+            r#"--node-selector={"disk":"fast"}"#,
+            r#"--tolerations=[{"key":"dedicated","operator":"Exists"}]"#,
+        ])
+        .unwrap();
+        assert_eq!(options.kafka.sasl_mechanism, Some(SaslMechanism::ScramSha512));
+        assert_eq!(options.data_plane.image_pull_secrets, ["one", "two"]);
+        assert_eq!(options.data_plane.node_selector.0["disk"], "fast");
+        assert_eq!(options.data_plane.tolerations.0[0].key.as_deref(), Some("dedicated"));
+    }
+}

@@ -1,0 +1,3 @@
+//! The operator: turns AnalyticsTenant and Pipeline resources into topics, databases, keys and pods.
+
+pub mod args;
