@@ -1,0 +1,232 @@
+//! A Kubernetes cluster of one node, out of the real parts.
+//!
+//! ```text
+//! certificates -> etcd -> kube-apiserver -> controller manager, scheduler
+//!                 containerd -> pause image -> kubelet, kube-proxy -> node Ready
+//! ```
+//!
+//! `up` starts what does not run and leaves alone what does, so it repairs a cluster of which any part was killed.
+//! Invariant: all files are below the state folder, and what has to be outside of it
+//! (bridges, packet rules, control groups, a few sockets and links) is removed by `down`.
+//! It has no DNS, no network policies and no storage classes: nothing here needs them.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use self::cluster::Cluster;
+use self::component::Component;
+use self::paths::Paths;
+use self::tools::Tools;
+use crate::console::Console;
+use crate::folders::Folders;
+use crate::status::Part;
+use crate::{artifacts, images, process};
+
+mod after_restart;
+mod certificates;
+mod cluster;
+mod component;
+mod configuration;
+mod containerd;
+mod control_plane;
+mod etcd;
+mod health;
+mod kernel_settings;
+mod kubeconfig;
+mod leftovers;
+pub mod network;
+mod node;
+mod paths;
+mod tools;
+
+/// Time until a part answers: 1 to 3 s on an idle machine, several times that while others compile.
+const START: Duration = Duration::from_secs(90);
+
+/// Time that pods get to end by themselves before `down` ends them.
+const PODS_END: Duration = Duration::from_secs(10);
+
+/// Time that a part gets to end by itself before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The addresses that must be free before the cluster starts: name of the part, address, TCP port.
+pub const PORTS: [(&str, Ipv4Addr, u16); 9] = [
+    ("etcd", Ipv4Addr::LOCALHOST, etcd::CLIENT_PORT),
+    ("etcd", Ipv4Addr::LOCALHOST, etcd::PEER_PORT),
+    ("kube-apiserver", network::NODE_ADDRESS, kubeconfig::API_PORT),
+    ("kube-controller-manager", Ipv4Addr::LOCALHOST, control_plane::CONTROLLER_MANAGER_PORT),
+    ("kube-scheduler", Ipv4Addr::LOCALHOST, control_plane::SCHEDULER_PORT),
+    ("kubelet", network::NODE_ADDRESS, node::KUBELET_PORT),
+    ("kubelet", Ipv4Addr::LOCALHOST, node::KUBELET_HEALTH_PORT),
+    ("kube-proxy", Ipv4Addr::LOCALHOST, node::PROXY_HEALTH_PORT),
+    ("kube-proxy", Ipv4Addr::LOCALHOST, node::PROXY_METRICS_PORT),
+];
+
+/// Starts every part that does not run, and returns when pods can be scheduled.
+///
+/// # Errors
+/// When the network is not up, a program is missing, or a part does not answer in time; the log's last lines are part of it.
+pub fn up(folders: &Folders, console: &Console) -> anyhow::Result<Vec<Part>> {
+    let steps = Steps::new(folders);
+    steps.prepare()?;
+    steps.start(console, &[Component::Etcd, Component::Containerd])?;
+    console.step("kube-apiserver, pause image", || {
+        steps.launch(Component::ApiServer)?;
+        images::ensure_pause(folders)?;
+        steps.wait_for(Component::ApiServer)
+    })?;
+    steps.start(
+        console,
+        &[Component::ControllerManager, Component::Scheduler, Component::Kubelet, Component::Proxy],
+    )?;
+    console.step("node ready", || steps.wait_for_node())?;
+    Ok(steps.parts())
+}
+
+/// Ends all pods and parts, and removes what they left outside of the state folder.
+/// Works on a cluster of which any part is missing. The network stays: Kafka and ClickHouse may still use it.
+///
+/// # Errors
+/// When a part cannot be ended; everything else is ended and removed all the same.
+pub fn down(folders: &Folders, console: &Console) -> anyhow::Result<()> {
+    let steps = Steps::new(folders);
+    // Whoever would make new pods goes first.
+    let makers = steps.stop(&[Component::ControllerManager, Component::Scheduler]);
+    console.step("pods", || steps.end_pods())?;
+    let others = steps.stop(&[
+        Component::Kubelet,
+        Component::Containerd,
+        Component::Proxy,
+        Component::ApiServer,
+        Component::Etcd,
+    ]);
+    leftovers::end_containers(&steps.paths);
+    leftovers::remove(&steps.paths);
+    makers.and(others)
+}
+
+/// What each part looks like now; one that does not answer says why.
+pub fn status(folders: &Folders) -> Vec<Part> {
+    Steps::new(folders).parts()
+}
+
+/// What `down` should have removed and did not.
+pub fn remains(folders: &Folders) -> Vec<String> {
+    leftovers::remains(&Paths::new(folders)).into_iter().chain(network::remains()).collect()
+}
+
+pub(crate) fn containerd_socket(folders: &Folders) -> PathBuf {
+    Paths::new(folders).containerd_socket()
+}
+
+/// The steps of `up` and `down`, with what they need to know.
+struct Steps<'a> {
+    folders: &'a Folders,
+    paths: Paths,
+    tools: Tools,
+    cluster: Cluster,
+}
+
+impl<'a> Steps<'a> {
+    fn new(folders: &'a Folders) -> Self {
+        let paths = Paths::new(folders);
+        let tools = Tools::new(artifacts::kubernetes_programs(folders));
+        let cluster = Cluster::new(&paths, &tools);
+        Self { folders, paths, tools, cluster }
+    }
+
+    /// Everything that has to be on disk before the first part starts.
+    fn prepare(&self) -> anyhow::Result<()> {
+        after_restart::forget(&self.paths)?;
+        certificates::ensure(&self.paths.pki())?;
+        kubeconfig::write(&self.paths)?;
+        containerd::configure(&self.paths, &images::pause_reference().to_string())?;
+        node::configure(&self.paths)?;
+        Ok(())
+    }
+
+    /// Starts parts that do not need each other, and waits for all of them.
+    fn start(&self, console: &Console, components: &[Component]) -> anyhow::Result<()> {
+        let names: Vec<&str> = components.iter().map(|component| component.name()).collect();
+        console.step(&names.join(", "), || {
+            for component in components {
+                self.launch(*component)?;
+            }
+            for component in components {
+                self.wait_for(*component)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn launch(&self, component: Component) -> anyhow::Result<()> {
+        process::start(self.folders, &component.spec(&self.paths, &self.tools))?;
+        Ok(())
+    }
+
+    fn wait_for(&self, component: Component) -> anyhow::Result<()> {
+        process::until(self.folders, component.name(), START, || {
+            component.check(&self.paths, &self.cluster)
+        })?;
+        Ok(())
+    }
+
+    fn wait_for_node(&self) -> anyhow::Result<()> {
+        let boot_id = after_restart::boot_id()?;
+        process::until(self.folders, Component::Kubelet.name(), START, || {
+            self.cluster.expect_node_ready(&boot_id)
+        })?;
+        process::until(self.folders, Component::ControllerManager.name(), START, || {
+            self.cluster.expect_default_account()
+        })?;
+        Ok(())
+    }
+
+    /// Stops every one of the parts, and returns the first failure only then.
+    fn stop(&self, components: &[Component]) -> anyhow::Result<()> {
+        let results: Vec<anyhow::Result<()>> =
+            components.iter().map(|component| process::stop(self.folders, component.name(), GRACE)).collect();
+        results.into_iter().collect()
+    }
+
+    /// Lets pods end by themselves, as long as the parts that this takes are there.
+    #[allow(clippy::disallowed_methods, reason = "the step that bounds how long pods are waited for")]
+    fn end_pods(&self) -> anyhow::Result<()> {
+        let can_end = [Component::ApiServer, Component::Kubelet, Component::Containerd]
+            .iter()
+            .all(|component| process::find(self.folders, component.name()).is_some());
+        if !can_end || self.cluster.end_all_pods().is_err() {
+            // Without them the containers are ended one by one, later.
+            return Ok(());
+        }
+        let end = Instant::now() + PODS_END;
+        while !leftovers::running_containers(&self.paths).is_empty() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        Component::ALL.into_iter().map(|component| self.part(component)).collect()
+    }
+
+    fn part(&self, component: Component) -> Part {
+        let running = process::find(self.folders, component.name());
+        let health = match running {
+            // Whatever answers on its port then is a stranger.
+            None => Err("it does not run".to_owned()),
+            Some(_) => component
+                .check(&self.paths, &self.cluster)
+                .map_err(|error| format!("{:#}", anyhow::Error::new(error))),
+        };
+        Part {
+            name: component.name().to_owned(),
+            version: component.version(),
+            address: component.address(&self.paths),
+            pid: running.map(|process| process.pid),
+            log: process::log(self.folders, component.name()),
+            health,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The processes that a cluster of one node consists of.
+
+use super::cluster::Cluster;
+use super::network::NODE_ADDRESS;
+use super::paths::Paths;
+use super::tools::Tools;
+use super::{containerd, control_plane, etcd, health, kubeconfig, node};
+use crate::command::{self, QUICK, run};
+use crate::process::Spec;
+
+/// The version that `dev/kubernetes/go.mod` requires.
+pub(crate) const KUBERNETES_VERSION: &str = "1.34.4";
+
+/// One process of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Component {
+    Etcd,
+    ApiServer,
+    ControllerManager,
+    Scheduler,
+    Containerd,
+    Kubelet,
+    Proxy,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to find `{component}` healthy")]
+    Health {
+        component: &'static str,
+        #[source]
+        source: health::Error,
+    },
+    #[error("failed to find `{component}` healthy")]
+    Command {
+        component: &'static str,
+        #[source]
+        source: command::Error,
+    },
+}
+
+impl Component {
+    /// All of them, each after those it needs.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Etcd,
+        Self::Containerd,
+        Self::ApiServer,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kubelet,
+        Self::Proxy,
+    ];
+
+    /// The name of its process record and of its log file.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ApiServer => "kube-apiserver",
+            Self::ControllerManager => "kube-controller-manager",
+            Self::Scheduler => "kube-scheduler",
+            Self::Containerd => "containerd",
+            Self::Kubelet => "kubelet",
+            Self::Proxy => "kube-proxy",
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(self, paths: &Paths) -> String {
+        let loopback = |port: u16| format!("127.0.0.1:{port}");
+        match self {
+            Self::Etcd => loopback(etcd::CLIENT_PORT),
+            Self::ApiServer => format!("https://{NODE_ADDRESS}:{}", kubeconfig::API_PORT),
+            Self::ControllerManager => loopback(control_plane::CONTROLLER_MANAGER_PORT),
+            Self::Scheduler => loopback(control_plane::SCHEDULER_PORT),
+            Self::Containerd => paths.containerd_socket().display().to_string(),
+            Self::Kubelet => format!("{NODE_ADDRESS}:{}", node::KUBELET_PORT),
+            Self::Proxy => loopback(node::PROXY_HEALTH_PORT),
+        }
+    }
+
+    /// Its version: ours for what we build, else what the program says of itself.
+    pub(crate) fn version(self) -> String {
+        match self {
+            Self::Etcd => said_version("etcd", 2),
+            Self::Containerd => said_version("containerd", 2),
+            Self::ApiServer | Self::ControllerManager | Self::Scheduler | Self::Kubelet | Self::Proxy => {
+                KUBERNETES_VERSION.to_owned()
+            }
+        }
+    }
+
+    pub(crate) fn spec(self, paths: &Paths, tools: &Tools) -> Spec {
+        let name = self.name();
+        match self {
+            Self::Etcd => etcd::spec(paths, name),
+            Self::ApiServer => control_plane::api_server(paths, tools, name),
+            Self::ControllerManager => control_plane::controller_manager(paths, tools, name),
+            Self::Scheduler => control_plane::scheduler(paths, tools, name),
+            Self::Containerd => containerd::spec(paths, name),
+            Self::Kubelet => node::kubelet(paths, tools, name),
+            Self::Proxy => node::proxy(paths, tools, name),
+        }
+    }
+
+    /// Asks it whether it works.
+    pub(crate) fn check(self, paths: &Paths, cluster: &Cluster) -> Result<(), Error> {
+        let component = self.name();
+        let health =
+            |port, path| health::ask(port, path).map_err(|source| Error::Health { component, source });
+        let command = |answer: Result<(), command::Error>| {
+            answer.map_err(|source| Error::Command { component, source })
+        };
+        match self {
+            Self::Etcd => health(etcd::CLIENT_PORT, "/health"),
+            Self::ApiServer => command(cluster.api_is_ready()),
+            Self::ControllerManager => command(cluster.is_healthy_at(control_plane::CONTROLLER_MANAGER_PORT)),
+            Self::Scheduler => command(cluster.is_healthy_at(control_plane::SCHEDULER_PORT)),
+            Self::Containerd => command(containerd::answers(paths)),
+            Self::Kubelet => health(node::KUBELET_HEALTH_PORT, "/healthz"),
+            Self::Proxy => health(node::PROXY_HEALTH_PORT, "/healthz"),
+        }
+    }
+}
+
+/// The word at `position` of the first line that `program --version` writes.
+fn said_version(program: &str, position: usize) -> String {
+    let said = run(program, &["--version"], QUICK).unwrap_or_default();
+    let first_line = said.lines().next().unwrap_or_default();
+    first_line.split_whitespace().nth(position).unwrap_or("?").to_owned()
+}

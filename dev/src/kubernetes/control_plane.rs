@@ -1,0 +1,83 @@
+//! The control plane: kube-apiserver, kube-controller-manager and kube-scheduler.
+//!
+//! The API server listens on the node's address alone.
+//! The other two answer health checks on loopback, with certificates of our authority.
+
+use super::etcd;
+use super::kubeconfig::API_PORT;
+use super::network::{NODE_ADDRESS, SERVICE_RANGE};
+use super::paths::Paths;
+use super::tools::Tools;
+use crate::process::Spec;
+
+/// The health and metrics port of the controller manager, the usual one.
+pub(crate) const CONTROLLER_MANAGER_PORT: u16 = 10257;
+/// The health and metrics port of the scheduler, the usual one.
+pub(crate) const SCHEDULER_PORT: u16 = 10259;
+
+pub(crate) fn api_server(paths: &Paths, tools: &Tools, name: &str) -> Spec {
+    let certificate = |name: &str| paths.certificate(name).display().to_string();
+    let key = |name: &str| paths.key(name).display().to_string();
+    let tokens = paths.pki().join("service-account.pub");
+    let args = [
+        ("bind-address", NODE_ADDRESS.to_string()),
+        ("advertise-address", NODE_ADDRESS.to_string()),
+        ("secure-port", API_PORT.to_string()),
+        ("service-cluster-ip-range", SERVICE_RANGE.to_owned()),
+        ("etcd-servers", format!("http://127.0.0.1:{}", etcd::CLIENT_PORT)),
+        ("authorization-mode", "Node,RBAC".to_owned()),
+        ("enable-admission-plugins", "NodeRestriction".to_owned()),
+        ("allow-privileged", "true".to_owned()),
+        // Without DNS, exec and logs reach kubelet by its address.
+        ("kubelet-preferred-address-types", "InternalIP".to_owned()),
+        ("kubelet-certificate-authority", certificate("ca")),
+        ("kubelet-client-certificate", certificate("apiserver-to-kubelet")),
+        ("kubelet-client-key", key("apiserver-to-kubelet")),
+        ("client-ca-file", certificate("ca")),
+        ("tls-cert-file", certificate("apiserver")),
+        ("tls-private-key-file", key("apiserver")),
+        ("service-account-issuer", "https://kubernetes.default.svc".to_owned()),
+        ("service-account-key-file", tokens.display().to_string()),
+        ("service-account-signing-key-file", key("service-account")),
+        ("profiling", "false".to_owned()),
+    ];
+    tools.spec(name, "kube-apiserver", &args)
+}
+
+pub(crate) fn controller_manager(paths: &Paths, tools: &Tools, name: &str) -> Spec {
+    let kubeconfig = paths.kubeconfig("controller-manager").display().to_string();
+    let plugins = paths.folder().join("volume-plugins");
+    let args = [
+        ("kubeconfig", kubeconfig.clone()),
+        ("authentication-kubeconfig", kubeconfig.clone()),
+        ("authorization-kubeconfig", kubeconfig),
+        ("leader-elect", "false".to_owned()),
+        ("use-service-account-credentials", "true".to_owned()),
+        ("root-ca-file", paths.certificate("ca").display().to_string()),
+        ("service-account-private-key-file", paths.key("service-account").display().to_string()),
+        // Its default is a folder outside of ours, which it would create.
+        ("flex-volume-plugin-dir", plugins.display().to_string()),
+        ("bind-address", "127.0.0.1".to_owned()),
+        ("secure-port", CONTROLLER_MANAGER_PORT.to_string()),
+        ("tls-cert-file", paths.certificate("controller-manager-server").display().to_string()),
+        ("tls-private-key-file", paths.key("controller-manager-server").display().to_string()),
+        ("profiling", "false".to_owned()),
+    ];
+    tools.spec(name, "kube-controller-manager", &args)
+}
+
+pub(crate) fn scheduler(paths: &Paths, tools: &Tools, name: &str) -> Spec {
+    let kubeconfig = paths.kubeconfig("scheduler").display().to_string();
+    let args = [
+        ("kubeconfig", kubeconfig.clone()),
+        ("authentication-kubeconfig", kubeconfig.clone()),
+        ("authorization-kubeconfig", kubeconfig),
+        ("leader-elect", "false".to_owned()),
+        ("bind-address", "127.0.0.1".to_owned()),
+        ("secure-port", SCHEDULER_PORT.to_string()),
+        ("tls-cert-file", paths.certificate("scheduler-server").display().to_string()),
+        ("tls-private-key-file", paths.key("scheduler-server").display().to_string()),
+        ("profiling", "false".to_owned()),
+    ];
+    tools.spec(name, "kube-scheduler", &args)
+}
