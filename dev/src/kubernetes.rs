@@ -47,8 +47,9 @@ const START: Duration = Duration::from_secs(90);
 /// Time that pods get to end by themselves before `down` ends them.
 const PODS_END: Duration = Duration::from_secs(10);
 
-/// Time that a part gets to end by itself before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+/// Time that a part gets to end by itself before it is killed. Most need milliseconds;
+/// the API server waits for clients that watch, and nothing of its state outlives `down`.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The addresses that must be free before the cluster starts: name of the part, address, TCP port.
 pub const PORTS: [(&str, Ipv4Addr, u16); 9] = [

@@ -47,7 +47,7 @@ pub(crate) fn forget(paths: &Paths) -> Result<(), Error> {
         return Ok(());
     }
     if then.is_some() {
-        leftovers::forget_sandboxes(paths);
+        leftovers::forget_sandboxes();
         for folder in [paths.containerd_run(), paths.runc(), paths.cni_addresses()] {
             forget_folder(&folder)?;
         }

@@ -113,3 +113,22 @@ fn pod_network(addresses: &Path) -> Value {
         }],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths() -> Paths {
+        Paths::below("/state".into())
+    }
+
+    #[test]
+    fn containerd_keeps_everything_below_the_state_folder() {
+        insta::assert_snapshot!(configuration(&paths(), "localhost/millrace/pause:1"));
+    }
+
+    #[test]
+    fn pods_have_routes_to_the_cluster_and_none_to_the_world() {
+        insta::assert_json_snapshot!(pod_network(&paths().cni_addresses()));
+    }
+}

@@ -39,6 +39,13 @@ pub(crate) fn api_server(paths: &Paths, tools: &Tools, name: &str) -> Spec {
         ("service-account-issuer", "https://kubernetes.default.svc".to_owned()),
         ("service-account-key-file", tokens.display().to_string()),
         ("service-account-signing-key-file", key("service-account")),
+        // Nobody holds a certificate of this name: there are no aggregated API servers.
+        // Without the flags the other parts complain about an empty bundle for ever.
+        ("requestheader-client-ca-file", certificate("ca")),
+        ("requestheader-allowed-names", "aggregator".to_owned()),
+        ("requestheader-username-headers", "X-Remote-User".to_owned()),
+        ("requestheader-group-headers", "X-Remote-Group".to_owned()),
+        ("requestheader-extra-headers-prefix", "X-Remote-Extra-".to_owned()),
         ("profiling", "false".to_owned()),
     ];
     tools.spec(name, "kube-apiserver", &args)
@@ -80,4 +87,26 @@ pub(crate) fn scheduler(paths: &Paths, tools: &Tools, name: &str) -> Spec {
         ("profiling", "false".to_owned()),
     ];
     tools.spec(name, "kube-scheduler", &args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths() -> Paths {
+        Paths::below("/state".into())
+    }
+
+    #[test]
+    fn the_control_plane_listens_on_the_node_and_on_loopback() {
+        let tools = Tools::new("/tools".into());
+        let specs = [
+            api_server(&paths(), &tools, "kube-apiserver"),
+            controller_manager(&paths(), &tools, "kube-controller-manager"),
+            scheduler(&paths(), &tools, "kube-scheduler"),
+        ];
+        let command_lines =
+            specs.map(|spec| format!("{}\n  {}", spec.program.display(), spec.args.join("\n  ")));
+        insta::assert_snapshot!(command_lines.join("\n"));
+    }
 }

@@ -49,3 +49,13 @@ fn kubeconfig(paths: &Paths, user: &str) -> Value {
         "current-context": "millrace",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_names_its_keys_and_holds_none() {
+        insta::assert_json_snapshot!(kubeconfig(&Paths::below("/state".into()), "admin"));
+    }
+}

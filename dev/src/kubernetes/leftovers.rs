@@ -2,10 +2,13 @@
 //!
 //! Invariant: only what is provably ours is touched. A shim is ours by containerd's socket on its command line,
 //! a container by runc's record in our folder, a mount by its path, a network file by the pod network's name.
+//! A shim's socket is removed when it is dead, for then it is nobody's.
 //! Two folders of the kernel and kubelet have no owner's name: `kubepods` among the control groups and
 //! kubelet's socket for devices. There is one kubelet per machine (its ports allow no second), so they are ours as well.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::containerd::POD_NETWORK;
@@ -29,7 +32,7 @@ const DEVICE_PLUGINS: &str = "/var/lib/kubelet/device-plugins";
 /// Removes everything that the parts of the cluster left outside of the state folder, and the mounts inside.
 /// All of them must have ended before.
 pub(crate) fn remove(paths: &Paths) {
-    forget_sandboxes(paths);
+    forget_sandboxes();
     mounts::detach_below(paths.state());
     control_groups::remove();
     remove_log_links(paths);
@@ -46,9 +49,9 @@ pub(crate) fn remains(paths: &Paths) -> Vec<String> {
     shims.chain(containers).chain(mounts).chain(groups).collect()
 }
 
-/// Removes the sockets of shims and the answers of network plugins; both name sandboxes that no longer run.
-pub(crate) fn forget_sandboxes(paths: &Paths) {
-    for socket in shim_sockets(paths) {
+/// Removes the sockets of dead shims and the answers of network plugins, when no sandbox runs any more.
+pub(crate) fn forget_sandboxes() {
+    for socket in dead_sockets(Path::new(SHIM_SOCKETS)) {
         remove_file(&socket);
     }
     remove_if_empty(&[SHIM_SOCKETS, "/run/containerd"]);
@@ -107,15 +110,12 @@ fn network_results() -> Vec<PathBuf> {
     entries(Path::new(CNI_RESULTS)).into_iter().filter(|path| file_name(path).starts_with(&prefix)).collect()
 }
 
-/// Each bundle holds the address of its shim's socket.
-fn shim_sockets(paths: &Paths) -> Vec<PathBuf> {
-    let bundles = paths.containerd_run().join("io.containerd.runtime.v2.task/k8s.io");
-    entries(&bundles)
-        .iter()
-        .filter_map(|bundle| fs::read_to_string(bundle.join("address")).ok())
-        .filter_map(|address| address.trim().strip_prefix("unix://").map(PathBuf::from))
-        .filter(|socket| socket.starts_with(SHIM_SOCKETS))
-        .collect()
+/// The sockets that nobody listens on, because their shims were killed. Those of living shims answer, whoever owns them.
+fn dead_sockets(folder: &Path) -> Vec<PathBuf> {
+    let is_dead = |socket: &PathBuf| {
+        UnixStream::connect(socket).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    };
+    entries(folder).into_iter().filter(is_dead).collect()
 }
 
 fn remove_log_links(paths: &Paths) {
@@ -154,7 +154,18 @@ fn remove_if_empty(folders: &[&str]) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
+
+    #[test]
+    fn only_the_socket_that_nobody_listens_on_is_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let (dead, alive) = (folder.path().join("dead"), folder.path().join("alive"));
+        drop(UnixListener::bind(&dead).unwrap());
+        let _listener = UnixListener::bind(&alive).unwrap();
+        assert_eq!(dead_sockets(folder.path()), [dead]);
+    }
 
     #[test]
     fn a_pod_is_plugged_in_with_the_interface_on_the_machines_side() {

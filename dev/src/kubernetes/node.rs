@@ -100,3 +100,22 @@ fn proxy_configuration(paths: &Paths) -> Value {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths() -> Paths {
+        Paths::below("/state".into())
+    }
+
+    #[test]
+    fn kubelet_ends_no_pod_for_want_of_disk() {
+        insta::assert_json_snapshot!(kubelet_configuration(&paths()));
+    }
+
+    #[test]
+    fn the_proxy_leaves_the_machines_connection_tracking_alone() {
+        insta::assert_json_snapshot!(proxy_configuration(&paths()));
+    }
+}

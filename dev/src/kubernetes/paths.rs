@@ -12,7 +12,11 @@ pub(crate) struct Paths {
 
 impl Paths {
     pub(crate) fn new(folders: &Folders) -> Self {
-        Self { state: folders.state.clone() }
+        Self::below(folders.state.clone())
+    }
+
+    pub(crate) fn below(state: PathBuf) -> Self {
+        Self { state }
     }
 
     /// The whole state folder: what runs, is mounted or listens below it is ours.
