@@ -168,10 +168,17 @@ pub struct AnalyticsTenantStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub api_keys: Vec<ApiKeyStatus>,
+    /// The ids of topics that were kept when their Pipeline or the tenant before was deleted.
+    /// A Pipeline takes over an existing topic of its name only when the id stands here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), inner(length(max = 36)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub retained_topics: Vec<String>,
 }
 
 /// A ClickHouse database.
 #[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DatabaseStatus {
     /// Its name.
     #[schemars(length(max = 64))]
@@ -179,6 +186,10 @@ pub struct DatabaseStatus {
     /// ClickHouse's id of this incarnation.
     #[schemars(length(max = 36))]
     pub uuid: String,
+    /// ClickHouse's id of this incarnation of the storage table; absent until the table was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub table_uuid: Option<String>,
 }
 
 /// Addresses inside the cluster, and outside where an Ingress was asked for.
