@@ -1,0 +1,47 @@
+# The two commands are `make demo` and `make test`; `make` alone lists all of them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Outside of the checkout, so that only the first build on a machine takes long.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace/target
+
+# What `make test` builds, once: every later command finds its programs there.
+EVERYTHING := --workspace --all-targets --features tests/live --locked
+PROGRAMS := $(CARGO_TARGET_DIR)/debug
+DEV := cargo run --quiet --locked --package dev --bin dev --
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+.PHONY: up
+up: ## Start the local stack: Kubernetes, Kafka, ClickHouse
+	@$(DEV) up
+
+.PHONY: down
+down: ## Stop the local stack and remove all it left
+	@$(DEV) down
+
+.PHONY: status
+status: ## Show the parts of the local stack
+	@$(DEV) status
+
+.PHONY: check
+check: ## Check the format, the lints and the documentation; needs nothing but cargo
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy $(EVERYTHING) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --features tests/live --locked
+
+.PHONY: test
+test: check ## Run every check and every test, the ones on real Kafka, ClickHouse and Kubernetes included
+	cargo build $(EVERYTHING)
+	$(PROGRAMS)/dev up
+	INSTA_UPDATE=no cargo test --workspace --features tests/live --locked --no-fail-fast
+
+.PHONY: audit
+audit: ## Look for published vulnerabilities of our dependencies; needs the internet and cargo-deny
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny check advisories
