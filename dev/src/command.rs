@@ -6,7 +6,8 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -17,6 +18,9 @@ pub(crate) const QUICK: Duration = Duration::from_secs(10);
 
 /// Pause between two looks at a running command; short against the fastest of them (`ip`, 3 ms).
 const POLL: Duration = Duration::from_millis(3);
+
+/// Time to read what an ended command wrote. Only a process that it left behind can hold the pipe open for longer.
+const LAST_WORDS: Duration = Duration::from_millis(700);
 
 /// Characters of a failed command's output that its error repeats.
 const TAIL_CHARACTERS: usize = 1500;
@@ -89,17 +93,20 @@ pub(crate) fn finish(command: &mut Command, deadline: Duration) -> Result<String
 }
 
 /// Reads a pipe to its end on a thread of its own, so that a talkative command never blocks on a full pipe.
-fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+fn collect(mut pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
         // What was read before an error is still worth showing.
         let _ = pipe.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+        // Nobody listens any more if the pipe stayed open for too long.
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
 }
 
-fn text(reader: Option<JoinHandle<String>>) -> String {
-    reader.and_then(|thread| thread.join().ok()).unwrap_or_default()
+fn text(reader: Option<Receiver<String>>) -> String {
+    reader.and_then(|text| text.recv_timeout(LAST_WORDS).ok()).unwrap_or_default()
 }
 
 /// Kills the command and all it started; the readers end with them.
@@ -142,6 +149,11 @@ mod tests {
     fn a_command_that_hangs_ends_at_its_deadline_with_its_children() {
         let error = run("sh", &["-c", "sleep 600 & sleep 600"], Duration::from_millis(50)).unwrap_err();
         assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_command_that_leaves_a_process_behind_is_not_waited_for() {
+        assert_eq!(run("sh", &["-c", "sleep 5 & exit 0"], QUICK).unwrap(), "");
     }
 
     #[test]
