@@ -81,7 +81,7 @@ pub fn up(folders: &Folders, console: &Console) -> anyhow::Result<Vec<Part>> {
         console,
         &[Component::ControllerManager, Component::Scheduler, Component::Kubelet, Component::Proxy],
     )?;
-    console.step("node ready", || steps.wait_for_node())?;
+    console.step("service accounts", || steps.wait_for_accounts())?;
     Ok(steps.parts())
 }
 
@@ -173,15 +173,10 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    fn wait_for_node(&self) -> anyhow::Result<()> {
-        let boot_id = after_restart::boot_id()?;
-        process::until(self.folders, Component::Kubelet.name(), START, || {
-            self.cluster.expect_node_ready(&boot_id)
-        })?;
+    fn wait_for_accounts(&self) -> anyhow::Result<()> {
         process::until(self.folders, Component::ControllerManager.name(), START, || {
             self.cluster.expect_default_account()
-        })?;
-        Ok(())
+        })
     }
 
     /// Stops every one of the parts, and returns the first failure only then.

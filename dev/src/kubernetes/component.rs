@@ -1,10 +1,10 @@
 //! The processes that a cluster of one node consists of.
 
-use super::cluster::Cluster;
+use super::cluster::{self, Cluster};
 use super::network::NODE_ADDRESS;
 use super::paths::Paths;
 use super::tools::Tools;
-use super::{containerd, control_plane, etcd, health, kubeconfig, node};
+use super::{after_restart, containerd, control_plane, etcd, health, kubeconfig, node};
 use crate::command::{self, QUICK, run};
 use crate::process::Spec;
 
@@ -36,6 +36,16 @@ pub(crate) enum Error {
         component: &'static str,
         #[source]
         source: command::Error,
+    },
+    #[error("failed to tell the present run of this machine from earlier ones")]
+    BootId {
+        #[source]
+        source: after_restart::Error,
+    },
+    #[error("failed to find the node ready")]
+    Node {
+        #[source]
+        source: cluster::Error,
     },
 }
 
@@ -116,7 +126,11 @@ impl Component {
             Self::ControllerManager => command(cluster.is_healthy_at(control_plane::CONTROLLER_MANAGER_PORT)),
             Self::Scheduler => command(cluster.is_healthy_at(control_plane::SCHEDULER_PORT)),
             Self::Containerd => command(containerd::answers(paths)),
-            Self::Kubelet => health(node::KUBELET_HEALTH_PORT, "/healthz"),
+            Self::Kubelet => {
+                health(node::KUBELET_HEALTH_PORT, "/healthz")?;
+                let boot_id = after_restart::boot_id().map_err(|source| Error::BootId { source })?;
+                cluster.expect_node_ready(&boot_id).map_err(|source| Error::Node { source })
+            }
             Self::Proxy => health(node::PROXY_HEALTH_PORT, "/healthz"),
         }
     }
@@ -127,4 +141,23 @@ fn said_version(program: &str, position: usize) -> String {
     let said = run(program, &["--version"], QUICK).unwrap_or_default();
     let first_line = said.lines().next().unwrap_or_default();
     first_line.split_whitespace().nth(position).unwrap_or("?").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_one_that_is_built() {
+        let modules = include_str!("../../kubernetes/go.mod");
+        assert!(modules.contains(&format!("k8s.io/kubernetes v{KUBERNETES_VERSION}")));
+    }
+
+    #[test]
+    fn every_component_has_a_name_of_its_own() {
+        let mut names = Component::ALL.map(Component::name).to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Component::ALL.len());
+    }
 }
