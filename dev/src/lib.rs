@@ -17,6 +17,7 @@ pub mod artifacts;
 mod command;
 pub mod console;
 pub mod folders;
+pub mod http;
 pub mod images;
 pub mod kubernetes;
 pub mod process;
