@@ -1,0 +1,137 @@
+//! The steps of a request, in their order: authenticate, receive*, decode, validate, route, publish*, answer.
+//!
+//! The keys of these protocols stand in headers, so a stranger is turned away before a byte of his body is read.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{ConnectInfo, Request},
+    http::{HeaderMap, header::USER_AGENT},
+};
+use schema::{limits::MAX_NAME_CHARS, timestamp::Timestamp};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    answer::Outcome,
+    authenticate::{KeyRing, authenticate},
+    client_address::{Network, client_address},
+    decode::{Protocol, decode},
+    error::Error,
+    health::Services,
+    metrics,
+    publish::{Produce, publish},
+    receive::{InFlight, receive},
+    refusal::Refusal,
+    route::{self, Origin, Record, Route},
+    validate::{Receipt, validate},
+};
+
+/// What every request needs.
+pub(crate) struct App {
+    pub(crate) keys: watch::Receiver<Arc<KeyRing>>,
+    pub(crate) producer: Arc<dyn Produce>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) services: Services,
+    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) body_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) clock: Clock,
+}
+
+/// Where times and ids come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    pub(crate) now: fn() -> Timestamp,
+    pub(crate) fresh_id: fn(Timestamp) -> Uuid,
+}
+
+/// Takes a request.
+///
+/// # Errors
+/// When the request is refused whole, or its events are not known to be stored.
+#[allow(clippy::disallowed_methods, reason = "the duration of the request is measured here")]
+pub(crate) async fn capture(app: &App, protocol: Protocol, request: Request) -> Result<Outcome, Error> {
+    let (began, received_at) = (Instant::now(), (app.clock.now)());
+    let route = authenticate(&app.keys.borrow(), request.headers()).map_err(Error::Unauthorized)?;
+    let receipt = receipt(app, protocol, received_at, &request);
+    let traceparent = traceparent(request.headers());
+    let (head, body) = request.into_parts();
+
+    let received = receive(&head.headers, body, &app.in_flight, app.body_timeout).await;
+    let (body, reservation) = received.map_err(Error::Receive)?;
+    let Judged { records, events } = judge(&body, &receipt, &route, traceparent.as_deref())?;
+    drop(body);
+    if !records.is_empty() {
+        let published_from = Instant::now();
+        let outcome = publish(app.producer.as_ref(), records).await;
+        metrics::published(outcome, published_from.elapsed());
+        outcome.map_err(Error::Publish)?;
+    }
+    drop(reservation);
+
+    count(protocol, &events);
+    let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Outcome { protocol, batch_id: (app.clock.fresh_id)(received_at), latency_ms, events })
+}
+
+/// What the pure steps make of a body.
+struct Judged {
+    records: Vec<Record>,
+    events: Vec<Result<Uuid, Refusal>>,
+}
+
+/// The pure steps: from the body to the records, and what becomes of each event.
+fn judge(
+    body: &[u8],
+    receipt: &Receipt,
+    route: &Arc<Route>,
+    traceparent: Option<&str>,
+) -> Result<Judged, Error> {
+    let decoded = decode(receipt.protocol, body).map_err(Error::Decode)?;
+    let mut accepted = Vec::with_capacity(decoded.events.len());
+    let mut results = Vec::with_capacity(decoded.events.len());
+    for raw in &decoded.events {
+        let judged = raw.as_ref().map_err(|refusal| *refusal).and_then(|raw| validate(raw, receipt, route));
+        results.push(judged.as_ref().map(|event| event.id).map_err(|refusal| *refusal));
+        accepted.extend(judged);
+    }
+    let origin = Origin { protocol: receipt.protocol, traceparent };
+    Ok(Judged { records: route::records(route, origin, &accepted), events: results })
+}
+
+fn count(protocol: Protocol, events: &[Result<Uuid, Refusal>]) {
+    metrics::accepted(protocol, events.iter().filter(|event| event.is_ok()).count());
+    for refusal in events.iter().filter_map(|event| event.err()) {
+        metrics::refused(protocol, refusal);
+    }
+}
+
+fn receipt(app: &App, protocol: Protocol, received_at: Timestamp, request: &Request) -> Receipt {
+    let headers = request.headers();
+    let forwarded_for = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let address = peer.map(|peer| client_address(peer.0.ip(), forwarded_for, &app.trusted_proxies));
+    let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Receipt {
+        protocol,
+        received_at,
+        ip_address: address.map(|address| address.to_string()).unwrap_or_default(),
+        user_agent: user_agent.chars().take(MAX_NAME_CHARS).collect(),
+        fresh_id: app.clock.fresh_id,
+    }
+}
+
+/// The trace context of the request (<https://www.w3.org/TR/trace-context/>), if it has its form: 55 characters
+/// of version, trace, span and flags.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let parts: Vec<_> = text.split('-').collect();
+    let has_form = parts.iter().map(|part| part.len()).eq([2, 32, 16, 2])
+        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    has_form.then(|| text.to_owned())
+}
