@@ -1,0 +1,45 @@
+//! Brings the events of one pipeline from Kafka into ClickHouse, so that `events` shows each exactly once.
+//! A tenant's events are a set and inserting is set union: whatever is in doubt is inserted again, and offsets
+//! are committed only after the insert is known to be stored.
+//!
+//! ```text
+//! poll* -> parse -> batch -> store* (insert*, dead_letter*) -> commit*
+//! ```
+//!
+//! Invariants:
+//! - A committed position never passes a record that is neither stored nor dead-lettered ([`offsets`]).
+//! - The same record always becomes the same rows ([`row`]); no clock, random value or unordered map is asked.
+//! - An answer of ClickHouse counts as stored only if nothing speaks against it ([`answer`]).
+//! - At most one batch is being inserted and one is being filled; then fetching stops.
+//! - Files without effects (`answer`, `batch`, `columns`, `letter`, `native`, `offsets`, `parse`, `properties`,
+//!   `refused`, `retry`, `row`) import none that has them (`dead_letter`, `insert`, `poll`, `reread`, `run`,
+//!   `store`).
+//!
+//! It makes no table and no topic, knows nothing of Kubernetes, and keeps nothing on disk.
+
+mod answer;
+mod args;
+mod batch;
+mod columns;
+mod dead_letter;
+mod insert;
+mod letter;
+mod metrics;
+mod native;
+mod offsets;
+mod parse;
+mod poll;
+mod properties;
+mod refused;
+mod reread;
+mod retry;
+mod row;
+mod run;
+mod store;
+mod wall_clock;
+
+#[cfg(test)]
+mod scripted;
+
+pub use args::Options;
+pub use run::run;

@@ -1,0 +1,76 @@
+//! The names of the consumer's metrics, and what they mean.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+pub(crate) const EVENTS_CONSUMED: &str = "analytics_events_consumed_total";
+pub(crate) const BATCH_FLUSH_SECONDS: &str = "analytics_batch_flush_seconds";
+pub(crate) const EVENTS_INSERTED: &str = "analytics_events_inserted_total";
+/// Labels: `stage`, `reason`.
+pub(crate) const PIPELINE_ERRORS: &str = "analytics_pipeline_errors_total";
+/// Label: `outcome`.
+pub(crate) const INSERTS: &str = "consumer_inserts_total";
+pub(crate) const ROWS_REINSERTED: &str = "consumer_rows_reinserted_total";
+pub(crate) const EXTRA_ROWS: &str = "consumer_extra_rows_total";
+pub(crate) const INSERT_BLOCKED: &str = "consumer_insert_blocked";
+/// Label: `reason`.
+pub(crate) const DEAD_LETTERS: &str = "consumer_dead_letters_total";
+pub(crate) const RECORDS_LOST: &str = "consumer_records_lost_total";
+/// Label: `kind`.
+pub(crate) const REBALANCES: &str = "consumer_rebalances_total";
+pub(crate) const PARTITIONS: &str = "consumer_partitions";
+pub(crate) const MEMORY_HELD: &str = "consumer_memory_held_bytes";
+pub(crate) const LAST_COMMIT: &str = "consumer_last_commit_timestamp_seconds";
+
+/// Where an error of the pipeline happened: the label `stage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Poll,
+    Parse,
+    Insert,
+    DeadLetter,
+    Commit,
+}
+
+impl Stage {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Parse => "parse",
+            Self::Insert => "insert",
+            Self::DeadLetter => "dead_letter",
+            Self::Commit => "commit",
+        }
+    }
+}
+
+/// Counts an error of the pipeline.
+pub(crate) fn count_error(stage: Stage, reason: &'static str) {
+    metrics::counter!(PIPELINE_ERRORS, "stage" => stage.label(), "reason" => reason).increment(1);
+}
+
+/// Writes the help texts.
+pub(crate) fn describe() {
+    describe_counter!(EVENTS_CONSUMED, "Events read from Kafka, refused ones included.");
+    describe_histogram!(
+        BATCH_FLUSH_SECONDS,
+        "Seconds from a batch's hand-over until it was stored, retries included."
+    );
+    describe_counter!(EVENTS_INSERTED, "Events that are known to be stored.");
+    describe_counter!(PIPELINE_ERRORS, "Errors by stage and reason; each was followed by another attempt.");
+    describe_counter!(INSERTS, "Inserts by outcome.");
+    describe_counter!(
+        ROWS_REINSERTED,
+        "Rows inserted again because it was in doubt whether they were stored."
+    );
+    describe_counter!(
+        EXTRA_ROWS,
+        "Rows the server wrote beyond those sent: a materialized view on the table."
+    );
+    describe_gauge!(INSERT_BLOCKED, "1 while inserts wait until somebody mends the table or the rights.");
+    describe_counter!(DEAD_LETTERS, "Records and events in the dead-letter topic, by reason.");
+    describe_counter!(RECORDS_LOST, "Records that retention removed before they were read.");
+    describe_counter!(REBALANCES, "Changes of the assignment, by kind.");
+    describe_gauge!(PARTITIONS, "Partitions that this process reads.");
+    describe_gauge!(MEMORY_HELD, "Bytes held for the batch being filled and the one being inserted.");
+    describe_gauge!(LAST_COMMIT, "Unix time of the last commit that Kafka acknowledged.");
+}

@@ -1,0 +1,119 @@
+//! The parse step: a record of Kafka becomes rows and dead letters. Pure.
+//!
+//! A record that is not ours is refused as a whole; a bad line among good ones is refused alone.
+
+use schema::{
+    event::Event,
+    limits::{MAX_EVENT_BYTES, MAX_EVENTS_PER_REQUEST},
+    names::TopicId,
+    record,
+    tenant_id::TenantId,
+};
+
+use crate::{
+    properties::Properties,
+    refused::Refused,
+    row::{Position, Row},
+};
+
+/// What the ingester may add to an event of the largest size: ids, times, addresses, each bounded, and the
+/// escapes that its own JSON needs for them.
+const MAX_LINE_BYTES: usize = MAX_EVENT_BYTES + 16 * 1024;
+
+/// A record as Kafka hands it over, borrowed.
+#[derive(Debug, Clone)]
+pub(crate) struct Record<'a> {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) payload: &'a [u8],
+}
+
+/// What one line of a record becomes.
+pub(crate) enum Parsed<'a> {
+    /// Is stored; the offset advances when its batch is.
+    Row(Row<'a>),
+    /// Goes to the dead-letter topic; the offset advances when that is acknowledged.
+    Reject { index: u16, line: &'a [u8], refused: Refused },
+}
+
+/// Parses the records of one topic.
+#[derive(Debug)]
+pub(crate) struct Parser {
+    tenant: TenantId,
+    topic: TopicId,
+    properties: Properties,
+}
+
+impl Parser {
+    pub(crate) fn new(tenant: TenantId, topic: TopicId) -> Self {
+        Self { tenant, topic, properties: Properties::default() }
+    }
+
+    /// Whether the record is one of ours, by its headers. Each header that says who it is must be right each
+    /// time it stands there, so that a second one cannot contradict the first.
+    pub(crate) fn check_headers<'h>(
+        &self,
+        headers: impl Iterator<Item = (&'h str, &'h [u8])>,
+    ) -> Result<(), Refused> {
+        let (mut has_tenant, mut has_version, mut has_content_type) = (false, false, false);
+        for (key, value) in headers {
+            match key {
+                record::TENANT if value != self.tenant.as_str().as_bytes() => {
+                    return Err(Refused::WrongTenant);
+                }
+                record::SCHEMA_VERSION_HEADER if value != record::SCHEMA_VERSION.as_bytes() => {
+                    return Err(Refused::UnknownSchemaVersion);
+                }
+                record::CONTENT_TYPE if value != record::NDJSON.as_bytes() => {
+                    return Err(Refused::WrongContentType);
+                }
+                record::TENANT => has_tenant = true,
+                record::SCHEMA_VERSION_HEADER => has_version = true,
+                record::CONTENT_TYPE => has_content_type = true,
+                _another => {}
+            }
+        }
+        if has_tenant && has_version && has_content_type { Ok(()) } else { Err(Refused::ForeignRecord) }
+    }
+
+    /// Hands each line of a record of ours to `take`.
+    ///
+    /// # Errors
+    /// When the record is refused as a whole; then nothing was taken.
+    pub(crate) fn parse(
+        &mut self,
+        record: &Record<'_>,
+        mut take: impl FnMut(Parsed<'_>),
+    ) -> Result<(), Refused> {
+        let body = record.payload.strip_suffix(b"\n").unwrap_or(record.payload);
+        if body.is_empty() {
+            return Err(Refused::EmptyRecord);
+        }
+        let lines = || body.split(|byte| *byte == b'\n');
+        if body.len() > MAX_EVENTS_PER_REQUEST && lines().nth(MAX_EVENTS_PER_REQUEST).is_some() {
+            return Err(Refused::TooManyEvents);
+        }
+        for (index, line) in (0_u16..).zip(lines()) {
+            let position =
+                Position { topic: self.topic, partition: record.partition, offset: record.offset, index };
+            match self.row(line, position) {
+                Ok(row) => take(Parsed::Row(row)),
+                Err(refused) => take(Parsed::Reject { index, line, refused }),
+            }
+        }
+        Ok(())
+    }
+
+    fn row<'a>(&'a mut self, line: &'a [u8], position: Position) -> Result<Row<'a>, Refused> {
+        if line.len() > MAX_LINE_BYTES {
+            return Err(Refused::EventTooLarge);
+        }
+        let text = std::str::from_utf8(line).map_err(|_| Refused::InvalidUtf8)?;
+        let event: Event<'a> = serde_json::from_str(text).map_err(|_| Refused::Malformed)?;
+        self.properties.shred(event.properties.get())?;
+        Row::of(event, &self.properties, position)
+    }
+}
+
+#[cfg(test)]
+mod tests;

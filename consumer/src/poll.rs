@@ -1,0 +1,256 @@
+//! The poll step: the consumer's side of Kafka. Messages, changes of the group and commits; no decision.
+//!
+//! librdkafka tells of a rebalance and waits until the application has assigned or released the partitions.
+//! Both happen in the run loop, after the running insert was waited for, and not inside the callback, so that
+//! the loop's state needs no lock. Only while the consumer is being closed does the callback release at once.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Offset, TopicPartitionList,
+    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol},
+    error::{KafkaError, KafkaResult},
+    message::BorrowedMessage,
+    types::RDKafkaRespErr,
+};
+use schema::settings::ConsumerSettings;
+use tracing::{debug, error, info, warn};
+
+/// The longest time between two polls before the group takes our partitions away. More than twice the longest
+/// insert deadline, although the loop goes on polling while it inserts.
+pub(crate) const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Bounds of the bytes that librdkafka fetches ahead. With its defaults an outage of ClickHouse would cost
+/// 64 MiB of queue and answers of 50 MiB.
+const QUEUED_KIB: usize = 16 * 1024;
+const FETCH_BYTES: usize = 4 * 1024 * 1024;
+const FETCH_PARTITION_BYTES: usize = 1024 * 1024;
+
+/// A question to the brokers beside the flow of messages is given up after this time.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the group told us.
+#[derive(Debug)]
+pub(crate) enum GroupEvent {
+    Assigned(TopicPartitionList),
+    Revoked(TopicPartitionList),
+    Committed(KafkaResult<()>, TopicPartitionList),
+    Failed(String),
+}
+
+/// The first and the next offset of a partition's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogRange {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+}
+
+/// A member of the consumer group.
+pub(crate) struct Source {
+    consumer: BaseConsumer<Group>,
+    topic: String,
+}
+
+impl Source {
+    /// Joins the group.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used; brokers that are away are no error.
+    pub(crate) fn join(settings: &ConsumerSettings) -> KafkaResult<Self> {
+        let consumer = BaseConsumer::from_config_and_context(&config(settings), Group::default())?;
+        consumer.subscribe(&[settings.topic.as_str()])?;
+        Ok(Self { consumer, topic: settings.topic.to_string() })
+    }
+
+    /// The next message, or none within the time or when the group has told something.
+    pub(crate) fn poll(&self, wait: Duration) -> Option<KafkaResult<BorrowedMessage<'_>>> {
+        self.consumer.poll(wait)
+    }
+
+    /// The next thing that the group told us.
+    pub(crate) fn group_event(&self) -> Option<GroupEvent> {
+        self.consumer.context().events().pop_front()
+    }
+
+    /// Takes partitions that were assigned, from their committed offsets on.
+    pub(crate) fn accept(&self, list: &TopicPartitionList) -> KafkaResult<()> {
+        match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(list),
+            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.assign(list),
+        }
+    }
+
+    /// Gives partitions back that were revoked.
+    pub(crate) fn release(&self, list: &TopicPartitionList) -> KafkaResult<()> {
+        release(&self.consumer, list)
+    }
+
+    /// Whether the partitions were taken away because the group had given us up.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.consumer.assignment_lost()
+    }
+
+    /// What the group has committed of these partitions.
+    pub(crate) fn committed(&self, list: &TopicPartitionList) -> KafkaResult<Vec<(i32, Option<i64>)>> {
+        let committed = self.consumer.committed_offsets(list.clone(), QUESTION_TIMEOUT)?;
+        let offset = |offset| match offset {
+            Offset::Offset(offset) => Some(offset),
+            Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => {
+                None
+            }
+        };
+        Ok(committed
+            .elements()
+            .iter()
+            .map(|element| (element.partition(), offset(element.offset())))
+            .collect())
+    }
+
+    /// What the log of a partition holds.
+    pub(crate) fn log_range(&self, partition: i32) -> KafkaResult<LogRange> {
+        let (start, end) = self.consumer.fetch_watermarks(&self.topic, partition, QUESTION_TIMEOUT)?;
+        Ok(LogRange { start, end })
+    }
+
+    /// Sends a commit; what became of it is a [`GroupEvent::Committed`].
+    pub(crate) fn commit(&self, positions: &[(i32, i64)]) -> KafkaResult<()> {
+        self.consumer.commit(&self.list(positions)?, CommitMode::Async)
+    }
+
+    /// Commits and waits for the answer, at most as long as the session lasts.
+    pub(crate) fn commit_and_wait(&self, positions: &[(i32, i64)]) -> KafkaResult<()> {
+        self.consumer.commit(&self.list(positions)?, CommitMode::Sync)
+    }
+
+    /// Stops fetching; polling goes on.
+    pub(crate) fn pause(&self) -> KafkaResult<()> {
+        self.consumer.pause(&self.consumer.assignment()?)
+    }
+
+    /// Fetches again.
+    pub(crate) fn resume(&self) -> KafkaResult<()> {
+        self.consumer.resume(&self.consumer.assignment()?)
+    }
+
+    fn list(&self, positions: &[(i32, i64)]) -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (partition, position) in positions {
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(*position))?;
+        }
+        Ok(list)
+    }
+}
+
+impl Drop for Source {
+    /// Leaving the group revokes what is still assigned, and nobody is left to do it.
+    fn drop(&mut self) {
+        self.consumer.context().is_closing.store(true, Ordering::Release);
+    }
+}
+
+fn config(settings: &ConsumerSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    settings.kafka.properties().into_iter().for_each(|(key, value)| {
+        config.set(key, value);
+    });
+    config
+        .set("client.id", "millrace-consumer")
+        .set("group.id", settings.group.as_str())
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("allow.auto.create.topics", "false")
+        // A rebalance takes away only what moves.
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("max.poll.interval.ms", MAX_POLL_INTERVAL.as_millis().to_string())
+        .set("isolation.level", "read_committed")
+        .set("check.crcs", "true")
+        .set("queued.max.messages.kbytes", QUEUED_KIB.to_string())
+        .set("fetch.max.bytes", FETCH_BYTES.to_string())
+        .set("max.partition.fetch.bytes", FETCH_PARTITION_BYTES.to_string())
+        // The default of a second is a second without messages each time the queue was full.
+        .set("fetch.queue.backoff.ms", "20");
+    config
+}
+
+fn release(consumer: &BaseConsumer<Group>, list: &TopicPartitionList) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
+    }
+}
+
+/// Keeps what the group tells until the run loop asks.
+#[derive(Debug, Default)]
+struct Group {
+    events: Mutex<VecDeque<GroupEvent>>,
+    is_closing: AtomicBool,
+}
+
+impl Group {
+    fn events(&self) -> MutexGuard<'_, VecDeque<GroupEvent>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, event: GroupEvent) {
+        self.events().push_back(event);
+    }
+}
+
+impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        log(level, fac, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        warn!(error = %error, "kafka reports a problem: {reason}");
+    }
+}
+
+impl ConsumerContext for Group {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if self.is_closing.load(Ordering::Acquire) {
+            if let Err(cause) = release(consumer, list) {
+                debug!(error = %cause, "failed to release partitions while leaving the group");
+            }
+            return;
+        }
+        match kind {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.tell(GroupEvent::Assigned(list.clone()))
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                self.tell(GroupEvent::Revoked(list.clone()))
+            }
+            // librdkafka has no third kind; a newer one might.
+            other => self.tell(GroupEvent::Failed(format!("{other:?}"))),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
+        self.tell(GroupEvent::Committed(result, list.clone()));
+    }
+}
+
+/// A line of librdkafka's log.
+pub(crate) fn log(level: RDKafkaLogLevel, fac: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => error!(target: "librdkafka", facility = fac, "{message}"),
+        RDKafkaLogLevel::Warning => warn!(target: "librdkafka", facility = fac, "{message}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            info!(target: "librdkafka", facility = fac, "{message}")
+        }
+        RDKafkaLogLevel::Debug => debug!(target: "librdkafka", facility = fac, "{message}"),
+    }
+}

@@ -1,0 +1,70 @@
+//! Why a record, or one line of it, is a dead letter.
+
+use schema::timestamp::TimeRefused;
+
+/// What is wrong with a record or an event. The same bytes are always refused for the same reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("the record lacks headers that the ingester sets")]
+    ForeignRecord,
+    #[error("the record is of another tenant")]
+    WrongTenant,
+    #[error("the record has a schema version that this consumer does not know")]
+    UnknownSchemaVersion,
+    #[error("the record has another content type than newline-delimited JSON")]
+    WrongContentType,
+    #[error("the record holds no event")]
+    EmptyRecord,
+    #[error("the record holds more events than a request may have")]
+    TooManyEvents,
+    #[error("the event is larger than an event may be")]
+    EventTooLarge,
+    #[error("the event is not UTF-8")]
+    InvalidUtf8,
+    #[error("the event is not the JSON object that the schema version describes")]
+    Malformed,
+    #[error("the properties are not a JSON object")]
+    PropertiesNotObject,
+    #[error("the event is nested too deeply")]
+    TooDeep,
+    #[error("the event holds a NUL character")]
+    Nul,
+    #[error("the event has more properties than an event may have")]
+    TooManyProperties,
+    #[error("the event has no name")]
+    NoName,
+    #[error("the name of the event or one of its ids is too long")]
+    NameTooLong,
+    #[error("the time of receipt is not between 2000 and 2100")]
+    ReceivedOutOfRange,
+    #[error("the time of the event is not stored: {0}")]
+    Time(TimeRefused),
+    #[error("the table refuses the row")]
+    RefusedByTable,
+}
+
+impl Refused {
+    /// A label for metrics and for the dead letter.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::ForeignRecord => "foreign_record",
+            Self::WrongTenant => "wrong_tenant",
+            Self::UnknownSchemaVersion => "unknown_schema_version",
+            Self::WrongContentType => "wrong_content_type",
+            Self::EmptyRecord => "empty_record",
+            Self::TooManyEvents => "too_many_events",
+            Self::EventTooLarge => "event_too_large",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::Malformed => "malformed",
+            Self::PropertiesNotObject => "properties_not_object",
+            Self::TooDeep => "too_deep",
+            Self::Nul => "nul",
+            Self::TooManyProperties => "too_many_properties",
+            Self::NoName => "no_name",
+            Self::NameTooLong => "name_too_long",
+            Self::ReceivedOutOfRange => "received_out_of_range",
+            Self::Time(time) => time.reason(),
+            Self::RefusedByTable => "refused_by_table",
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The error policy: what is done after an insert failed, and when. Pure; chance is a parameter.
+//!
+//! Nothing is ever skipped: every class but one ends in the same rows being inserted again, and that one ends
+//! in the dead-letter topic.
+
+use std::time::Duration;
+
+use crate::answer::Failure;
+
+/// What a failure asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Doubt, or something that passes: insert the same rows again, for ever.
+    Again,
+    /// The server is behind with its merges or its disk: again, slower.
+    Slower,
+    /// The block is too large for the server's memory: halve it.
+    Smaller,
+    /// A right, a table or a database is missing. The data is fine, so somebody must act: again each minute.
+    Configuration,
+    /// The table does not have our columns. As [`Class::Configuration`].
+    Schema,
+    /// Some row is refused for what it is: find it by halving.
+    Poison,
+}
+
+impl Class {
+    /// A label for metrics and logs.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Again => "again",
+            Self::Slower => "slower",
+            Self::Smaller => "smaller",
+            Self::Configuration => "configuration",
+            Self::Schema => "schema",
+            Self::Poison => "poison",
+        }
+    }
+
+    /// Whether nothing goes on until somebody acts.
+    pub(crate) fn needs_action(self) -> bool {
+        match self {
+            Self::Again | Self::Slower | Self::Smaller | Self::Poison => false,
+            Self::Configuration | Self::Schema => true,
+        }
+    }
+}
+
+/// The class of a failure.
+pub(crate) fn classify(failure: &Failure) -> Class {
+    match failure {
+        Failure::Refused { code, .. } => class_of_code(*code),
+        // A proxy's way to say that we may not, or that nothing is there.
+        Failure::Status { status: 401 | 403 | 404 } => Class::Configuration,
+        Failure::Status { .. }
+        | Failure::Exception
+        | Failure::FewerRows { .. }
+        | Failure::NoSummary
+        | Failure::Deadline { .. }
+        | Failure::Send { .. }
+        | Failure::Read { .. } => Class::Again,
+    }
+}
+
+/// The class of ClickHouse's code (`src/Common/ErrorCodes.cpp` in its repository). A code that is not known
+/// here is doubt: taking it for poison could dead-letter good rows.
+fn class_of_code(code: u32) -> Class {
+    match code {
+        // Too many parts; not enough space; a disk that fails (std::exception).
+        252 | 243 | 1001 => Class::Slower,
+        // Memory limit exceeded.
+        241 => Class::Smaller,
+        // Unknown table; unknown database; read-only; unknown user; wrong password; access denied;
+        // required password; authentication failed.
+        60 | 81 | 164 | 192 | 193 | 194 | 497 | 516 => Class::Configuration,
+        // No such column; unknown identifier; type mismatch; unknown setting; number of columns; duplicate
+        // column; cannot convert type; unknown type.
+        16 | 47 | 53 | 115 | 7 | 15 | 70 | 50 => Class::Schema,
+        // Cannot parse text, input, date, number; argument out of bound; too large size; incorrect data;
+        // value out of range of data type; cannot insert NULL; violated constraint.
+        6 | 27 | 38 | 41 | 69 | 72 | 117 | 131 | 321 | 349 | 469 => Class::Poison,
+        // 3, 159, 202, 203, 209, 210, 216, 225, 236, 242, 285, 319, 394, 425, 999: they pass. A body that was
+        // cut on its way (32, 33) is doubt as well, since ours is always whole.
+        _passes_or_unknown => Class::Again,
+    }
+}
+
+/// How long to wait, before chance is applied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// After the first failure; doubled with each further one.
+    pub(crate) first: Duration,
+    /// After the first failure of a server that is behind.
+    pub(crate) first_slower: Duration,
+    /// The longest, and what is waited while somebody must act.
+    pub(crate) longest: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(500),
+            first_slower: Duration::from_secs(5),
+            longest: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Pace {
+    /// How long to wait after the failure number `failures`, counted from 1. `chance` is between 0 and 1 and
+    /// takes up to half of it away, so that consumers do not come back together.
+    pub(crate) fn delay(&self, class: Class, failures: u32, chance: f64) -> Duration {
+        let doubled = |first: Duration| first.saturating_mul(1 << failures.saturating_sub(1).min(16));
+        let whole = match class {
+            Class::Again | Class::Poison => doubled(self.first),
+            Class::Slower | Class::Smaller => doubled(self.first_slower),
+            Class::Configuration | Class::Schema => self.longest,
+        };
+        whole.min(self.longest).mul_f64(1.0 - chance.clamp(0.0, 1.0) / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(codes: &[u32], expected: Class) {
+        for code in codes {
+            let failure = Failure::Refused { code: *code, name: String::new() };
+            assert_eq!(classify(&failure), expected, "code {code}");
+        }
+    }
+
+    #[test]
+    fn what_passes_is_inserted_again() {
+        check(
+            &[3, 159, 202, 203, 209, 210, 216, 225, 236, 242, 285, 319, 394, 425, 999, 32, 33],
+            Class::Again,
+        );
+    }
+    #[test]
+    fn a_code_that_is_not_known_is_never_poison() {
+        check(&[0, 395, 49, 12_345], Class::Again);
+    }
+    #[test]
+    fn a_server_that_is_behind_is_given_time() {
+        check(&[252, 243, 1001], Class::Slower);
+    }
+    #[test]
+    fn too_little_memory_halves_the_block() {
+        check(&[241], Class::Smaller);
+    }
+    #[test]
+    fn a_wrong_configuration_waits_for_somebody() {
+        check(&[60, 81, 497, 516, 164, 192, 193], Class::Configuration);
+        assert_eq!(classify(&Failure::Status { status: 403 }), Class::Configuration);
+    }
+    #[test]
+    fn another_table_waits_for_somebody() {
+        check(&[16, 47, 53], Class::Schema);
+    }
+    #[test]
+    fn a_row_that_is_refused_is_looked_for() {
+        check(&[6, 27, 41, 69, 72, 117, 131, 349, 469], Class::Poison);
+    }
+    #[test]
+    fn doubt_is_inserted_again() {
+        for failure in [
+            Failure::Status { status: 502 },
+            Failure::Exception,
+            Failure::FewerRows { sent: 2, written: 1 },
+            Failure::NoSummary,
+            Failure::Deadline { deadline: Duration::ZERO },
+            Failure::Send { source: "reset".into() },
+            Failure::Read { source: "reset".into() },
+        ] {
+            assert_eq!(classify(&failure), Class::Again, "{failure}");
+        }
+    }
+
+    #[test]
+    fn delays_grow_to_a_minute_and_stay_there() {
+        let delays =
+            |class| [1, 2, 3, 8, 200].map(|failures| Pace::default().delay(class, failures, 0.0).as_millis());
+        assert_eq!(delays(Class::Again), [500, 1_000, 2_000, 60_000, 60_000]);
+        assert_eq!(delays(Class::Slower), [5_000, 10_000, 20_000, 60_000, 60_000]);
+        assert_eq!(delays(Class::Configuration), [60_000; 5]);
+    }
+
+    #[test]
+    fn chance_takes_up_to_half_of_a_delay() {
+        assert_eq!(Pace::default().delay(Class::Again, 1, 1.0), Duration::from_millis(250));
+        assert_eq!(Pace::default().delay(Class::Again, 1, 0.5), Duration::from_millis(375));
+    }
+}

@@ -1,0 +1,89 @@
+//! The whole process: settings, probes, the loop on its thread and the task that stores.
+
+mod group;
+mod take;
+mod turn;
+
+use std::{
+    path::Path,
+    sync::{Arc, mpsc as blocking},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use runtime::{
+    health::Health,
+    server::{Limits, serve},
+    shutdown::Shutdown,
+    tasks::Tasks,
+    telemetry::{self, MetricsHandle},
+};
+use schema::settings::ConsumerSettings;
+use tokio::{net::TcpListener, sync::mpsc};
+
+use crate::{
+    args::Options,
+    insert::Inserter,
+    metrics as names,
+    poll::Source,
+    retry::Pace,
+    run::turn::{Done, Job, Loop},
+    store::Store,
+};
+
+/// What the stop of all tasks may take beyond the stop of the loop.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+/// Runs the consumer until the shutdown is requested, then finishes the running insert, commits and leaves.
+///
+/// # Errors
+/// When the settings cannot be read or used, the address is taken, or a task fails.
+pub async fn run(options: Options, shutdown: Shutdown) -> anyhow::Result<()> {
+    let settings = Arc::new(read_settings(&options.settings)?);
+    // A second consumer in one process, as tests have it, shows no metrics of its own.
+    let recorder = telemetry::install_metrics().unwrap_or_else(|_| MetricsHandle::detached());
+    names::describe();
+    let inserter = Inserter::new(&settings.clickhouse, options.insert_timeout())?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("failed to listen on {}", options.listen))?;
+    let source = Source::join(&settings).context("failed to join the consumer group")?;
+
+    let health = Health::new();
+    let probes = runtime::health::router(health.clone(), recorder);
+    let store = Store::new(Arc::clone(&settings), inserter, Pace::default());
+    let (jobs, waiting_jobs) = mpsc::channel(1);
+    let (done, waiting_done) = blocking::channel();
+    let consumer = Loop::new(settings, source, jobs, waiting_done, &health, shutdown.clone());
+    let stop_timeout = options.stop_timeout();
+
+    let mut tasks = Tasks::new(shutdown.clone());
+    tasks.run("probes", serve(listener, probes, Limits::default(), shutdown.token()));
+    tasks.run("store", store_jobs(store, waiting_jobs, done));
+    tasks.run_blocking("poll", move || consumer.run(stop_timeout));
+    tasks.finish(stop_timeout + STOP_MARGIN).await
+}
+
+fn read_settings(file: &Path) -> anyhow::Result<ConsumerSettings> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("failed to read the settings `{}`", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("failed to parse the settings `{}`", file.display()))
+}
+
+/// Stores batch after batch, until the loop has ended.
+async fn store_jobs(
+    mut store: Store,
+    mut jobs: mpsc::Receiver<Job>,
+    done: blocking::Sender<Done>,
+) -> anyhow::Result<()> {
+    while let Some(Job { batch, cancelled }) = jobs.recv().await {
+        let is_stored = cancelled.run_until_cancelled(store.store(&batch)).await.is_some();
+        if done.send(Done { batch, is_stored }).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

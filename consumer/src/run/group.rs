@@ -1,0 +1,162 @@
+//! What the loop does when the group assigns, revokes or answers a commit.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use rdkafka::{
+    TopicPartitionList,
+    error::{KafkaError, KafkaResult},
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    metrics::{self as names, Stage, count_error},
+    poll::GroupEvent,
+    run::{
+        take::report_lost,
+        turn::{Loop, now},
+    },
+    wall_clock::wall_clock,
+};
+
+/// How long a rebalance waits for the running insert.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a refused commit. The next insert brings another one anyway.
+const COMMIT_RETRY: Duration = Duration::from_secs(1);
+
+impl Loop {
+    /// Acts on what the group told.
+    pub(super) fn follow_group(&mut self) -> anyhow::Result<()> {
+        while let Some(event) = self.source.group_event() {
+            match event {
+                GroupEvent::Assigned(list) => self.assigned(&list),
+                GroupEvent::Revoked(list) => self.revoked(&list)?,
+                GroupEvent::Committed(outcome, list) => self.commit_answered(&outcome, &list),
+                GroupEvent::Failed(what) => {
+                    count_error(Stage::Poll, "rebalance");
+                    error!("kafka told of a rebalance that is not known here: {what}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn assigned(&mut self, list: &TopicPartitionList) {
+        counter!(names::REBALANCES, "kind" => "assigned").increment(1);
+        for (partition, committed) in self.positions(list) {
+            let next = self.first_offset(partition, committed);
+            self.offsets.assign(partition, next);
+        }
+        self.report_kafka("assign partitions", self.source.accept(list));
+        if self.is_paused {
+            self.report_kafka("pause assigned partitions", self.source.pause());
+        }
+        self.group.set(true);
+        gauge!(names::PARTITIONS).set(self.offsets.len() as f64);
+        info!(added = list.count(), partitions = self.offsets.len(), "partitions were assigned");
+    }
+
+    /// What the group committed of partitions; nothing, where Kafka does not say in time. Then a loss by
+    /// retention goes unseen, and nothing else depends on it.
+    fn positions(&self, list: &TopicPartitionList) -> Vec<(i32, Option<i64>)> {
+        self.source.committed(list).unwrap_or_else(|cause| {
+            warn!(error = %cause, "failed to ask for the committed offsets");
+            list.elements().iter().map(|element| (element.partition(), None)).collect()
+        })
+    }
+
+    /// Where a partition goes on, with an alarm if its log begins behind the committed offset.
+    fn first_offset(&self, partition: i32, committed: Option<i64>) -> Option<i64> {
+        let committed = committed?;
+        match self.source.log_range(partition) {
+            Ok(log) if log.start > committed => {
+                report_lost(partition, committed, log.start);
+                Some(log.start)
+            }
+            // The log was cut: it is read again from its beginning, which changes nothing that readers see.
+            Ok(log) if log.end < committed => None,
+            Ok(_) => Some(committed),
+            Err(cause) => {
+                warn!(error = %cause, partition, "failed to ask where the log begins");
+                Some(committed)
+            }
+        }
+    }
+
+    fn revoked(&mut self, list: &TopicPartitionList) -> anyhow::Result<()> {
+        let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        let is_lost = self.source.is_lost();
+        counter!(names::REBALANCES, "kind" => if is_lost { "lost" } else { "revoked" }).increment(1);
+        if is_lost {
+            warn!(?partitions, "partitions were lost: the group had given this process up");
+            self.group.set(false);
+        } else {
+            info!(?partitions, "partitions were revoked");
+            self.wait_for_insert(REVOKE_TIMEOUT)?;
+            let mut due = self.offsets.due();
+            due.retain(|(partition, _)| partitions.contains(partition));
+            if !due.is_empty() {
+                self.report_kafka("commit before a rebalance", self.source.commit_and_wait(&due));
+            }
+        }
+        partitions.iter().for_each(|partition| self.offsets.forget(*partition));
+        if self.offsets.is_empty() {
+            self.drop_batches();
+        }
+        self.report_kafka("release partitions", self.source.release(list));
+        gauge!(names::PARTITIONS).set(self.offsets.len() as f64);
+        Ok(())
+    }
+
+    /// Drops what nobody would commit. Rows of partitions that went while others stayed are inserted all the
+    /// same: copies of what their new owner inserts.
+    fn drop_batches(&mut self) {
+        if let Some(inserting) = &self.inserting {
+            inserting.cancelled.cancel();
+        }
+        let next = self.next_batch();
+        let dropped = std::mem::replace(&mut self.filling, next);
+        self.spare.get_or_insert(dropped.columns);
+    }
+
+    pub(super) fn commit_due(&mut self) {
+        let due = self.offsets.due();
+        if due.is_empty() || now() < self.commit_after {
+            return;
+        }
+        match self.source.commit(&due) {
+            Ok(()) => self.offsets.sent(&due),
+            Err(cause) => self.commit_failed(&cause),
+        }
+    }
+
+    fn commit_answered(&mut self, outcome: &KafkaResult<()>, list: &TopicPartitionList) {
+        for element in list.elements() {
+            let position = element.offset().to_raw().unwrap_or(-1);
+            match outcome.clone().and_then(|()| element.error()) {
+                Ok(()) => {
+                    self.offsets.committed(element.partition(), position);
+                    gauge!(names::LAST_COMMIT).set(wall_clock().millis() as f64 / 1_000.0);
+                }
+                Err(cause) => {
+                    self.offsets.commit_failed(element.partition(), position);
+                    self.commit_failed(&cause);
+                }
+            }
+        }
+    }
+
+    fn commit_failed(&mut self, cause: &KafkaError) {
+        count_error(Stage::Commit, "kafka");
+        warn!(error = %cause, "failed to commit, trying again");
+        self.commit_after = now() + COMMIT_RETRY;
+    }
+
+    /// Problems that the next rebalance mends.
+    pub(super) fn report_kafka(&self, what: &'static str, outcome: KafkaResult<()>) {
+        if let Err(cause) = outcome {
+            count_error(Stage::Poll, "group");
+            warn!(error = %cause, "failed to {what}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+use std::{collections::BTreeMap, time::Instant};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    message::{Header, OwnedHeaders},
+    mocking::MockCluster,
+    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
+};
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::scripted::{Answer, ClickHouse, line, settings, topic};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A whole consumer against brokers and a ClickHouse of the test.
+struct Fixture {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    server: ClickHouse,
+    shutdown: Shutdown,
+    running: JoinSet<anyhow::Result<()>>,
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    async fn start(server: ClickHouse) -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(topic().as_str(), 2, 1).unwrap();
+        cluster.create_topic(topic().dead_letter().as_str(), 1, 1).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(&cluster.bootstrap_servers(), &server);
+        std::fs::write(folder.path().join("settings.json"), serde_json::to_vec(&settings).unwrap()).unwrap();
+        let mut fixture =
+            Self { cluster, server, shutdown: Shutdown::manual(), running: JoinSet::new(), folder };
+        fixture.run();
+        fixture
+    }
+
+    fn run(&mut self) {
+        self.shutdown = Shutdown::manual();
+        let options = <Options as clap::Parser>::parse_from([
+            "consumer",
+            "--settings",
+            self.folder.path().join("settings.json").to_str().unwrap(),
+            "--listen",
+            "127.0.0.1:0",
+            "--insert-timeout-ms",
+            "500",
+            "--stop-timeout-ms",
+            "3000",
+        ]);
+        self.running.spawn(run(options, self.shutdown.clone()));
+    }
+
+    async fn stop(&mut self) {
+        self.shutdown.request();
+        self.running.join_next().await.unwrap().unwrap().unwrap();
+    }
+
+    fn produce(&self, partition: i32, payload: &str, tenant: &str) {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", self.cluster.bootstrap_servers()).create().unwrap();
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: "content-type", value: Some("application/x-ndjson") })
+            .insert(Header { key: "tenant", value: Some(tenant) })
+            .insert(Header { key: "schema-version", value: Some("1") });
+        let name = topic();
+        let record =
+            BaseRecord::<str, str>::to(name.as_str()).partition(partition).payload(payload).headers(headers);
+        producer.send(record).unwrap();
+        producer.flush(Duration::from_secs(10)).unwrap();
+    }
+
+    /// What the group has committed, by partition.
+    fn committed(&self) -> BTreeMap<i32, i64> {
+        let group = settings(&self.cluster.bootstrap_servers(), &self.server).group;
+        let reader: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.cluster.bootstrap_servers())
+            .set("group.id", group.as_str())
+            .create()
+            .unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic().as_str(), 0, 1);
+        let committed = reader.committed_offsets(list, Duration::from_secs(10)).unwrap();
+        let offset = |offset| match offset {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        committed.elements().iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect()
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the test waits for brokers")]
+    async fn until(&self, what: &str, check: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !check(self) {
+            assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn dead_letters(&self) -> i64 {
+        let reader: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", self.cluster.bootstrap_servers()).create().unwrap();
+        let name = topic().dead_letter();
+        reader.fetch_watermarks(name.as_str(), 0, Duration::from_secs(10)).unwrap().1
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_are_committed_only_after_the_insert() {
+    let mut fixture = Fixture::start(ClickHouse::start(|_| Answer::Code(159)).await).await;
+    fixture.produce(0, &line("a"), "acme");
+    fixture.produce(1, &format!("{}\n{}\n", line("b"), line("c")), "acme");
+    fixture.until("inserts are tried", |fixture| fixture.server.seen().len() > 2).await;
+    assert_eq!(fixture.committed(), BTreeMap::new());
+    fixture.server.follow(|_| Answer::Stored);
+    fixture
+        .until("both partitions are committed", |f| f.committed() == BTreeMap::from([(0, 1), (1, 1)]))
+        .await;
+    assert!(fixture.server.stored().iter().map(|seen| seen.rows).sum::<u64>() >= 3);
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_records_and_lines_are_dead_letters_and_the_rest_is_stored() {
+    let mut fixture = Fixture::start(ClickHouse::answering(&[]).await).await;
+    fixture.produce(0, &line("foreign"), "globex");
+    fixture.produce(0, &format!("{}\nnot json\n{}", line("a"), line("b")), "acme");
+    fixture
+        .until("the partition is committed", |fixture| fixture.committed() == BTreeMap::from([(0, 2)]))
+        .await;
+    assert_eq!(fixture.dead_letters(), 2);
+    assert!(fixture.server.stored().iter().all(|seen| !seen.contains("foreign")));
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_finishes_the_running_insert_and_a_start_goes_on_behind_it() {
+    let mut fixture = Fixture::start(ClickHouse::start(|_| Answer::Code(159)).await).await;
+    fixture.produce(0, &line("before"), "acme");
+    fixture.until("an insert is tried", |fixture| !fixture.server.seen().is_empty()).await;
+    fixture.shutdown.request();
+    fixture.server.follow(|_| Answer::Stored);
+    fixture.stop().await;
+    assert_eq!(fixture.committed(), BTreeMap::from([(0, 1)]));
+    fixture.produce(0, &line("after"), "acme");
+    fixture.run();
+    fixture.until("the next is committed", |fixture| fixture.committed() == BTreeMap::from([(0, 2)])).await;
+    assert!(!fixture.server.stored().last().unwrap().contains("before"));
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_without_clickhouse_commits_nothing_and_ends_in_time() {
+    let mut fixture = Fixture::start(ClickHouse::start(|_| Answer::Hung).await).await;
+    fixture.produce(0, &line("a"), "acme");
+    fixture.until("an insert is tried", |fixture| !fixture.server.seen().is_empty()).await;
+    fixture.stop().await;
+    assert_eq!(fixture.committed(), BTreeMap::new());
+}

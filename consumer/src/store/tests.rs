@@ -1,0 +1,233 @@
+use std::time::{Duration, Instant};
+
+use rdkafka::{
+    ClientConfig, Message as _,
+    consumer::{BaseConsumer, Consumer as _},
+    mocking::MockCluster,
+    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
+};
+
+use super::*;
+use crate::{
+    offsets::BatchId,
+    parse::{Parsed, Parser, Record},
+    scripted::{Answer, ClickHouse, Seen, line, settings, tenant, topic},
+};
+
+const PACE: Pace = Pace {
+    first: Duration::from_millis(2),
+    first_slower: Duration::from_millis(2),
+    longest: Duration::from_millis(20),
+};
+
+/// The brokers, a store into the server, and a batch of one record with an event of each name.
+struct Fixture {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    server: ClickHouse,
+    store: Store,
+}
+
+impl Fixture {
+    async fn new(answers: &[Answer]) -> Self {
+        Self::with(ClickHouse::answering(answers).await)
+    }
+
+    fn with(server: ClickHouse) -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(topic().as_str(), 1, 1).unwrap();
+        cluster.create_topic(topic().dead_letter().as_str(), 1, 1).unwrap();
+        let settings = Arc::new(settings(&cluster.bootstrap_servers(), &server));
+        let inserter = Inserter::new(&settings.clickhouse, Duration::from_millis(200)).unwrap();
+        let store = Store::new(settings, inserter, PACE);
+        Self { cluster, server, store }
+    }
+
+    async fn store(&mut self, names: &[String]) {
+        tokio::time::timeout(Duration::from_secs(60), self.store.store(&batch(names))).await.unwrap();
+    }
+
+    fn dead_letters(&self, count: usize) -> Vec<DeadLetterSeen> {
+        dead_letters(&self.cluster.bootstrap_servers(), count)
+    }
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("event-{n}-")).collect()
+}
+
+fn record(names: &[String]) -> String {
+    names.iter().map(|name| line(name)).collect::<Vec<_>>().join("\n")
+}
+
+fn batch(names: &[String]) -> Batch {
+    let mut batch = Batch::new(BatchId(0));
+    let mut parser = Parser::new(tenant(), settings_topic_id());
+    let payload = record(names);
+    parser
+        .parse(&Record { partition: 0, offset: 0, payload: payload.as_bytes() }, |parsed| match parsed {
+            Parsed::Row(row) => batch.push(&row),
+            Parsed::Reject { refused, .. } => panic!("{refused}"),
+        })
+        .unwrap();
+    batch
+}
+
+fn settings_topic_id() -> schema::names::TopicId {
+    schema::names::TopicId(Uuid::from_u128(7))
+}
+
+struct DeadLetterSeen {
+    payload: String,
+    headers: Vec<(String, String)>,
+}
+
+#[allow(clippy::disallowed_methods, reason = "the test waits for a broker")]
+fn dead_letters(bootstrap_servers: &str, count: usize) -> Vec<DeadLetterSeen> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("group.id", "reader")
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(topic().dead_letter().as_str(), 0, rdkafka::Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    let (start, mut seen) = (Instant::now(), Vec::new());
+    while seen.len() < count && start.elapsed() < Duration::from_secs(20) {
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            let original = reread::original(&message);
+            let headers =
+                original.headers.into_iter().map(|(key, value)| (key, text(value.unwrap()))).collect();
+            seen.push(DeadLetterSeen { payload: text(original.payload.unwrap()), headers });
+        }
+    }
+    seen
+}
+
+#[tokio::test]
+async fn in_doubt_the_same_rows_are_inserted_again() {
+    for doubt in [
+        Answer::Code(159),
+        Answer::Code(252),
+        Answer::Code(33),
+        Answer::Code(77_777),
+        Answer::HeaderWith200(209),
+        Answer::BodyWith200(209),
+        Answer::Written(2),
+        Answer::Status(502),
+        Answer::Hung,
+        Answer::Reset,
+    ] {
+        let mut fixture = Fixture::new(&[doubt, doubt]).await;
+        fixture.store(&names(3)).await;
+        let seen = fixture.server.seen();
+        assert_eq!(seen.len(), 3, "{doubt:?}");
+        for (again, _) in &seen[1..] {
+            assert_eq!(again.body, seen[0].0.body, "{doubt:?}");
+            assert_eq!(again.query_id(), seen[0].0.query_id(), "{doubt:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_batch_has_a_query_id_of_its_own() {
+    let mut fixture = Fixture::new(&[]).await;
+    fixture.store(&names(1)).await;
+    fixture.store(&names(1)).await;
+    let seen = fixture.server.seen();
+    assert_ne!(seen[0].0.query_id(), seen[1].0.query_id());
+}
+
+#[tokio::test]
+async fn too_little_memory_halves_the_block() {
+    let server =
+        ClickHouse::start(|seen| if seen.rows > 3 { Answer::Code(241) } else { Answer::Stored }).await;
+    let mut fixture = Fixture::with(server);
+    fixture.store(&names(10)).await;
+    let stored = fixture.server.stored();
+    assert_eq!(stored.iter().map(|seen| seen.rows).collect::<Vec<_>>(), [2, 3, 2, 3]);
+    for name in names(10) {
+        assert_eq!(stored.iter().filter(|seen| seen.contains(&name)).count(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_right_or_table_is_waited_for() {
+    for code in [60, 81, 497, 516, 16] {
+        let mut fixture = Fixture::new(&[Answer::Code(code); 3]).await;
+        fixture.store(&names(2)).await;
+        assert_eq!(fixture.server.seen().len(), 4, "{code}");
+        assert_eq!(fixture.server.stored()[0].rows, 2, "{code}");
+    }
+}
+
+fn refuses(names: &'static [&'static str]) -> impl FnMut(&Seen) -> Answer {
+    move |seen| if names.iter().any(|name| seen.contains(name)) { Answer::Code(469) } else { Answer::Stored }
+}
+
+/// Writes records to the topic, as the ingester would have.
+fn produce(bootstrap_servers: &str, payload: &str) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap_servers).create().unwrap();
+    let headers = rdkafka::message::OwnedHeaders::new()
+        .insert(rdkafka::message::Header { key: "tenant", value: Some("acme") });
+    let name = topic();
+    producer.send(BaseRecord::to(name.as_str()).key("k").payload(payload).headers(headers)).unwrap();
+    producer.flush(Duration::from_secs(10)).unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_row_is_found_by_halving_and_its_neighbours_are_stored() {
+    let mut fixture = Fixture::with(ClickHouse::start(refuses(&["event-37-"])).await);
+    let names = names(64);
+    produce(&fixture.cluster.bootstrap_servers(), &record(&names));
+    fixture.store(&names).await;
+    // Each of the six halvings costs two inserts.
+    assert_eq!(fixture.server.seen().len(), 13);
+    assert_eq!(fixture.server.stored().iter().map(|seen| seen.rows).sum::<u64>(), 63);
+    let letters = fixture.dead_letters(1);
+    assert_eq!(letters[0].payload, line("event-37-"));
+    let header =
+        |name: &str| letters[0].headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    assert_eq!(header("tenant"), Some("acme"));
+    assert_eq!(header("dead-letter-reason"), Some("refused_by_table"));
+    assert_eq!((header("dead-letter-offset"), header("dead-letter-index")), (Some("0"), Some("37")));
+}
+
+#[tokio::test]
+async fn a_table_that_refuses_every_row_is_waited_for() {
+    let server = ClickHouse::start(refuses(&["event-"])).await;
+    let mut fixture = Fixture::with(server.clone());
+    let names = names(4);
+    produce(&fixture.cluster.bootstrap_servers(), &record(&names));
+    let mut inserts = 0;
+    server.follow(move |_| {
+        inserts += 1;
+        if inserts <= 14 { Answer::Code(6) } else { Answer::Stored }
+    });
+    fixture.store(&names).await;
+    assert_eq!(server.stored().iter().map(|seen| seen.rows).sum::<u64>(), 4);
+}
+
+#[tokio::test]
+async fn a_single_refused_row_is_a_dead_letter_once_others_were_stored() {
+    let mut fixture = Fixture::with(ClickHouse::start(refuses(&["event-0-"])).await);
+    produce(&fixture.cluster.bootstrap_servers(), &line("event-0-"));
+    fixture.store(&["fine".to_owned()]).await;
+    fixture.store(&names(1)).await;
+    assert_eq!(fixture.dead_letters(1)[0].payload, line("event-0-"));
+}
+
+#[tokio::test]
+async fn a_batch_is_not_stored_before_its_dead_letters_are_acknowledged() {
+    let mut fixture = Fixture::new(&[]).await;
+    let mut batch = batch(&names(1));
+    batch.reject(DeadLetter::for_test(b"bad"));
+    fixture.cluster.broker_down(1).unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(500), fixture.store.store(&batch)).await;
+    assert!(waited.is_err());
+    fixture.cluster.broker_up(1).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), fixture.store.store(&batch)).await.unwrap();
+    assert_eq!(fixture.dead_letters(1)[0].payload, "bad");
+}
