@@ -1,0 +1,329 @@
+//! The databases of ClickHouse: described, created or taken over, migrated, released or dropped.
+//!
+//! ```text
+//! create:   create with its owner* -> describe*
+//! migrate:  _migrations* -> read* -> (apply* -> record*)... -> describe* -> views* -> retention*
+//! release:  describe* -> compare the owner -> rewrite the comment*
+//! drop:     describe* -> compare the owner -> drop*
+//! ```
+//!
+//! Invariants:
+//! - Nothing is written to or dropped from a database whose comment does not name the caller's tenant.
+//! - Every statement can be repeated, and what comes next is decided from what the server says now: a run after a
+//!   crash between any two statements goes on where it stopped.
+//! - Every statement has a deadline, and their number at one time is bounded.
+
+mod comment;
+mod connection;
+mod error;
+mod statement;
+
+use std::future::Future;
+
+use clickhouse::Row;
+use schema::{
+    migrations::{self, AppliedMigration},
+    names::{DatabaseName, STORAGE_TABLE, TableGeneration, TopicId},
+    retention::Retention,
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use connection::Connection;
+pub(crate) use {
+    comment::{DatabaseComment, DatabaseOwner},
+    connection::Server,
+    error::TablesError,
+};
+
+/// How much of a foreign comment is repeated in an error, which ends up in a condition.
+const MAX_COMMENT_CHARS: usize = 200;
+
+/// A database as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Database {
+    pub(crate) name: DatabaseName,
+    /// ClickHouse's id of this incarnation.
+    pub(crate) uuid: Uuid,
+    pub(crate) comment: DatabaseComment,
+}
+
+/// What the controllers ask of ClickHouse. A trait, so that their tests can answer instead.
+pub(crate) trait Tables: Send + Sync {
+    /// The database of this name, if there is one.
+    fn describe(
+        &self,
+        name: &DatabaseName,
+    ) -> impl Future<Output = Result<Option<Database>, TablesError>> + Send;
+
+    /// Creates the database for this owner. One that is there already is returned as it is: whoever asked compares
+    /// its comment.
+    fn create(
+        &self,
+        name: &DatabaseName,
+        owner: &DatabaseOwner,
+    ) -> impl Future<Output = Result<Database, TablesError>> + Send;
+
+    /// Takes a released database over.
+    ///
+    /// # Errors
+    /// [`TablesError::Replaced`] and [`TablesError::NotOurs`] when it is by now another than `database`, or was not
+    /// released by a tenant of the owner's name.
+    fn claim(
+        &self,
+        database: &Database,
+        owner: &DatabaseOwner,
+    ) -> impl Future<Output = Result<(), TablesError>> + Send;
+
+    /// Brings tables, views and retention to this version and this spec. The id of the storage table.
+    fn migrate(
+        &self,
+        name: &DatabaseName,
+        retention: Retention,
+    ) -> impl Future<Output = Result<TableGeneration, TablesError>> + Send;
+
+    /// Leaves the database behind for a tenant of the same name. One that is absent or released already is released.
+    fn release(
+        &self,
+        database: &Database,
+        owner: &DatabaseOwner,
+        topics: &[TopicId],
+    ) -> impl Future<Output = Result<(), TablesError>> + Send;
+
+    /// Drops the database with everything in it. One that is absent is dropped.
+    ///
+    /// # Errors
+    /// [`TablesError::Replaced`] and [`TablesError::NotOurs`] when it is by now another than `database`, or another's.
+    fn drop(
+        &self,
+        database: &Database,
+        owner: &DatabaseOwner,
+    ) -> impl Future<Output = Result<(), TablesError>> + Send;
+}
+
+/// The databases of a real server.
+#[derive(Clone)]
+pub(crate) struct ClickHouseTables {
+    connection: Connection,
+}
+
+#[derive(Row, Deserialize)]
+struct DatabaseRow {
+    uuid: String,
+    comment: String,
+}
+
+#[derive(Row, Deserialize)]
+struct MigrationRow {
+    number: u32,
+    checksum: String,
+}
+
+#[derive(Row, Deserialize)]
+struct TableRow {
+    name: String,
+    uuid: String,
+    comment: String,
+    definition: String,
+}
+
+impl ClickHouseTables {
+    /// Makes the client. It connects when it is used.
+    ///
+    /// # Errors
+    /// When the authority's certificates cannot be read.
+    pub(crate) fn new(server: &Server) -> Result<Self, TablesError> {
+        Ok(Self { connection: Connection::new(server)? })
+    }
+
+    /// The database, if it is still the incarnation that the caller saw.
+    async fn unchanged(&self, database: &Database) -> Result<Option<Database>, TablesError> {
+        match self.describe(&database.name).await? {
+            Some(found) if found.uuid != database.uuid => Err(TablesError::Replaced {
+                database: database.name.clone(),
+                expected: database.uuid,
+                found: found.uuid,
+            }),
+            found => Ok(found),
+        }
+    }
+
+    async fn write_comment(&self, name: &DatabaseName, comment: &DatabaseComment) -> Result<(), TablesError> {
+        self.connection
+            .change(&statement::change_comment(name, comment))
+            .await
+            .map_err(|source| TablesError::WriteOwner { database: name.clone(), source })
+    }
+
+    async fn apply_migrations(&self, name: &DatabaseName, retention: Retention) -> Result<(), TablesError> {
+        let reading = |source| TablesError::ReadMigrations { database: name.clone(), source };
+        self.connection.change(&migrations::migrations_table(name)).await.map_err(reading)?;
+        let applied: Vec<MigrationRow> =
+            self.connection.read(&statement::applied_migrations(name)).await.map_err(reading)?;
+        let applied: Vec<AppliedMigration> = applied
+            .into_iter()
+            .map(|row| AppliedMigration { number: row.number, checksum: row.checksum })
+            .collect();
+        let pending = migrations::pending(&applied)
+            .map_err(|source| TablesError::ContinueMigrations { database: name.clone(), source })?;
+        for step in pending {
+            tracing::info!(database = %name, number = step.number, "applying migration to database `{name}`");
+            for statement in [step.statement(name, retention), statement::record_migration(name, &step)] {
+                self.connection.change(&statement).await.map_err(|source| TablesError::Migrate {
+                    database: name.clone(),
+                    number: step.number,
+                    source,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn define_views(
+        &self,
+        name: &DatabaseName,
+        retention: Retention,
+        tables: &[TableRow],
+    ) -> Result<(), TablesError> {
+        for view in outdated(migrations::views(name, retention), tables) {
+            tracing::info!(database = %name, view = view.name, "defining view `{name}.{}`", view.name);
+            self.connection.change(&view.statement).await.map_err(|source| TablesError::DefineView {
+                database: name.clone(),
+                view: view.name,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn keep_for(
+        &self,
+        name: &DatabaseName,
+        retention: Retention,
+        storage: &TableRow,
+    ) -> Result<(), TablesError> {
+        if storage.definition.contains(&migrations::retention_clause(retention)) {
+            return Ok(());
+        }
+        tracing::info!(database = %name, hours = retention.hours(), "changing the retention of database `{name}`");
+        self.connection
+            .change(&migrations::change_retention(name, retention))
+            .await
+            .map_err(|source| TablesError::ChangeRetention { database: name.clone(), source })
+    }
+}
+
+impl Tables for ClickHouseTables {
+    async fn describe(&self, name: &DatabaseName) -> Result<Option<Database>, TablesError> {
+        let rows: Vec<DatabaseRow> = self
+            .connection
+            .read(&statement::describe_database(name))
+            .await
+            .map_err(|source| TablesError::Describe { database: name.clone(), source })?;
+        let Some(row) = rows.into_iter().next() else {
+            return Ok(None);
+        };
+        let uuid = incarnation(&row.uuid).ok_or_else(|| TablesError::WithoutId { database: name.clone() })?;
+        Ok(Some(Database { name: name.clone(), uuid, comment: DatabaseComment::parse(&row.comment) }))
+    }
+
+    async fn create(&self, name: &DatabaseName, owner: &DatabaseOwner) -> Result<Database, TablesError> {
+        let comment = DatabaseComment::Owned(owner.clone());
+        match self.connection.change(&statement::create_database(name, &comment)).await {
+            // Somebody was faster, or our last answer got lost.
+            Err(error) if error.says_it_exists() => {}
+            outcome => outcome.map_err(|source| TablesError::Create { database: name.clone(), source })?,
+        }
+        self.describe(name).await?.ok_or_else(|| TablesError::Invisible { database: name.clone() })
+    }
+
+    async fn claim(&self, database: &Database, owner: &DatabaseOwner) -> Result<(), TablesError> {
+        let Some(found) = self.unchanged(database).await? else {
+            return Err(TablesError::Vanished { database: database.name.clone() });
+        };
+        match &found.comment {
+            comment if comment.is_owned_by(owner) => Ok(()),
+            comment if comment.is_released_to(owner) => {
+                self.write_comment(&database.name, &DatabaseComment::Owned(owner.clone())).await
+            }
+            comment => Err(not_ours(database, comment)),
+        }
+    }
+
+    async fn migrate(
+        &self,
+        name: &DatabaseName,
+        retention: Retention,
+    ) -> Result<TableGeneration, TablesError> {
+        self.apply_migrations(name, retention).await?;
+        let tables: Vec<TableRow> = self
+            .connection
+            .read(&statement::describe_tables(name))
+            .await
+            .map_err(|source| TablesError::DescribeTables { database: name.clone(), source })?;
+        let storage = tables
+            .iter()
+            .find(|table| table.name == STORAGE_TABLE)
+            .ok_or_else(|| TablesError::StorageMissing { database: name.clone() })?;
+        let generation =
+            incarnation(&storage.uuid).ok_or_else(|| TablesError::WithoutId { database: name.clone() })?;
+        // A retention that shrinks hides rows before they are dropped, so that no reader sees an old version of an
+        // event whose newer version was in a part that was dropped first. Growing has no wrong order.
+        self.define_views(name, retention, &tables).await?;
+        self.keep_for(name, retention, storage).await?;
+        Ok(TableGeneration(generation))
+    }
+
+    async fn release(
+        &self,
+        database: &Database,
+        owner: &DatabaseOwner,
+        topics: &[TopicId],
+    ) -> Result<(), TablesError> {
+        let Some(found) = self.unchanged(database).await? else {
+            return Ok(());
+        };
+        match &found.comment {
+            comment if comment.is_owned_by(owner) => {
+                let released = DatabaseComment::released_by(owner, topics);
+                self.write_comment(&database.name, &released).await
+            }
+            comment if comment.is_released_to(owner) => Ok(()),
+            comment => Err(not_ours(database, comment)),
+        }
+    }
+
+    async fn drop(&self, database: &Database, owner: &DatabaseOwner) -> Result<(), TablesError> {
+        let Some(found) = self.unchanged(database).await? else {
+            return Ok(());
+        };
+        if !found.comment.is_owned_by(owner) {
+            return Err(not_ours(database, &found.comment));
+        }
+        self.connection
+            .change(&statement::drop_database(&database.name))
+            .await
+            .map_err(|source| TablesError::Drop { database: database.name.clone(), source })
+    }
+}
+
+/// The views that the server lacks, or has in another definition.
+fn outdated(views: Vec<migrations::View>, tables: &[TableRow]) -> Vec<migrations::View> {
+    let is_current = |view: &migrations::View| {
+        tables.iter().any(|table| table.name == view.name && view.is_described_by(&table.comment))
+    };
+    views.into_iter().filter(|view| !is_current(view)).collect()
+}
+
+fn not_ours(database: &Database, comment: &DatabaseComment) -> TablesError {
+    let comment = comment.to_string().chars().take(MAX_COMMENT_CHARS).collect();
+    TablesError::NotOurs { database: database.name.clone(), comment }
+}
+
+/// An id of ClickHouse's, which is zero where the engine keeps none.
+fn incarnation(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|id| !id.is_nil())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! The connection to ClickHouse: HTTP or HTTPS, an authority of one's own, and a deadline for every statement.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use clickhouse::{Client, RowOwned, RowRead};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use schema::secret::Secret;
+use tokio::sync::Semaphore;
+
+use super::error::{QueryError, TablesError};
+
+/// Statements at one time. A schema change is rare and small; more would only wait for each other's locks.
+const MAX_STATEMENTS: usize = 4;
+/// How long a connection may take.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a read of the system tables may take.
+const READ_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a change may take: it waits for the disk, and a drop removes every file.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a statement waits for a table's lock at the server: less than our deadline, so that the server gives up
+/// first and says why. In seconds.
+const LOCK_SECONDS: &str = "30";
+/// Connections idle for longer are closed by us: the server closes them after 3 s by default, and a request that
+/// meets a closing connection fails.
+const POOL_IDLE: Duration = Duration::from_secs(2);
+
+/// Where ClickHouse is and who we are there.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    /// `http://host:8123` or `https://host:8443`.
+    pub(crate) url: String,
+    pub(crate) user: String,
+    pub(crate) password: Secret,
+    /// PEM of the authority that signed the server's certificate; without it, the system's.
+    pub(crate) ca_pem: Option<String>,
+}
+
+/// Sends statements, each within its deadline, a few at a time.
+#[derive(Clone)]
+pub(super) struct Connection {
+    client: Client,
+    statements: Arc<Semaphore>,
+}
+
+impl Connection {
+    pub(super) fn new(server: &Server) -> Result<Self, TablesError> {
+        let http =
+            HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE).build(connector(server)?);
+        let client = Client::with_http_client(http)
+            .with_url(&server.url)
+            .with_user(&server.user)
+            .with_password(server.password.expose())
+            .with_product_info("millrace-operator", env!("CARGO_PKG_VERSION"))
+            .with_setting("lock_acquire_timeout", LOCK_SECONDS);
+        Ok(Self { client, statements: Arc::new(Semaphore::new(MAX_STATEMENTS)) })
+    }
+
+    /// Runs a statement that answers nothing.
+    pub(super) async fn change(&self, statement: &str) -> Result<(), QueryError> {
+        self.within(CHANGE_DEADLINE, self.client.query_raw(statement).execute()).await
+    }
+
+    /// Reads all rows of a statement that answers few.
+    pub(super) async fn read<T: RowOwned + RowRead>(&self, statement: &str) -> Result<Vec<T>, QueryError> {
+        self.within(READ_DEADLINE, self.client.query_raw(statement).fetch_all::<T>()).await
+    }
+
+    async fn within<T>(
+        &self,
+        deadline: Duration,
+        work: impl Future<Output = Result<T, clickhouse::error::Error>>,
+    ) -> Result<T, QueryError> {
+        let turn = async {
+            // The semaphore is never closed; without a permit the statement would only be one too many.
+            let _permit = self.statements.acquire().await;
+            work.await
+        };
+        match tokio::time::timeout(deadline, turn).await {
+            Ok(outcome) => outcome.map_err(QueryError::new),
+            Err(_) => Err(QueryError::Deadline { seconds: deadline.as_secs() }),
+        }
+    }
+}
+
+fn connector(server: &Server) -> Result<HttpsConnector<HttpConnector>, TablesError> {
+    let mut http = HttpConnector::new();
+    http.set_connect_timeout(Some(CONNECT_DEADLINE));
+    http.set_nodelay(true);
+    http.enforce_http(false);
+    let builder = HttpsConnectorBuilder::new();
+    let builder = match &server.ca_pem {
+        Some(pem) => builder.with_tls_config(trusting(authorities(pem)?)?),
+        None if server.url.starts_with("https:") => builder
+            .with_provider_and_native_roots(ring::default_provider())
+            .map_err(|source| TablesError::ReadSystemAuthorities { source })?,
+        // Plain HTTP must not fail on a machine that has no certificates.
+        None => builder.with_tls_config(trusting(RootCertStore::empty())?),
+    };
+    Ok(builder.https_or_http().enable_http1().wrap_connector(http))
+}
+
+fn authorities(pem: &str) -> Result<RootCertStore, TablesError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|source| TablesError::ReadAuthority { source })?;
+        roots.add(certificate).map_err(|source| TablesError::TrustAuthority { source })?;
+    }
+    if roots.is_empty() {
+        return Err(TablesError::NoAuthority);
+    }
+    Ok(roots)
+}
+
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, TablesError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|source| TablesError::TrustAuthority { source })?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(url: &str, ca_pem: Option<&str>) -> Server {
+        Server {
+            url: url.to_owned(),
+            user: "millrace".to_owned(),
+            password: Secret::new("hunter2".to_owned()),
+            ca_pem: ca_pem.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn an_authority_without_a_certificate_is_refused() {
+        let server = server("https://clickhouse:8443", Some("no certificate"));
+        assert!(matches!(Connection::new(&server), Err(TablesError::NoAuthority)));
+    }
+
+    #[test]
+    fn an_authority_that_is_cut_is_refused() {
+        let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+        let server = server("https://clickhouse:8443", Some(pem));
+        assert!(matches!(Connection::new(&server), Err(TablesError::ReadAuthority { .. })));
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        assert!(!format!("{:?}", server("http://clickhouse:8123", None)).contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_is_an_error_at_once() {
+        // A port that was free a moment ago: the connection is refused.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let connection = Connection::new(&server(&format!("http://127.0.0.1:{port}"), None)).unwrap();
+        let error = connection.change("SELECT 1").await.unwrap_err();
+        assert!(matches!(error, QueryError::Client(clickhouse::error::Error::Network(_))), "{error:?}");
+    }
+}

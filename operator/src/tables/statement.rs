@@ -1,0 +1,128 @@
+//! The statements that the schema crate does not hold: databases, their comments, the record of a migration. Pure.
+//!
+//! Names are checked types of `[a-z0-9_]` and stand as they are. Everything else is a literal.
+
+use schema::{
+    migrations::Migration,
+    names::{DatabaseName, EVENTS_VIEW, HOURLY_VIEW, MIGRATIONS_TABLE, STORAGE_TABLE},
+};
+
+use super::comment::DatabaseComment;
+
+/// Without `IF NOT EXISTS`: a database that we cannot see must not be taken for ours.
+/// The comment is part of the statement, so that no crash leaves a database without an owner.
+pub(super) fn create_database(name: &DatabaseName, comment: &DatabaseComment) -> String {
+    format!("CREATE DATABASE {name} COMMENT {}", literal(&comment.to_string()))
+}
+
+pub(super) fn change_comment(name: &DatabaseName, comment: &DatabaseComment) -> String {
+    format!("ALTER DATABASE {name} MODIFY COMMENT {}", literal(&comment.to_string()))
+}
+
+/// `SYNC`: when the statement has ended, the files are gone too, and the name is free.
+pub(super) fn drop_database(name: &DatabaseName) -> String {
+    format!("DROP DATABASE IF EXISTS {name} SYNC")
+}
+
+/// The UUID as text, so that the driver needs no feature for it.
+pub(super) fn describe_database(name: &DatabaseName) -> String {
+    format!(
+        "SELECT toString(uuid) AS uuid, comment FROM system.databases WHERE name = {}",
+        literal(name.as_str())
+    )
+}
+
+/// The tables and views of ours with what tells whether they are up to date.
+pub(super) fn describe_tables(name: &DatabaseName) -> String {
+    let names = [STORAGE_TABLE, EVENTS_VIEW, HOURLY_VIEW].map(literal).join(", ");
+    format!(
+        "SELECT name, toString(uuid) AS uuid, comment, create_table_query AS definition \
+         FROM system.tables WHERE database = {} AND name IN ({names})",
+        literal(name.as_str())
+    )
+}
+
+pub(super) fn applied_migrations(name: &DatabaseName) -> String {
+    format!("SELECT number, checksum FROM {name}.{MIGRATIONS_TABLE} FINAL ORDER BY number")
+}
+
+pub(super) fn record_migration(name: &DatabaseName, step: &Migration) -> String {
+    format!(
+        "INSERT INTO {name}.{MIGRATIONS_TABLE} (number, name, checksum) SETTINGS async_insert = 0 VALUES ({}, {}, {})",
+        step.number,
+        literal(step.name),
+        literal(&step.checksum())
+    )
+}
+
+/// A string literal of ClickHouse's SQL
+/// (<https://clickhouse.com/docs/sql-reference/syntax#string>): backslash and quote escaped, NUL as `\0`.
+fn literal(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len() + 2);
+    literal.push('\'');
+    for character in text.chars() {
+        match character {
+            '\'' | '\\' => literal.extend(['\\', character]),
+            '\0' => literal.push_str("\\0"),
+            other => literal.push(other),
+        }
+    }
+    literal.push('\'');
+    literal
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+    use schema::{migrations::MIGRATIONS, tenant_id::TenantId};
+
+    use super::*;
+
+    fn database() -> DatabaseName {
+        DatabaseName::of(&TenantId::parse("team-acme").unwrap())
+    }
+
+    #[test]
+    fn statements_are_as_frozen() {
+        let comment = DatabaseComment::Foreign("it's a \\ trap".to_owned());
+        insta::assert_snapshot!(
+            [
+                create_database(&database(), &comment),
+                change_comment(&database(), &comment),
+                drop_database(&database()),
+                describe_database(&database()),
+                describe_tables(&database()),
+                applied_migrations(&database()),
+                record_migration(&database(), &MIGRATIONS[0]),
+            ]
+            .join("\n")
+        );
+    }
+
+    /// Reads a literal as ClickHouse does: the text, and what stands behind the closing quote.
+    fn read(literal: &str) -> Option<(String, &str)> {
+        let mut text = String::new();
+        let mut characters = literal.strip_prefix('\'')?.char_indices();
+        while let Some((index, character)) = characters.next() {
+            match character {
+                '\'' => return Some((text, &literal[index + 2..])),
+                '\\' => match characters.next()?.1 {
+                    '0' => text.push('\0'),
+                    escaped => text.push(escaped),
+                },
+                other => text.push(other),
+            }
+        }
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_text_stays_inside_its_literal(text in "(?s)(.|[\\\\'\0\n\r`;-])*") {
+            let literal = literal(&text);
+            let (inside, behind) = read(&literal).expect("the literal ends");
+            prop_assert_eq!(inside, text);
+            prop_assert!(behind.is_empty(), "{behind}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+use clickhouse::test::{Mock, handlers};
+use schema::{migrations::MIGRATIONS, secret::Secret, tenant_id::TenantId};
+use serde::Serialize;
+
+use super::*;
+use crate::failure::Failure;
+
+const UUID: &str = "6d2a1f5e-0c3b-4a58-9d2c-3c1f6a7b8c9d";
+const STORAGE_UUID: &str = "7d2a1f5e-0c3b-4a58-9d2c-3c1f6a7b8c9d";
+
+#[derive(Row, Serialize)]
+struct DatabaseAnswer {
+    uuid: &'static str,
+    comment: String,
+}
+
+#[derive(Row, Serialize)]
+struct MigrationAnswer {
+    number: u32,
+    checksum: String,
+}
+
+#[derive(Row, Serialize)]
+struct TableAnswer {
+    name: &'static str,
+    uuid: &'static str,
+    comment: String,
+    definition: String,
+}
+
+fn name() -> DatabaseName {
+    DatabaseName::of(&TenantId::parse("acme").unwrap())
+}
+
+fn acme() -> DatabaseOwner {
+    DatabaseOwner { uid: "u1".to_owned(), namespace: "team".to_owned(), name: "acme".to_owned() }
+}
+
+fn successor() -> DatabaseOwner {
+    DatabaseOwner { uid: "u2".to_owned(), ..acme() }
+}
+
+fn database() -> Database {
+    Database {
+        name: name(),
+        uuid: UUID.parse().unwrap(),
+        comment: DatabaseComment::Foreign("as seen before, not as it is".to_owned()),
+    }
+}
+
+fn hours(hours: u64) -> Retention {
+    Retention::from_hours(hours).unwrap()
+}
+
+fn tables(mock: &Mock) -> ClickHouseTables {
+    let server = Server {
+        url: mock.url().to_owned(),
+        user: "millrace".to_owned(),
+        password: Secret::new("pw".to_owned()),
+        ca_pem: None,
+    };
+    ClickHouseTables::new(&server).unwrap()
+}
+
+/// The server's next answer: a database with this comment.
+fn found(mock: &Mock, comment: &DatabaseComment) {
+    mock.add(handlers::provide([DatabaseAnswer { uuid: UUID, comment: comment.to_string() }]));
+}
+
+fn storage(retention: Retention) -> TableAnswer {
+    TableAnswer {
+        name: STORAGE_TABLE,
+        uuid: STORAGE_UUID,
+        comment: String::new(),
+        definition: format!("CREATE TABLE .. {} SETTINGS ..", migrations::retention_clause(retention)),
+    }
+}
+
+fn view(view: &migrations::View) -> TableAnswer {
+    let comment = view.statement.rsplit_once("COMMENT '").unwrap().1.trim_end().trim_end_matches('\'');
+    TableAnswer { name: view.name, uuid: UUID, comment: comment.to_owned(), definition: String::new() }
+}
+
+fn all_applied(mock: &Mock) {
+    mock.add(handlers::provide(
+        MIGRATIONS.iter().map(|step| MigrationAnswer { number: step.number, checksum: step.checksum() }),
+    ));
+}
+
+#[tokio::test]
+async fn a_new_database_carries_its_owner_from_the_first_statement() {
+    let mock = Mock::new();
+    let created = mock.add(handlers::record_ddl());
+    found(&mock, &DatabaseComment::Owned(acme()));
+    let database = tables(&mock).create(&name(), &acme()).await.unwrap();
+    assert_eq!(created.query().await, "CREATE DATABASE t_acme COMMENT 'owned team/acme uid=u1'");
+    assert!(database.comment.is_owned_by(&acme()));
+}
+
+#[tokio::test]
+async fn a_database_that_is_there_is_returned_with_its_own_comment() {
+    let mock = Mock::new();
+    mock.add(handlers::exception(82));
+    found(&mock, &DatabaseComment::Owned(successor()));
+    let database = tables(&mock).create(&name(), &acme()).await.unwrap();
+    assert!(!database.comment.is_owned_by(&acme()));
+}
+
+#[tokio::test]
+async fn a_database_that_our_user_may_not_see_is_not_taken() {
+    let mock = Mock::new();
+    mock.add(handlers::exception(82));
+    mock.add(handlers::provide(Vec::<DatabaseAnswer>::new()));
+    let error = tables(&mock).create(&name(), &acme()).await.unwrap_err();
+    assert!(matches!(error, TablesError::Invisible { .. }), "{error:?}");
+    assert_eq!(error.failure(), Failure::Permission);
+}
+
+#[tokio::test]
+async fn a_released_database_is_taken_over_by_a_tenant_of_the_same_name() {
+    let mock = Mock::new();
+    found(&mock, &DatabaseComment::released_by(&acme(), &[]));
+    let written = mock.add(handlers::record_ddl());
+    tables(&mock).claim(&database(), &successor()).await.unwrap();
+    assert_eq!(written.query().await, "ALTER DATABASE t_acme MODIFY COMMENT 'owned team/acme uid=u2'");
+}
+
+#[tokio::test]
+async fn a_database_of_another_owner_is_neither_claimed_nor_released_nor_dropped() {
+    let mock = Mock::new();
+    for comment in [DatabaseComment::Owned(acme()), DatabaseComment::Foreign("finance".to_owned())] {
+        let tables = tables(&mock);
+        // Whatever the caller saw before: what the server says now counts, and no statement follows it.
+        found(&mock, &comment);
+        let claimed = tables.claim(&database(), &successor()).await.unwrap_err();
+        found(&mock, &comment);
+        let released = tables.release(&database(), &successor(), &[]).await.unwrap_err();
+        found(&mock, &comment);
+        let dropped = tables.drop(&database(), &successor()).await.unwrap_err();
+        for error in [claimed, released, dropped] {
+            assert!(matches!(error, TablesError::NotOurs { .. }), "{error:?}");
+            assert_eq!((error.failure(), error.reason()), (Failure::Conflict, "NameConflict"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_released_database_is_not_dropped_by_its_former_owner() {
+    let mock = Mock::new();
+    found(&mock, &DatabaseComment::released_by(&acme(), &[]));
+    let error = tables(&mock).drop(&database(), &acme()).await.unwrap_err();
+    assert!(matches!(error, TablesError::NotOurs { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_was_made_anew_is_not_dropped() {
+    let mock = Mock::new();
+    found(&mock, &DatabaseComment::Owned(acme()));
+    let seen = Database { uuid: Uuid::from_u128(1), ..database() };
+    let error = tables(&mock).drop(&seen, &acme()).await.unwrap_err();
+    assert!(matches!(error, TablesError::Replaced { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_database_of_ours_is_dropped_and_an_absent_one_is_dropped_already() {
+    let mock = Mock::new();
+    found(&mock, &DatabaseComment::Owned(acme()));
+    let dropped = mock.add(handlers::record_ddl());
+    tables(&mock).drop(&database(), &acme()).await.unwrap();
+    assert_eq!(dropped.query().await, "DROP DATABASE IF EXISTS t_acme SYNC");
+
+    mock.add(handlers::provide(Vec::<DatabaseAnswer>::new()));
+    tables(&mock).drop(&database(), &acme()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_release_names_the_topics_and_is_not_repeated() {
+    let mock = Mock::new();
+    let topics = [TopicId(Uuid::from_u128(1))];
+    found(&mock, &DatabaseComment::Owned(acme()));
+    let written = mock.add(handlers::record_ddl());
+    tables(&mock).release(&database(), &acme(), &topics).await.unwrap();
+    assert_eq!(
+        written.query().await,
+        "ALTER DATABASE t_acme MODIFY COMMENT \
+         'released team/acme topics=00000000-0000-0000-0000-000000000001'"
+    );
+
+    found(&mock, &DatabaseComment::released_by(&acme(), &topics));
+    tables(&mock).release(&database(), &acme(), &topics).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_database_gets_its_steps_each_recorded_before_the_next() {
+    let mock = Mock::new();
+    let mut statements = vec![mock.add(handlers::record_ddl())];
+    mock.add(handlers::provide(Vec::<MigrationAnswer>::new()));
+    statements.extend(MIGRATIONS.iter().flat_map(|_| [(); 2]).map(|()| mock.add(handlers::record_ddl())));
+    mock.add(handlers::provide([storage(hours(24))]));
+    statements.extend(migrations::views(&name(), hours(24)).iter().map(|_| mock.add(handlers::record_ddl())));
+
+    let generation = tables(&mock).migrate(&name(), hours(24)).await.unwrap();
+
+    assert_eq!(generation.to_string(), STORAGE_UUID);
+    let mut firsts = Vec::new();
+    for statement in statements {
+        firsts.push(statement.query().await.lines().next().unwrap().to_owned());
+    }
+    insta::assert_snapshot!(firsts.join("\n"));
+}
+
+#[tokio::test]
+async fn a_database_that_is_up_to_date_is_only_looked_at() {
+    let mock = Mock::new();
+    mock.add(handlers::record_ddl());
+    all_applied(&mock);
+    let views = migrations::views(&name(), hours(24));
+    mock.add(handlers::provide(std::iter::once(storage(hours(24))).chain(views.iter().map(view))));
+    // The mock answers no fourth request.
+    tables(&mock).migrate(&name(), hours(24)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_retention_redefines_the_view_that_filters_and_then_the_table() {
+    let mock = Mock::new();
+    mock.add(handlers::record_ddl());
+    all_applied(&mock);
+    let views = migrations::views(&name(), hours(48));
+    mock.add(handlers::provide(std::iter::once(storage(hours(48))).chain(views.iter().map(view))));
+    let redefined = mock.add(handlers::record_ddl());
+    let changed = mock.add(handlers::record_ddl());
+
+    tables(&mock).migrate(&name(), hours(24)).await.unwrap();
+
+    assert!(redefined.query().await.starts_with("CREATE OR REPLACE VIEW t_acme.events\n"));
+    assert!(changed.query().await.starts_with("ALTER TABLE t_acme.events_raw\nMODIFY TTL"));
+}
+
+#[tokio::test]
+async fn a_step_whose_record_failed_is_named_and_comes_again() {
+    let mock = Mock::new();
+    mock.add(handlers::record_ddl());
+    mock.add(handlers::provide(Vec::<MigrationAnswer>::new()));
+    mock.add(handlers::record_ddl());
+    mock.add(handlers::exception(241));
+    let error = tables(&mock).migrate(&name(), hours(24)).await.unwrap_err();
+    assert!(matches!(error, TablesError::Migrate { number: 1, .. }), "{error:?}");
+    assert_eq!(error.failure(), Failure::Transient);
+}
+
+#[tokio::test]
+async fn the_steps_of_a_newer_version_are_not_touched() {
+    let mock = Mock::new();
+    mock.add(handlers::record_ddl());
+    mock.add(handlers::provide([MigrationAnswer { number: 99, checksum: String::new() }]));
+    let error = tables(&mock).migrate(&name(), hours(24)).await.unwrap_err();
+    assert!(matches!(error, TablesError::ContinueMigrations { .. }), "{error:?}");
+    assert_eq!(error.failure(), Failure::Refused);
+}
+
+#[tokio::test]
+async fn a_storage_table_that_somebody_dropped_is_not_made_anew() {
+    let mock = Mock::new();
+    mock.add(handlers::record_ddl());
+    all_applied(&mock);
+    mock.add(handlers::provide(Vec::<TableAnswer>::new()));
+    let error = tables(&mock).migrate(&name(), hours(24)).await.unwrap_err();
+    assert!(matches!(error, TablesError::StorageMissing { .. }), "{error:?}");
+}

@@ -1,0 +1,251 @@
+//! The topics of Kafka: described, brought to what is wanted, deleted.
+//!
+//! ```text
+//! ensure:  describe* -> create* -> check -> grow* -> describe configs* -> compare -> alter configs*
+//! delete:  describe* -> compare the id -> delete* -> describe until it is gone*
+//! ```
+//!
+//! Invariants:
+//! - A topic is never shrunk, never moved, and never deleted under another id than the caller's.
+//! - Every call has a deadline, and their number at one time is bounded.
+//! - Each step is decided from what the broker says now, so that a run after a crash goes on where it stopped.
+
+mod admin;
+mod connection;
+mod error;
+mod settings;
+mod topic_id;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use schema::{
+    names::{TopicId, TopicName},
+    settings::KafkaSettings,
+};
+use tokio::sync::Semaphore;
+
+pub(crate) use error::TopicsError;
+use {admin::Admin, error::AdminError};
+
+/// Calls to Kafka at one time. More would only queue up at the controller of the cluster.
+const MAX_CALLS: usize = 4;
+/// How long one call may take, the search for a broker included.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a created, grown or deleted topic may take to show in what brokers answer.
+const VISIBILITY_DEADLINE: Duration = Duration::from_secs(10);
+/// Between two looks at a topic that does not show yet.
+const VISIBILITY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A topic as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicSpec {
+    pub(crate) name: TopicName,
+    pub(crate) holds: Holds,
+    pub(crate) partitions: i32,
+    pub(crate) replication_factor: i32,
+    pub(crate) min_insync_replicas: i32,
+    pub(crate) retention_ms: i64,
+}
+
+/// What a topic holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// Events on their way to ClickHouse.
+    Events,
+    /// Records that could not be stored, with the reason in their headers.
+    DeadLetters,
+}
+
+/// A topic as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Topic {
+    pub(crate) name: TopicName,
+    /// Kafka's id of this incarnation: a topic that is deleted and made again has another.
+    pub(crate) id: TopicId,
+    pub(crate) partitions: i32,
+    /// The copies of the partition that has the fewest.
+    pub(crate) replication_factor: i32,
+}
+
+/// What the controllers ask of Kafka. A trait, so that their tests can answer instead.
+pub(crate) trait Topics: Send + Sync {
+    /// The topic of this name, if there is one.
+    fn describe(&self, name: &TopicName) -> impl Future<Output = Result<Option<Topic>, TopicsError>> + Send;
+
+    /// Makes the topic, or adds partitions and corrects settings of the one that is there.
+    ///
+    /// # Errors
+    /// [`TopicsError::Shrink`] when it has more partitions than wanted, [`TopicsError::TooFewReplicas`] when it
+    /// has fewer copies than would have to acknowledge a write.
+    fn ensure(&self, spec: &TopicSpec) -> impl Future<Output = Result<Topic, TopicsError>> + Send;
+
+    /// Deletes the topic and waits until it is gone. A topic that is absent is deleted.
+    ///
+    /// # Errors
+    /// [`TopicsError::Replaced`] when the name belongs to another incarnation by now.
+    fn delete(&self, topic: &Topic) -> impl Future<Output = Result<(), TopicsError>> + Send;
+}
+
+/// The topics of a real cluster.
+#[derive(Clone)]
+pub(crate) struct KafkaTopics {
+    admin: Arc<Admin>,
+    calls: Arc<Semaphore>,
+}
+
+impl KafkaTopics {
+    /// Makes the client. It connects by itself, now or when Kafka comes back.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting, for example a certificate that is none.
+    pub(crate) fn new(settings: &KafkaSettings) -> Result<Self, TopicsError> {
+        Self::with_deadline(settings, REQUEST_DEADLINE)
+    }
+
+    fn with_deadline(settings: &KafkaSettings, deadline: Duration) -> Result<Self, TopicsError> {
+        let admin = Admin::new(settings, deadline).map_err(|source| TopicsError::Configure { source })?;
+        Ok(Self { admin: Arc::new(admin), calls: Arc::new(Semaphore::new(MAX_CALLS)) })
+    }
+
+    async fn create(&self, spec: &TopicSpec) -> Result<(), TopicsError> {
+        let wanted = spec.clone();
+        match self.call(move |admin| admin.create_topic(&wanted, &settings::wanted(&wanted))).await {
+            // Somebody was faster, or our last answer got lost.
+            Err(error) if error.says_it_exists() => Ok(()),
+            outcome => outcome.map_err(|source| TopicsError::Create { topic: spec.name.clone(), source }),
+        }
+    }
+
+    async fn grow(&self, spec: &TopicSpec) -> Result<(), TopicsError> {
+        let (name, partitions) = (spec.name.clone(), spec.partitions);
+        self.call(move |admin| admin.create_partitions(&name, partitions))
+            .await
+            .map_err(|source| TopicsError::Grow { topic: spec.name.clone(), source })
+    }
+
+    async fn correct_settings(&self, spec: &TopicSpec) -> Result<(), TopicsError> {
+        let name = spec.name.clone();
+        let observed = self
+            .call(move |admin| admin.describe_configs(&name))
+            .await
+            .map_err(|source| TopicsError::ReadSettings { topic: spec.name.clone(), source })?;
+        let changes = settings::differing(settings::wanted(spec), &observed);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(topic = %spec.name, ?changes, "correcting settings of topic `{}`", spec.name);
+        let name = spec.name.clone();
+        self.call(move |admin| admin.alter_configs(&name, &changes))
+            .await
+            .map_err(|source| TopicsError::ChangeSettings { topic: spec.name.clone(), source })
+    }
+
+    /// Looks at the topic until it is as `expected`: brokers learn of a change a moment after the controller did it.
+    async fn wait_until(
+        &self,
+        name: &TopicName,
+        expected: impl Fn(Option<&Topic>) -> bool + Send,
+    ) -> Result<Option<Topic>, TopicsError> {
+        let looks = async {
+            loop {
+                let topic = self.describe(name).await?;
+                if expected(topic.as_ref()) {
+                    return Ok(topic);
+                }
+                tokio::time::sleep(VISIBILITY_INTERVAL).await;
+            }
+        };
+        match tokio::time::timeout(VISIBILITY_DEADLINE, looks).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(TopicsError::NotVisible { topic: name.clone() }),
+        }
+    }
+
+    /// Runs one blocking call of the admin client off the async threads. It ends by its own deadline.
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Admin) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let permit = Arc::clone(&self.calls).acquire_owned().await.map_err(|_| AdminError::abandoned())?;
+        let admin = Arc::clone(&self.admin);
+        // The permit goes into the thread: a caller that gives up does not make room for one call too many.
+        let work = tokio::task::spawn_blocking(move || {
+            let outcome = call(&admin);
+            drop(permit);
+            outcome
+        });
+        work.await.unwrap_or_else(|_| Err(AdminError::abandoned()))
+    }
+}
+
+impl Topics for KafkaTopics {
+    async fn describe(&self, name: &TopicName) -> Result<Option<Topic>, TopicsError> {
+        let wanted = name.clone();
+        self.call(move |admin| admin.describe_topic(&wanted))
+            .await
+            .map_err(|source| TopicsError::Describe { topic: name.clone(), source })
+    }
+
+    async fn ensure(&self, spec: &TopicSpec) -> Result<Topic, TopicsError> {
+        let topic = match self.describe(&spec.name).await? {
+            Some(topic) => topic,
+            None => {
+                self.create(spec).await?;
+                self.wait_until(&spec.name, |topic| topic.is_some_and(|topic| topic.partitions > 0))
+                    .await?
+                    .ok_or_else(|| TopicsError::NotVisible { topic: spec.name.clone() })?
+            }
+        };
+        check(spec, &topic)?;
+        if topic.partitions < spec.partitions {
+            self.grow(spec).await?;
+            let is_grown =
+                |topic: Option<&Topic>| topic.is_some_and(|topic| topic.partitions >= spec.partitions);
+            self.wait_until(&spec.name, is_grown).await?;
+        }
+        self.correct_settings(spec).await?;
+        Ok(Topic { partitions: spec.partitions, ..topic })
+    }
+
+    async fn delete(&self, topic: &Topic) -> Result<(), TopicsError> {
+        let Some(found) = self.describe(&topic.name).await? else {
+            return Ok(());
+        };
+        if found.id != topic.id {
+            return Err(TopicsError::Replaced {
+                topic: topic.name.clone(),
+                expected: topic.id,
+                found: found.id,
+            });
+        }
+        let name = topic.name.clone();
+        match self.call(move |admin| admin.delete_topic(&name)).await {
+            Err(error) if error.says_it_is_absent() => {}
+            outcome => outcome.map_err(|source| TopicsError::Delete { topic: topic.name.clone(), source })?,
+        }
+        let is_gone = |found: Option<&Topic>| found.is_none_or(|found| found.id != topic.id);
+        self.wait_until(&topic.name, is_gone).await.map(|_| ())
+    }
+}
+
+/// Whether the topic can become what the spec wants.
+fn check(spec: &TopicSpec, topic: &Topic) -> Result<(), TopicsError> {
+    if topic.partitions > spec.partitions {
+        return Err(TopicsError::Shrink {
+            topic: spec.name.clone(),
+            has: topic.partitions,
+            wants: spec.partitions,
+        });
+    }
+    if topic.replication_factor < spec.min_insync_replicas {
+        return Err(TopicsError::TooFewReplicas {
+            topic: spec.name.clone(),
+            has: topic.replication_factor,
+            needs: spec.min_insync_replicas,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! What can go wrong with Kafka, and what kind of failure it is.
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+use schema::names::{TopicId, TopicName};
+
+use crate::failure::Failure;
+
+/// A topic that could not be brought to what was wanted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TopicsError {
+    #[error("failed to configure the client of Kafka")]
+    Configure { source: AdminError },
+    #[error("failed to describe topic `{topic}`")]
+    Describe { topic: TopicName, source: AdminError },
+    #[error("failed to create topic `{topic}`")]
+    Create { topic: TopicName, source: AdminError },
+    #[error("failed to add partitions to topic `{topic}`")]
+    Grow { topic: TopicName, source: AdminError },
+    #[error("failed to read the settings of topic `{topic}`")]
+    ReadSettings { topic: TopicName, source: AdminError },
+    #[error("failed to change the settings of topic `{topic}`")]
+    ChangeSettings { topic: TopicName, source: AdminError },
+    #[error("failed to delete topic `{topic}`")]
+    Delete { topic: TopicName, source: AdminError },
+    #[error("the brokers do not show the change of topic `{topic}` yet")]
+    NotVisible { topic: TopicName },
+    #[error("topic `{topic}` has {has} partitions and cannot shrink to {wants}")]
+    Shrink { topic: TopicName, has: i32, wants: i32 },
+    #[error(
+        "topic `{topic}` has {has} copies of a partition, and {needs} would have to acknowledge each write"
+    )]
+    TooFewReplicas { topic: TopicName, has: i32, needs: i32 },
+    #[error("topic `{topic}` has the id {found} and not {expected}: somebody made it anew")]
+    Replaced { topic: TopicName, expected: TopicId, found: TopicId },
+}
+
+impl TopicsError {
+    /// What helps.
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::Configure { source }
+            | Self::Describe { source, .. }
+            | Self::Create { source, .. }
+            | Self::Grow { source, .. }
+            | Self::ReadSettings { source, .. }
+            | Self::ChangeSettings { source, .. }
+            | Self::Delete { source, .. } => source.failure(),
+            Self::NotVisible { .. } => Failure::Transient,
+            Self::Shrink { .. } | Self::TooFewReplicas { .. } => Failure::Refused,
+            Self::Replaced { .. } => Failure::Conflict,
+        }
+    }
+
+    /// The reason of the condition, the label of the metric and the field of the log.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Shrink { .. } => "PartitionsCannotShrink",
+            Self::TooFewReplicas { .. } => "TooFewReplicas",
+            Self::Replaced { .. } => "TopicReplaced",
+            Self::NotVisible { .. } => "TopicNotVisible",
+            Self::Configure { .. } => "KafkaMisconfigured",
+            Self::Describe { .. }
+            | Self::Create { .. }
+            | Self::Grow { .. }
+            | Self::ReadSettings { .. }
+            | Self::ChangeSettings { .. }
+            | Self::Delete { .. } => match self.failure() {
+                Failure::Transient => "KafkaUnreachable",
+                Failure::Permission => "KafkaPermissionDenied",
+                Failure::Refused | Failure::Conflict | Failure::Bug => "KafkaRefused",
+            },
+        }
+    }
+}
+
+/// One call that librdkafka or the broker answered with an error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct AdminError {
+    code: Code,
+    text: String,
+}
+
+impl AdminError {
+    pub(super) fn new(code: Code, text: &str) -> Self {
+        let text = if text.is_empty() { code.to_string() } else { text.to_owned() };
+        Self { code, text }
+    }
+
+    /// The thread of a call ended without an answer.
+    pub(super) fn abandoned() -> Self {
+        Self::new(Code::BrokerDestroy, "the call was abandoned")
+    }
+
+    /// The broker is too old to give a topic an id (KIP-516, Kafka 2.8).
+    pub(super) fn without_topic_id() -> Self {
+        Self::new(Code::UnsupportedFeature, "the broker gives topics no id, Kafka 2.8 or newer is needed")
+    }
+
+    /// Nothing but the connection is to blame, and it failed because of `cause`.
+    pub(super) fn because_of(self, cause: &Self) -> Self {
+        match self.code {
+            Code::OperationTimedOut
+            | Code::TimedOutQueue
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown => cause.clone(),
+            _ => self,
+        }
+    }
+
+    pub(super) fn says_it_exists(&self) -> bool {
+        self.code == Code::TopicAlreadyExists
+    }
+
+    pub(super) fn says_it_is_absent(&self) -> bool {
+        matches!(self.code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownTopicId)
+    }
+
+    /// What helps. The codes are librdkafka's and may grow: one that is unknown here is tried again.
+    pub(super) fn failure(&self) -> Failure {
+        match self.code {
+            Code::Authentication
+            | Code::SSL
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::IllegalSASLState
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::GroupAuthorizationFailed => Failure::Permission,
+            Code::InvalidArgument
+            | Code::InvalidConfig
+            | Code::InvalidPartitions
+            | Code::InvalidReplicationFactor
+            | Code::InvalidReplicaAssignment
+            | Code::InvalidRequest
+            | Code::InvalidTopic
+            | Code::PolicyViolation
+            | Code::TopicDeletionDisabled
+            | Code::UnsupportedFeature
+            | Code::UnsupportedVersion => Failure::Refused,
+            _ => Failure::Transient,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+use schema::{
+    names::{PipelineName, TopicName, TopicPrefix},
+    settings::{KafkaSettings, SecurityProtocol},
+    tenant_id::TenantId,
+};
+use uuid::Uuid;
+
+use super::*;
+use crate::failure::Failure;
+
+fn name() -> TopicName {
+    TopicName::of(
+        &TopicPrefix::parse("millrace").unwrap(),
+        &TenantId::parse("acme").unwrap(),
+        &PipelineName::parse("web").unwrap(),
+    )
+}
+
+fn spec() -> TopicSpec {
+    TopicSpec {
+        name: name(),
+        holds: Holds::Events,
+        partitions: 6,
+        replication_factor: 3,
+        min_insync_replicas: 2,
+        retention_ms: 604_800_000,
+    }
+}
+
+fn topic(partitions: i32, replication_factor: i32) -> Topic {
+    Topic { name: name(), id: TopicId(Uuid::from_u128(1)), partitions, replication_factor }
+}
+
+fn settings_of(bootstrap_servers: &str) -> KafkaSettings {
+    KafkaSettings {
+        bootstrap_servers: bootstrap_servers.to_owned(),
+        security_protocol: SecurityProtocol::Plaintext,
+        sasl: None,
+        ca_pem: None,
+    }
+}
+
+#[test]
+fn a_topic_as_wanted_passes() {
+    assert!(check(&spec(), &topic(6, 3)).is_ok());
+}
+
+#[test]
+fn a_topic_with_fewer_partitions_may_grow() {
+    assert!(check(&spec(), &topic(1, 3)).is_ok());
+}
+
+#[test]
+fn a_topic_with_more_partitions_is_not_shrunk() {
+    let error = check(&spec(), &topic(7, 3)).unwrap_err();
+    assert!(matches!(error, TopicsError::Shrink { has: 7, wants: 6, .. }));
+    assert_eq!(error.failure(), Failure::Refused);
+}
+
+#[test]
+fn a_topic_whose_copies_could_never_acknowledge_is_refused() {
+    let error = check(&spec(), &topic(6, 1)).unwrap_err();
+    assert!(matches!(error, TopicsError::TooFewReplicas { has: 1, needs: 2, .. }));
+}
+
+#[test]
+fn a_topic_carries_every_setting_that_delivery_rests_on() {
+    insta::assert_debug_snapshot!(settings::wanted(&spec()));
+}
+
+#[test]
+fn a_dead_letter_of_the_largest_record_fits() {
+    let bytes = |holds| {
+        let wanted = settings::wanted(&TopicSpec { holds, ..spec() });
+        let (_, value) = wanted.into_iter().find(|(name, _)| *name == "max.message.bytes").unwrap();
+        value.parse::<usize>().unwrap()
+    };
+    assert!(bytes(Holds::DeadLetters) > bytes(Holds::Events));
+    assert!(bytes(Holds::Events) > schema::record::MAX_RECORD_BYTES);
+}
+
+#[test]
+fn settings_that_are_there_are_left_alone() {
+    let wanted = settings::wanted(&spec());
+    let mut observed: BTreeMap<String, String> =
+        wanted.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    observed.insert("segment.bytes".to_owned(), "1".to_owned());
+    assert_eq!(settings::differing(wanted, &observed), vec![]);
+}
+
+#[test]
+fn settings_that_differ_or_are_missing_are_corrected() {
+    let wanted = settings::wanted(&spec());
+    let mut observed: BTreeMap<String, String> =
+        wanted.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    observed.insert("retention.ms".to_owned(), "1".to_owned());
+    observed.remove("min.insync.replicas");
+    assert_eq!(
+        settings::differing(wanted, &observed),
+        vec![("min.insync.replicas", "2".to_owned()), ("retention.ms", "604800000".to_owned())]
+    );
+}
+
+#[test]
+fn each_code_has_its_kind_of_failure() {
+    #[track_caller]
+    fn check(code: Code, expected: Failure) {
+        let source = AdminError::new(code, "");
+        assert_eq!(TopicsError::Describe { topic: name(), source }.failure(), expected, "{code}");
+    }
+    check(Code::OperationTimedOut, Failure::Transient);
+    check(Code::BrokerTransportFailure, Failure::Transient);
+    check(Code::NotController, Failure::Transient);
+    check(Code::Authentication, Failure::Permission);
+    check(Code::TopicAuthorizationFailed, Failure::Permission);
+    check(Code::PolicyViolation, Failure::Refused);
+    check(Code::InvalidConfig, Failure::Refused);
+    check(Code::InvalidReplicationFactor, Failure::Refused);
+}
+
+#[test]
+fn a_timeout_cites_why_no_broker_was_found() {
+    let cause = AdminError::new(Code::Authentication, "SASL authentication error");
+    let cited = AdminError::new(Code::OperationTimedOut, "").because_of(&cause);
+    assert_eq!(cited, cause);
+}
+
+#[test]
+fn an_answer_of_the_broker_is_not_overridden_by_an_older_cause() {
+    let cause = AdminError::new(Code::Authentication, "SASL authentication error");
+    let answer = AdminError::new(Code::PolicyViolation, "no");
+    assert_eq!(answer.clone().because_of(&cause), answer);
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_away_is_a_transient_failure_within_the_deadline() {
+    // A port that was free a moment ago: the connection is refused.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = settings_of(&format!("127.0.0.1:{port}"));
+    let topics = KafkaTopics::with_deadline(&settings, Duration::from_millis(200)).unwrap();
+    let error = topics.describe(&name()).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Transient, "{error:?}");
+    assert_eq!(error.reason(), "KafkaUnreachable");
+}
+
+#[test]
+fn a_certificate_that_is_none_is_refused_at_once() {
+    let mut settings = settings_of("127.0.0.1:1");
+    settings.security_protocol = SecurityProtocol::Ssl;
+    settings.ca_pem = Some("no certificate".to_owned());
+    let Err(error) = KafkaTopics::new(&settings) else { panic!("the certificate was taken") };
+    assert_eq!(error.failure(), Failure::Refused);
+    assert_eq!(error.reason(), "KafkaMisconfigured");
+}
