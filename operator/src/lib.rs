@@ -1,7 +1,170 @@
-//! The operator: turns AnalyticsTenant and Pipeline resources into topics, databases, keys and pods.
+//! The operator: turns AnalyticsTenant and Pipeline resources into Kafka topics, ClickHouse databases, keys and pods.
+//!
+//! ```text
+//! resource -> fetch* -> validate -> build -> apply* -> status*        deletion: cleanup*        (* = effect)
+//! ```
+//!
+//! Invariants:
+//! - Both controllers have the same six steps, and no step decides what another one should: validate and build are
+//!   plain functions, the others do as they are told.
+//! - What is true is read anew at each look. No step knows why it was called, or what an earlier one did.
+//! - Any prefix of the writes is a state to go on from: a crash between two writes needs no repair.
+//! - What is outside of Kubernetes is touched only when it names its owner: the database by the UID in its comment,
+//!   a topic by the id in the Pipeline's status.
+//! - Data is deleted only together with its resource, and only where the spec says Delete.
+//! - Keys and passwords stand in Secrets and nowhere else: no log, status, event, annotation or argument has them.
+//!
+//! It does not touch events: ingester and consumer go on without it.
 
 pub mod args;
 
+mod attempt;
+mod conditions;
+mod context;
+mod controllers;
 mod failure;
+mod installation;
+mod kubernetes;
+mod labels;
+mod metrics;
+mod pipeline;
+mod progress;
+mod retained;
+mod retries;
 mod tables;
+mod tenant;
 mod topics;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use crds::{AnalyticsTenant, Pipeline};
+use kube::{
+    Client,
+    runtime::reflector::{self, Store},
+};
+use runtime::{
+    health::{Health, router},
+    server::{Limits, serve},
+    shutdown::Shutdown,
+    tasks::Tasks,
+    telemetry,
+};
+use tokio::{net::TcpListener, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    args::Options,
+    context::{Backends, Context, Events},
+    installation::Installation,
+    kubernetes::Kubernetes,
+    retries::Retries,
+    tables::{ClickHouseTables, Server},
+    topics::KafkaTopics,
+};
+
+/// How often the process says that its threads are not stuck, and how long it may not say so.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(60);
+/// Running reconciles may finish within this time after the request to stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(25);
+
+/// The real Kafka and ClickHouse.
+struct Live;
+
+impl Backends for Live {
+    type Topics = KafkaTopics;
+    type Tables = ClickHouseTables;
+}
+
+/// Runs the operator until the shutdown is requested.
+///
+/// Kafka and ClickHouse may be away: conditions say so, and the operator goes on when they come back.
+///
+/// # Errors
+/// When a file of the options cannot be read, the listening port is taken, or a controller fails.
+pub async fn run(options: Options, client: Client, shutdown: Shutdown) -> anyhow::Result<()> {
+    let installation = Arc::new(Installation::load(&options)?);
+    let topics =
+        Arc::new(KafkaTopics::new(&installation.kafka).context("failed to make the client of Kafka")?);
+    let tables = Arc::new(tables(&installation).context("failed to make the client of ClickHouse")?);
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("failed to listen on {}", options.listen))?;
+
+    let (tenants, tenant_writer) = reflector::store::<AnalyticsTenant>();
+    let (pipelines, pipeline_writer) = reflector::store::<Pipeline>();
+    let context = |manager: &'static str| {
+        Arc::new(Context::<Live> {
+            kubernetes: Kubernetes::new(client.clone(), manager),
+            events: Events::new(client.clone(), manager),
+            installation: Arc::clone(&installation),
+            topics: Arc::clone(&topics),
+            tables: Arc::clone(&tables),
+            tenants: tenants.clone(),
+            retries: Retries::default(),
+        })
+    };
+
+    let (health, token) = (Health::new(), shutdown.token());
+    // Only the first operator of a process, which in tests has several, gets the recorder of all metrics.
+    let metrics = telemetry::install_metrics().unwrap_or_else(|_| telemetry::MetricsHandle::detached());
+    let mut tasks = Tasks::new(shutdown);
+    tasks.run("http", serve(listener, router(health.clone(), metrics), Limits::default(), token.clone()));
+    tasks.run("heartbeat", beat(health.clone(), token.clone()));
+    tasks.run("readiness", tell_readiness(health, tenants.clone(), pipelines, token.clone()));
+    tasks.run(
+        "tenants",
+        controllers::tenants(client.clone(), context(tenant::MANAGER), tenant_writer, token.clone()),
+    );
+    tasks.run(
+        "pipelines",
+        controllers::pipelines(client.clone(), context(pipeline::MANAGER), pipeline_writer, token),
+    );
+    tasks.finish(STOP_DEADLINE).await
+}
+
+fn tables(installation: &Installation) -> Result<ClickHouseTables, tables::TablesError> {
+    let access = &installation.clickhouse;
+    ClickHouseTables::new(&Server {
+        url: access.url.clone(),
+        user: access.user.clone(),
+        password: access.password.clone(),
+        ca_pem: access.ca_pem.clone(),
+    })
+}
+
+/// Says that the process' threads are not stuck.
+async fn beat(health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let heartbeat = health.heartbeat("threads", HEARTBEAT_DEADLINE);
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = ticks.tick() => heartbeat.beat(),
+        }
+    }
+}
+
+/// Ready means that both kinds were listed. Kafka and ClickHouse do not count: the operator tells of their absence.
+async fn tell_readiness(
+    health: Health,
+    tenants: Store<AnalyticsTenant>,
+    pipelines: Store<Pipeline>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let (has_tenants, has_pipelines) = (health.flag("tenants"), health.flag("pipelines"));
+    let listed = async {
+        tenants.wait_until_ready().await?;
+        has_tenants.set(true);
+        pipelines.wait_until_ready().await?;
+        has_pipelines.set(true);
+        shutdown.cancelled().await;
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        outcome = listed => outcome.context("a controller ended before it had listed its resources"),
+    }
+}

@@ -112,6 +112,27 @@ text_name! {
 }
 
 impl TopicName {
+    /// A topic's name as it was written down: `a-z`, `A-Z`, `0-9`, `.`, `-` and `_`.
+    ///
+    /// # Errors
+    /// When the text is empty, longer than Kafka's 249 or holds another character.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        checked(text, "topic name", 249, "`a-z`, `A-Z`, `0-9`, `.`, `-` and `_`", |c| {
+            c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
+        })
+        .map(Self)
+    }
+
+    /// Whether this is the topic of a pipeline of this name, or its dead-letter topic, in an installation.
+    #[must_use]
+    pub fn belongs_to(&self, prefix: &TopicPrefix, pipeline: &PipelineName) -> bool {
+        let name = self.0.strip_suffix(".dlq").unwrap_or(&self.0);
+        let mut parts = name.split('.');
+        let is_ours = parts.next() == Some(prefix.as_str());
+        let (tenant, last) = (parts.next(), parts.next());
+        is_ours && tenant.is_some() && last == Some(pipeline.as_str()) && parts.next().is_none()
+    }
+
     /// The topic of a pipeline: `<prefix>.<tenant id>.<pipeline>`.
     #[must_use]
     pub fn of(prefix: &TopicPrefix, tenant: &TenantId, pipeline: &PipelineName) -> Self {
@@ -196,6 +217,17 @@ mod tests {
     #[test]
     fn a_dead_letter_topic_is_the_topic_with_dlq() {
         assert_eq!(topic().dead_letter().as_str(), "millrace.team-acme.web.dlq");
+    }
+
+    #[test]
+    fn a_topic_tells_whose_it_is() {
+        let prefix = TopicPrefix::parse("millrace").unwrap();
+        let web = PipelineName::parse("web").unwrap();
+        let is_webs = |text: &str| TopicName::parse(text).unwrap().belongs_to(&prefix, &web);
+        assert!(topic().belongs_to(&prefix, &web) && topic().dead_letter().belongs_to(&prefix, &web));
+        for other in ["millrace.a.web2", "other.a.web", "millrace.web", "millrace.a.b.web", "web"] {
+            assert!(!is_webs(other), "{other}");
+        }
     }
 
     #[test]

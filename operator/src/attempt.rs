@@ -1,0 +1,155 @@
+//! One attempt at a reconcile: within a deadline, with its panics caught and its outcome counted.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use futures::FutureExt as _;
+use kube::runtime::controller::Action;
+use tracing::{error, info, warn};
+
+use crate::{
+    failure::Failure,
+    metrics,
+    progress::{Problem, told},
+    retries::{self, Retries},
+};
+
+/// The longest attempt. Each call inside has a shorter deadline of its own; this one guards against the sum.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// Why an attempt ended without an answer of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interruption {
+    Deadline,
+    Panic,
+}
+
+/// The resource that an attempt is about.
+pub(crate) struct Subject {
+    pub(crate) controller: &'static str,
+    pub(crate) uid: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}/{}`", self.controller, self.namespace, self.name)
+    }
+}
+
+/// Runs an attempt and counts it.
+#[allow(clippy::disallowed_methods, reason = "attempts are measured here")]
+pub(crate) async fn run<E: Problem>(
+    subject: &Subject,
+    retries: &Retries,
+    work: impl Future<Output = Result<Action, E>>,
+    interrupted: impl FnOnce(Interruption) -> E,
+) -> Result<Action, E> {
+    let started = Instant::now();
+    let guarded = AssertUnwindSafe(tokio::time::timeout(DEADLINE, work)).catch_unwind();
+    let outcome = match guarded.await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(interrupted(Interruption::Deadline)),
+        Err(_) => {
+            metrics::panicked(subject.controller);
+            Err(interrupted(Interruption::Panic))
+        }
+    };
+    let label = outcome.as_ref().map_or_else(Problem::reason, |_| "ok");
+    metrics::reconciled(subject.controller, label, started.elapsed());
+    if outcome.is_ok() {
+        retries.forget(&subject.uid);
+    }
+    outcome
+}
+
+/// When to try again after a failure.
+pub(crate) fn after_failure(subject: &Subject, problem: &impl Problem, retries: &Retries) -> Action {
+    let (reason, cause) = (problem.reason(), told(problem));
+    match problem.failure() {
+        Failure::Transient | Failure::Permission => {
+            let delay = retries.failed(&subject.uid);
+            warn!(reason, error = %cause, delay_s = delay.as_secs(), "{subject} is not done, trying again");
+            Action::requeue(delay)
+        }
+        // An edit of the spec comes as a watch event; what is outside of Kubernetes is looked at from time to time.
+        Failure::Refused | Failure::Conflict => {
+            retries.forget(&subject.uid);
+            info!(reason, error = %cause, "{subject} needs a change");
+            Action::requeue(retries::longest())
+        }
+        Failure::Bug => {
+            error!(reason, error = %cause, "{subject} met a bug of the operator");
+            Action::requeue(retries::longest())
+        }
+    }
+}
+
+/// How long a failure can wait, to choose among several: the smallest decides.
+pub(crate) fn patience(problem: &impl Problem) -> u8 {
+    match problem.failure() {
+        Failure::Transient => 0,
+        Failure::Permission => 1,
+        Failure::Refused | Failure::Conflict => 2,
+        Failure::Bug => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error, PartialEq)]
+    #[error("interrupted")]
+    struct Interrupted(Interruption);
+
+    impl Problem for Interrupted {
+        fn failure(&self) -> Failure {
+            match self.0 {
+                Interruption::Deadline => Failure::Transient,
+                Interruption::Panic => Failure::Bug,
+            }
+        }
+        fn reason(&self) -> &'static str {
+            "Interrupted"
+        }
+    }
+
+    fn subject() -> Subject {
+        Subject {
+            controller: "tenant",
+            uid: "u".to_owned(),
+            namespace: "n".to_owned(),
+            name: "acme".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_failure_of_this_object_alone() {
+        let work = async { panic!("of the test") };
+        let outcome = run(&subject(), &Retries::default(), work, Interrupted).await;
+        assert_eq!(outcome, Err(Interrupted(Interruption::Panic)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_hangs_ends() {
+        let outcome = run(&subject(), &Retries::default(), std::future::pending(), Interrupted).await;
+        assert_eq!(outcome, Err(Interrupted(Interruption::Deadline)));
+    }
+
+    #[tokio::test]
+    async fn success_forgets_earlier_failures() {
+        let retries = Retries::default();
+        for _ in 0..5 {
+            after_failure(&subject(), &Interrupted(Interruption::Deadline), &retries);
+        }
+        let done = async { Ok(Action::await_change()) };
+        run(&subject(), &retries, done, Interrupted).await.unwrap();
+        assert!(retries.failed("u") <= Duration::from_secs(1));
+    }
+}

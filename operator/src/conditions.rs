@@ -1,0 +1,289 @@
+//! From what was observed to the conditions of a status. Pure.
+//!
+//! Rules: a transition time changes only with the status, `Ready` sums up, and `Reconciling` and `Stalled` are
+//! there only while they are true, as kstatus reads them
+//! (<https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>).
+
+use crds::condition::{Condition, ConditionStatus, kind};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::{
+    failure::Failure,
+    progress::{Problem, Progress, Waiting, told},
+};
+
+/// Kubernetes' bound of a condition's message.
+const MAX_MESSAGE_BYTES: usize = 32_768;
+
+/// One aspect as it was observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Observed {
+    pub(crate) kind: &'static str,
+    pub(crate) status: ConditionStatus,
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+    /// Only a change of the spec, or of something outside, can help.
+    is_stalled: bool,
+}
+
+impl Observed {
+    pub(crate) fn holds(kind: &'static str, reason: &'static str, message: String) -> Self {
+        Self { kind, status: ConditionStatus::True, reason, message, is_stalled: false }
+    }
+
+    pub(crate) fn fails(kind: &'static str, reason: &'static str, message: String) -> Self {
+        Self { kind, status: ConditionStatus::False, reason, message, is_stalled: false }
+    }
+
+    pub(crate) fn unknown(kind: &'static str) -> Self {
+        let message = "not looked at yet".to_owned();
+        Self { kind, status: ConditionStatus::Unknown, reason: "Pending", message, is_stalled: false }
+    }
+
+    pub(crate) fn waits(kind: &'static str, waiting: &Waiting) -> Self {
+        Self::fails(kind, waiting.reason, waiting.message.clone())
+    }
+
+    pub(crate) fn failed(kind: &'static str, problem: &impl Problem) -> Self {
+        Self {
+            is_stalled: is_stalled(problem.failure()),
+            ..Self::fails(kind, problem.reason(), told(problem))
+        }
+    }
+
+    /// What holds a deletion.
+    pub(crate) fn blocked(problem: &impl Problem) -> Self {
+        Self::holds(kind::DELETION_BLOCKED, problem.reason(), told(problem))
+    }
+
+    /// The aspect as its progress says; `done` tells of a finished one.
+    pub(crate) fn of<T, E: Problem>(
+        kind: &'static str,
+        progress: &Progress<T, E>,
+        done: impl FnOnce(&T) -> Self,
+    ) -> Self {
+        match progress {
+            Progress::Done(result) => done(result),
+            Progress::Waiting(waiting) => Self::waits(kind, waiting),
+            Progress::Failed(problem) => Self::failed(kind, problem),
+            Progress::Untried => Self::unknown(kind),
+        }
+    }
+}
+
+/// Whether trying again cannot help.
+fn is_stalled(failure: Failure) -> bool {
+    match failure {
+        Failure::Refused | Failure::Conflict | Failure::Bug => true,
+        Failure::Transient | Failure::Permission => false,
+    }
+}
+
+/// The conditions before anything was looked at: a resource must not look ready for want of a condition.
+pub(crate) fn initial(kinds: &[&'static str], generation: i64, now: Timestamp) -> Vec<Condition> {
+    let aspects: Vec<Observed> = kinds.iter().copied().map(Observed::unknown).collect();
+    conditions(&[], aspects.clone(), ready(aspects.iter(), ""), generation, now)
+}
+
+/// `Ready` as the sum of the aspects that count: the first that fails, else the first that is unknown, else true.
+pub(crate) fn ready<'a>(aspects: impl Iterator<Item = &'a Observed> + Clone, message: &str) -> Observed {
+    let first = |status| aspects.clone().find(|aspect| aspect.status == status);
+    match first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown)) {
+        Some(obstacle) => Observed { kind: kind::READY, ..obstacle.clone() },
+        None => Observed::holds(kind::READY, "Ready", message.to_owned()),
+    }
+}
+
+/// The conditions of a status: the aspects, `Ready`, and what follows from both.
+pub(crate) fn conditions(
+    previous: &[Condition],
+    aspects: Vec<Observed>,
+    ready: Observed,
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let stalled = aspects
+        .iter()
+        .find(|aspect| aspect.is_stalled)
+        .map(|aspect| Observed::holds(kind::STALLED, aspect.reason, aspect.message.clone()));
+    let is_reconciling = stalled.is_none() && ready.status != ConditionStatus::True;
+    let reconciling =
+        is_reconciling.then(|| Observed::holds(kind::RECONCILING, "Progressing", ready.message.clone()));
+    [Some(ready), stalled, reconciling]
+        .into_iter()
+        .flatten()
+        .chain(aspects)
+        .map(|observed| condition(previous, observed, generation, now))
+        .collect()
+}
+
+fn condition(previous: &[Condition], observed: Observed, generation: i64, now: Timestamp) -> Condition {
+    let before =
+        previous.iter().find(|before| before.kind == observed.kind && before.status == observed.status);
+    let mut message = observed.message;
+    message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+    Condition {
+        kind: observed.kind.to_owned(),
+        status: observed.status,
+        observed_generation: generation,
+        // The API server keeps seconds only; a finer time would look like a change at each reconcile.
+        last_transition_time: before
+            .map_or_else(|| Time(whole_seconds(now)), |before| before.last_transition_time.clone()),
+        reason: observed.reason.to_owned(),
+        message,
+    }
+}
+
+fn whole_seconds(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+/// The conditions of a resource that is being deleted: those it had, and what holds it, if something does.
+pub(crate) fn of_deletion(
+    previous: &[Condition],
+    blocked: Option<Observed>,
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let message = blocked.as_ref().map_or("being deleted", |blocked| &blocked.message).to_owned();
+    let ready = Observed::fails(kind::READY, "Deleting", message);
+    let ours = conditions(previous, blocked.into_iter().collect(), ready, generation, now);
+    let is_stale =
+        |kind: &str| [kind::STALLED, kind::DELETION_BLOCKED].contains(&kind) || find(&ours, kind).is_some();
+    let kept: Vec<Condition> =
+        previous.iter().filter(|condition| !is_stale(&condition.kind)).cloned().collect();
+    ours.into_iter().chain(kept).collect()
+}
+
+/// What newly needs an administrator: a stalled resource or a blocked deletion, told once and not at each look.
+pub(crate) fn new_obstacle(before: &[Condition], now: &[Condition]) -> Option<Obstacle> {
+    [kind::STALLED, kind::DELETION_BLOCKED].into_iter().find_map(|kind| {
+        let condition = find(now, kind)?;
+        let is_known = find(before, kind).is_some_and(|known| known.reason == condition.reason);
+        (!is_known).then(|| Obstacle { reason: condition.reason.clone(), message: condition.message.clone() })
+    })
+}
+
+/// What an Event tells of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    pub(crate) reason: String,
+    pub(crate) message: String,
+}
+
+/// The condition of a kind, if a status has it.
+pub(crate) fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.kind == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("out of paper")]
+    struct Jam(Failure);
+
+    impl Problem for Jam {
+        fn failure(&self) -> Failure {
+            self.0
+        }
+        fn reason(&self) -> &'static str {
+            "Jam"
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn merged(previous: &[Condition], aspects: &[Observed], now: i64) -> Vec<Condition> {
+        conditions(previous, aspects.to_vec(), ready(aspects.iter(), "all is well"), 3, at(now))
+    }
+
+    fn kinds(conditions: &[Condition]) -> Vec<&str> {
+        conditions.iter().map(|condition| condition.kind.as_str()).collect()
+    }
+
+    fn true_aspect() -> Observed {
+        Observed::holds(kind::SPEC_VALID, "Valid", String::new())
+    }
+
+    #[test]
+    fn ready_is_true_when_every_aspect_is() {
+        let conditions = merged(&[], &[true_aspect()], 1);
+        assert_eq!(kinds(&conditions), ["Ready", "SpecValid"]);
+        assert_eq!(conditions[0].status, ConditionStatus::True);
+        assert_eq!(conditions[0].message, "all is well");
+    }
+
+    #[test]
+    fn ready_names_the_first_failure() {
+        let transient = Observed::failed(kind::DATABASE_READY, &Jam(Failure::Transient));
+        let aspects = [true_aspect(), Observed::unknown(kind::SCHEMA_IN_SYNC), transient];
+        let conditions = merged(&[], &aspects, 1);
+        assert_eq!((conditions[0].status, conditions[0].reason.as_str()), (ConditionStatus::False, "Jam"));
+        assert_eq!(kinds(&conditions)[1], "Reconciling");
+    }
+
+    #[test]
+    fn a_failure_that_waiting_does_not_mend_is_stalled_and_not_reconciling() {
+        for (failure, second) in [
+            (Failure::Refused, "Stalled"),
+            (Failure::Conflict, "Stalled"),
+            (Failure::Transient, "Reconciling"),
+            (Failure::Permission, "Reconciling"),
+        ] {
+            let conditions = merged(&[], &[Observed::failed(kind::TOPIC_READY, &Jam(failure))], 1);
+            assert_eq!(kinds(&conditions), ["Ready", second, "TopicReady"], "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_transition_time_changes_only_with_the_status() {
+        let unknown = merged(&[], &[Observed::unknown(kind::SPEC_VALID)], 1);
+        let valid = merged(&unknown, &[true_aspect()], 2);
+        let still_valid = merged(&valid, &[true_aspect()], 3);
+        assert_eq!(find(&valid, "SpecValid").unwrap().last_transition_time, Time(at(2)));
+        assert_eq!(still_valid, valid);
+    }
+
+    #[test]
+    fn before_work_everything_is_unknown() {
+        let conditions = initial(&[kind::SPEC_VALID, kind::TOPIC_READY], 1, at(1));
+        assert_eq!(kinds(&conditions), ["Ready", "Reconciling", "SpecValid", "TopicReady"]);
+        assert_eq!(conditions[0].status, ConditionStatus::Unknown);
+        assert!(conditions.iter().all(|condition| condition.observed_generation == 1));
+    }
+
+    #[test]
+    fn a_blocked_deletion_says_so_beside_what_was_known() {
+        let before = merged(&[], &[true_aspect()], 1);
+        let blocked = Observed::holds(kind::DELETION_BLOCKED, "PipelinesExist", "2 left".to_owned());
+        let conditions = of_deletion(&before, Some(blocked), 4, at(2));
+        assert_eq!(kinds(&conditions), ["Ready", "Reconciling", "DeletionBlocked", "SpecValid"]);
+        assert_eq!(
+            (conditions[0].reason.as_str(), conditions[0].status),
+            ("Deleting", ConditionStatus::False)
+        );
+        let free = of_deletion(&conditions, None, 4, at(3));
+        assert_eq!(kinds(&free), ["Ready", "Reconciling", "SpecValid"]);
+    }
+
+    #[test]
+    fn an_obstacle_is_told_once() {
+        let ready = merged(&[], &[true_aspect()], 1);
+        let stalled = merged(&ready, &[Observed::failed(kind::TOPIC_READY, &Jam(Failure::Conflict))], 2);
+        assert_eq!(new_obstacle(&ready, &stalled).unwrap().reason, "Jam");
+        assert_eq!(new_obstacle(&stalled, &stalled), None);
+        assert_eq!(new_obstacle(&stalled, &ready), None);
+    }
+
+    #[test]
+    fn an_endless_message_is_cut_at_a_character() {
+        let long = Observed::fails(kind::TOPIC_READY, "Long", "é".repeat(MAX_MESSAGE_BYTES));
+        let conditions = merged(&[], &[long], 1);
+        assert!(conditions[0].message.len() <= MAX_MESSAGE_BYTES);
+    }
+}

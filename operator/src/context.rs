@@ -1,0 +1,83 @@
+//! What a reconcile works with besides the resource itself.
+
+use std::sync::Arc;
+
+use crds::AnalyticsTenant;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client,
+    runtime::{
+        events::{Event, EventType, Recorder, Reporter},
+        reflector::Store,
+    },
+};
+use tracing::warn;
+
+use crate::{
+    installation::Installation, kubernetes::Kubernetes, retries::Retries, tables::Tables, topics::Topics,
+};
+
+/// The systems outside Kubernetes; tests put fakes here.
+pub(crate) trait Backends: Send + Sync + 'static {
+    type Topics: Topics + 'static;
+    type Tables: Tables + 'static;
+}
+
+/// The context of one controller.
+pub(crate) struct Context<B: Backends> {
+    pub(crate) kubernetes: Kubernetes,
+    pub(crate) events: Events,
+    pub(crate) installation: Arc<Installation>,
+    pub(crate) topics: Arc<B::Topics>,
+    pub(crate) tables: Arc<B::Tables>,
+    /// Every tenant there is, for the one question that needs all: does another claim the same id?
+    pub(crate) tenants: Store<AnalyticsTenant>,
+    pub(crate) retries: Retries,
+}
+
+/// Writes Events of what an administrator acts on.
+#[derive(Clone)]
+pub(crate) struct Events {
+    recorder: Recorder,
+}
+
+impl Events {
+    pub(crate) fn new(client: Client, controller: &'static str) -> Self {
+        let reporter = Reporter { controller: controller.to_owned(), instance: None };
+        Self { recorder: Recorder::new(client, reporter) }
+    }
+
+    /// Something that an administrator should look at.
+    pub(crate) async fn warn(&self, about: ObjectReference, reason: impl Into<String>, note: String) {
+        self.publish(about, EventType::Warning, reason.into(), note).await;
+    }
+
+    /// Something that an administrator may want to know.
+    pub(crate) async fn tell(&self, about: ObjectReference, reason: impl Into<String>, note: String) {
+        self.publish(about, EventType::Normal, reason.into(), note).await;
+    }
+
+    /// An Event that is lost holds nothing up: conditions say the same.
+    async fn publish(&self, about: ObjectReference, type_: EventType, reason: String, mut note: String) {
+        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
+        let event = Event {
+            type_,
+            reason: reason.clone(),
+            note: Some(note),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        let published = tokio::time::timeout(EVENT_DEADLINE, self.recorder.publish(&event, &about)).await;
+        match published {
+            Ok(Ok(())) => {}
+            Ok(Err(cause)) => warn!(reason, error = %cause, "failed to publish event `{reason}`"),
+            Err(_) => warn!(reason, "event `{reason}` was not taken in time"),
+        }
+    }
+}
+
+/// Kubernetes' bound of an Event's note.
+const MAX_NOTE_BYTES: usize = 1_024;
+
+/// An Event is told in passing; the reconcile goes on without it.
+const EVENT_DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);

@@ -1,0 +1,253 @@
+//! Calls of the Kubernetes API: server-side apply, deletes with preconditions, finalizers and status, each in time.
+//!
+//! Invariants:
+//! - Every call has a deadline.
+//! - Every write names the incarnation it means, by UID, so that one made from old knowledge harms nothing new.
+//! - An object that somebody else controls is never written to.
+
+mod error;
+
+use std::{fmt::Debug, future::Future, time::Duration};
+
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, Preconditions},
+    core::NamespaceResourceScope,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::labels;
+
+use error::CallError;
+pub(crate) use error::Error;
+
+/// A healthy API server answers within milliseconds; one that hangs must not hold up other tenants.
+const CALL_DEADLINE: Duration = Duration::from_secs(15);
+
+/// The Kubernetes API in the name of one controller.
+#[derive(Clone)]
+pub(crate) struct Kubernetes {
+    client: Client,
+    /// The one field manager under which the controller owns what it applies.
+    manager: &'static str,
+}
+
+/// A namespaced kind, ours or Kubernetes' own.
+pub(crate) trait Kind:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
+{
+}
+
+impl<K> Kind for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
+{
+}
+
+impl Kubernetes {
+    pub(crate) fn new(client: Client, manager: &'static str) -> Self {
+        Self { client, manager }
+    }
+
+    fn api<K: Kind>(&self, namespace: &str) -> Api<K> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// What the API server holds now, not what some cache remembers.
+    pub(crate) async fn get<K: Kind>(&self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
+        in_time(self.api::<K>(namespace).get_opt(name))
+            .await
+            .map_err(|source| Error::Read { object: object::<K>(name), source })
+    }
+
+    /// The metadata of what the API server holds now.
+    pub(crate) async fn get_metadata<K: Kind>(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<ObjectMeta>, Error> {
+        in_time(self.api::<K>(namespace).get_metadata_opt(name))
+            .await
+            .map(|found| found.map(|found| found.metadata))
+            .map_err(|source| Error::Read { object: object::<K>(name), source })
+    }
+
+    /// All objects of a kind in a namespace, as the API server holds them now.
+    pub(crate) async fn list<K: Kind>(&self, namespace: &str) -> Result<Vec<K>, Error> {
+        in_time(self.api::<K>(namespace).list(&ListParams::default()))
+            .await
+            .map(|list| list.items)
+            .map_err(|source| Error::List { kind: K::kind(&()).into_owned(), source })
+    }
+
+    /// Makes a child, or brings the fields that we own back to what they should be. Gives the child as it is then.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] when the name belongs to an object of somebody else.
+    pub(crate) async fn apply<K: Kind>(&self, child: &(impl Serialize + Debug)) -> Result<K, Error> {
+        let manifest = serde_json::to_value(child).expect("a manifest of string keys is always JSON");
+        let wanted: ObjectMeta = serde_json::from_value(manifest["metadata"].clone())
+            .expect("every manifest is built with metadata");
+        let (namespace, name) = (wanted.namespace.as_deref().unwrap_or_default(), wanted.name.as_deref());
+        let name = name.unwrap_or_default();
+        if let Some(found) = self.get_metadata::<K>(namespace, name).await? {
+            may_take(&found, &wanted).map_err(|refusal| refusal.into_error(object::<K>(name)))?;
+        }
+        let params = PatchParams::apply(self.manager).force();
+        in_time(self.api::<K>(namespace).patch(name, &params, &Patch::Apply(&manifest)))
+            .await
+            .map_err(|source| Error::Apply { object: object::<K>(name), source })
+    }
+
+    /// Asks for the deletion of exactly this incarnation of an object; one that is gone is deleted.
+    /// It stays visible until all that it owns is gone.
+    pub(crate) async fn delete<K: Kind>(&self, found: &ObjectMeta) -> Result<(), Error> {
+        let (namespace, name) = (found.namespace.as_deref().unwrap_or_default(), found.name.as_deref());
+        let name = name.unwrap_or_default();
+        let params = DeleteParams::foreground().preconditions(Preconditions {
+            uid: found.uid.clone(),
+            resource_version: found.resource_version.clone(),
+        });
+        match in_time(self.api::<K>(namespace).delete(name, &params)).await {
+            Err(error) if error.says_it_is_absent() => Ok(()),
+            outcome => {
+                outcome.map(|_| ()).map_err(|source| Error::Delete { object: object::<K>(name), source })
+            }
+        }
+    }
+
+    /// Writes our fields of the status of exactly this incarnation of a resource. Gives the resource as it is then.
+    pub(crate) async fn write_status<K: Kind>(
+        &self,
+        resource: &K,
+        status: &impl Serialize,
+    ) -> Result<K, Error> {
+        let name = resource.name_any();
+        let patch = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": { "name": name, "uid": resource.uid() },
+            "status": status,
+        });
+        let params = PatchParams::apply(self.manager).force();
+        let api = self.api::<K>(&resource.namespace().unwrap_or_default());
+        in_time(api.patch_status(&name, &params, &Patch::Apply(&patch)))
+            .await
+            .map_err(|source| Error::WriteStatus { object: object::<K>(&name), source })
+    }
+
+    /// Merges fields into the status of a resource, unless it changed since it was read.
+    pub(crate) async fn merge_status<K: Kind>(
+        &self,
+        resource: &K,
+        status: &(impl Serialize + Debug),
+    ) -> Result<(), Error> {
+        let name = resource.name_any();
+        let patch = json!({ "metadata": expected(resource.meta()), "status": status });
+        let api = self.api::<K>(&resource.namespace().unwrap_or_default());
+        in_time(api.patch_status(&name, &self.merging(), &Patch::Merge(&patch)))
+            .await
+            .map(|_| ())
+            .map_err(|source| Error::WriteStatus { object: object::<K>(&name), source })
+    }
+
+    /// Holds a resource until its outside traces were dealt with. Gives the resource as it is then.
+    pub(crate) async fn add_finalizer<K: Kind>(&self, resource: &K) -> Result<K, Error> {
+        let mut finalizers = resource.finalizers().to_vec();
+        finalizers.push(labels::FINALIZER.to_owned());
+        self.set_finalizers(resource, finalizers)
+            .await
+            .map_err(|source| Error::AddFinalizer { object: object::<K>(&resource.name_any()), source })
+    }
+
+    /// Lets a resource go. One that is gone needs nothing.
+    pub(crate) async fn remove_finalizer<K: Kind>(&self, resource: &K) -> Result<(), Error> {
+        let mut finalizers = resource.finalizers().to_vec();
+        finalizers.retain(|finalizer| finalizer != labels::FINALIZER);
+        match self.set_finalizers(resource, finalizers).await {
+            Err(error) if error.says_it_is_absent() => Ok(()),
+            outcome => outcome.map(|_| ()).map_err(|source| Error::RemoveFinalizer {
+                object: object::<K>(&resource.name_any()),
+                source,
+            }),
+        }
+    }
+
+    async fn set_finalizers<K: Kind>(&self, resource: &K, finalizers: Vec<String>) -> Result<K, CallError> {
+        let mut metadata = expected(resource.meta());
+        metadata["finalizers"] = json!(finalizers);
+        let api = self.api::<K>(&resource.namespace().unwrap_or_default());
+        let patch = Patch::Merge(json!({ "metadata": metadata }));
+        in_time(api.patch(&resource.name_any(), &self.merging(), &patch)).await
+    }
+
+    fn merging(&self) -> PatchParams {
+        PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() }
+    }
+}
+
+/// Whether a resource is held by our finalizer.
+pub(crate) fn is_held(resource: &impl Resource) -> bool {
+    resource.finalizers().iter().any(|finalizer| finalizer == labels::FINALIZER)
+}
+
+/// Whether the object with this metadata is controlled by the resource with this UID.
+pub(crate) fn is_controlled_by(metadata: &ObjectMeta, uid: &str) -> bool {
+    controller(metadata).is_some_and(|owner| owner.uid == uid)
+}
+
+fn controller(
+    metadata: &ObjectMeta,
+) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
+    metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
+/// Why an object of a child's name is left alone.
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    Foreign { owner: String },
+    Leftover,
+}
+
+impl Refusal {
+    fn into_error(self, object: String) -> Error {
+        match self {
+            Self::Foreign { owner } => Error::Foreign { object, owner },
+            Self::Leftover => Error::Leftover { object },
+        }
+    }
+}
+
+/// Whether an existing object may become the wanted child: ours already, or nobody's and labelled as ours.
+fn may_take(found: &ObjectMeta, wanted: &ObjectMeta) -> Result<(), Refusal> {
+    match (controller(found), controller(wanted)) {
+        (Some(has), Some(ours)) if has.uid == ours.uid => {}
+        // The child of a deleted namesake goes away by itself.
+        (Some(has), Some(ours)) if has.kind == ours.kind && has.name == ours.name => {
+            return Err(Refusal::Leftover);
+        }
+        (Some(has), _) => return Err(Refusal::Foreign { owner: format!("{} `{}`", has.kind, has.name) }),
+        (None, _) if labels::are_ours(found.labels.as_ref()) => {}
+        (None, _) => return Err(Refusal::Foreign { owner: "nobody".to_owned() }),
+    }
+    if found.deletion_timestamp.is_some() { Err(Refusal::Leftover) } else { Ok(()) }
+}
+
+/// The incarnation and version that a patch is made for; the API server answers 409 when it is another by now.
+fn expected(metadata: &ObjectMeta) -> serde_json::Value {
+    json!({ "uid": metadata.uid, "resourceVersion": metadata.resource_version })
+}
+
+fn object<K: Kind>(name: &str) -> String {
+    format!("{} `{name}`", K::kind(&()))
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_DEADLINE, call).await {
+        Ok(answer) => answer.map_err(|source| CallError::Api { source: Box::new(source) }),
+        Err(_) => Err(CallError::Deadline { seconds: CALL_DEADLINE.as_secs() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

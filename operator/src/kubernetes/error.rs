@@ -1,0 +1,109 @@
+//! What can go wrong with the Kubernetes API, and what kind of failure it is.
+
+use crate::failure::Failure;
+
+/// A call that failed. `object` is the kind and the name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to read {object}")]
+    Read { object: String, source: CallError },
+    #[error("failed to list objects of kind {kind}")]
+    List { kind: String, source: CallError },
+    #[error("failed to apply {object}")]
+    Apply { object: String, source: CallError },
+    #[error("failed to delete {object}")]
+    Delete { object: String, source: CallError },
+    #[error("failed to write the status of {object}")]
+    WriteStatus { object: String, source: CallError },
+    #[error("failed to add the finalizer to {object}")]
+    AddFinalizer { object: String, source: CallError },
+    #[error("failed to remove the finalizer from {object}")]
+    RemoveFinalizer { object: String, source: CallError },
+    #[error("{object} exists and belongs to {owner}; rename or delete it")]
+    Foreign { object: String, owner: String },
+    #[error("{object} is left from a deleted resource of the same name and about to go")]
+    Leftover { object: String },
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("{}", told(.source))]
+    Api { source: Box<kube::Error> },
+    #[error("the API server did not answer within {seconds} s")]
+    Deadline { seconds: u64 },
+}
+
+/// The API server's own words; kube adds the whole answer as debug text.
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+impl CallError {
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Api { source } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::Deadline { .. } => None,
+        }
+    }
+
+    pub(super) fn says_it_is_absent(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    fn failure(&self) -> Failure {
+        match self.code() {
+            Some(401 | 403) => Failure::Permission,
+            Some(400 | 413 | 422) => Failure::Refused,
+            // 404 is a namespace or resource that just went, 409 one that just changed: both are read anew.
+            Some(_) | None => Failure::Transient,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self.failure() {
+            Failure::Permission => "KubernetesPermissionDenied",
+            Failure::Refused | Failure::Conflict | Failure::Bug => "KubernetesRefused",
+            Failure::Transient if self.code() == Some(409) => "KubernetesChanged",
+            Failure::Transient => "KubernetesUnreachable",
+        }
+    }
+}
+
+impl Error {
+    /// What helps.
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::Read { source, .. }
+            | Self::List { source, .. }
+            | Self::Apply { source, .. }
+            | Self::Delete { source, .. }
+            | Self::WriteStatus { source, .. }
+            | Self::AddFinalizer { source, .. }
+            | Self::RemoveFinalizer { source, .. } => source.failure(),
+            Self::Foreign { .. } => Failure::Conflict,
+            Self::Leftover { .. } => Failure::Transient,
+        }
+    }
+
+    /// The reason of the condition, the label of the metric and the field of the log.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Read { source, .. }
+            | Self::List { source, .. }
+            | Self::Apply { source, .. }
+            | Self::Delete { source, .. }
+            | Self::WriteStatus { source, .. }
+            | Self::AddFinalizer { source, .. }
+            | Self::RemoveFinalizer { source, .. } => source.reason(),
+            Self::Foreign { .. } => "ChildConflict",
+            Self::Leftover { .. } => "ChildBeingDeleted",
+        }
+    }
+}

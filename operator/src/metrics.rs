@@ -1,0 +1,26 @@
+//! Names of the operator's metrics, in one place.
+
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+
+/// One reconcile and how it ended: `ok`, or the reason of its failure.
+pub(crate) fn reconciled(controller: &'static str, outcome: &'static str, took: Duration) {
+    counter!("operator_reconciles_total", "controller" => controller, "outcome" => outcome).increment(1);
+    histogram!("operator_reconcile_duration_seconds", "controller" => controller).record(took.as_secs_f64());
+}
+
+/// A reconcile that panicked.
+pub(crate) fn panicked(controller: &'static str) {
+    counter!("operator_reconcile_panics_total", "controller" => controller).increment(1);
+}
+
+/// A watch that broke and is made anew.
+pub(crate) fn watch_failed(controller: &'static str) {
+    counter!("operator_watch_errors_total", "controller" => controller).increment(1);
+}
+
+/// Status writes; at rest there are none.
+pub(crate) fn status_written(controller: &'static str) {
+    counter!("operator_status_writes_total", "controller" => controller).increment(1);
+}

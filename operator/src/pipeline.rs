@@ -1,0 +1,90 @@
+//! The Pipeline controller: the topics, the settings, the ingester and the consumer.
+//!
+//! ```text
+//! reconcile:  fetch* -> validate -> build -> apply* -> status*        deletion:  cleanup*
+//! ```
+
+mod apply;
+mod build;
+mod cleanup;
+mod error;
+mod fetch;
+mod status;
+mod validate;
+
+use std::sync::Arc;
+
+use crds::Pipeline;
+use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
+
+use crate::{
+    attempt::{self, Subject},
+    context::{Backends, Context},
+    retries,
+};
+
+pub(crate) use error::Error;
+
+/// The field manager of what this controller applies, and the name under which its Events appear.
+pub(crate) const MANAGER: &str = "millrace-operator-pipeline";
+
+pub(crate) async fn reconcile<B: Backends>(
+    pipeline: Arc<Pipeline>,
+    ctx: Arc<Context<B>>,
+) -> Result<Action, Error> {
+    let subject = subject(&pipeline);
+    attempt::run(&subject, &ctx.retries, bring_about(&ctx, &pipeline), Error::Interrupted).await
+}
+
+pub(crate) fn error_policy<B: Backends>(
+    pipeline: Arc<Pipeline>,
+    error: &Error,
+    ctx: Arc<Context<B>>,
+) -> Action {
+    attempt::after_failure(&subject(&pipeline), error, &ctx.retries)
+}
+
+async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result<Action, Error> {
+    let Some(pipeline) = fetch::pipeline(ctx, cached).await? else {
+        return Ok(Action::await_change());
+    };
+    if pipeline.meta().deletion_timestamp.is_some() {
+        return cleanup::clean_up(ctx, &pipeline).await;
+    }
+    let pipeline = apply::hold(ctx, pipeline).await?; // the finalizer, before anything outside is touched
+    let pipeline = status::announce(ctx, pipeline).await?; // conditions, before anything is known
+    let fetched = fetch::fetch(ctx, &pipeline).await?;
+    let outcome = match validate::validate(&ctx.installation, &pipeline, &fetched) {
+        Ok(validated) => {
+            let plans = build::topics(&validated, fetched.topics);
+            let topics = apply::apply_topics(ctx, &pipeline, plans).await;
+            let desired = build::build(&ctx.installation, &validated, topics.known);
+            apply::apply(ctx, &validated, topics, desired, &fetched.optional).await
+        }
+        Err(obstacle) => apply::Outcome::stopped(obstacle),
+    };
+    status::report(ctx, &pipeline, &outcome).await?;
+    next(outcome)
+}
+
+/// When to look again. A failure is the attempt's failure; the aspects beside it were brought about all the same.
+fn next(outcome: apply::Outcome) -> Result<Action, Error> {
+    let is_complete = outcome.is_complete();
+    match outcome.into_failure() {
+        Some(failure) => Err(failure),
+        None if is_complete => Ok(Action::requeue(retries::recheck())),
+        None => Ok(Action::requeue(retries::soon())),
+    }
+}
+
+fn subject(pipeline: &Pipeline) -> Subject {
+    Subject {
+        controller: "pipeline",
+        uid: pipeline.uid().unwrap_or_default(),
+        namespace: pipeline.namespace().unwrap_or_default(),
+        name: pipeline.name_any(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! The apply step of the Pipeline controller. It writes Kubernetes and Kafka.
+
+mod children;
+mod topics;
+
+use crds::{
+    Pipeline,
+    pipeline::{TableStatus, TopicStatus},
+};
+use schema::names::{ConsumerGroup, STORAGE_TABLE};
+
+use super::{
+    Error,
+    build::Desired,
+    fetch::Optional,
+    validate::{Obstacle, ValidatedPipeline},
+};
+use crate::{
+    attempt,
+    context::{Backends, Context},
+    kubernetes::is_held,
+    progress::{Progress, Waiting},
+};
+
+pub(crate) use topics::{AppliedTopics, apply_topics};
+
+pub(crate) type Aspect<T> = Progress<T, Error>;
+
+/// How far each aspect came.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) spec: Aspect<()>,
+    pub(crate) topics: Aspect<()>,
+    pub(crate) table: Aspect<TableStatus>,
+    pub(crate) workloads: Aspect<()>,
+    /// What the status has to say of the topics: their ids, or the intention to make them.
+    pub(crate) topic: Option<TopicStatus>,
+    pub(crate) dead_letter: Option<TopicStatus>,
+    pub(crate) group: Option<ConsumerGroup>,
+    pub(crate) endpoint: Option<String>,
+}
+
+impl Outcome {
+    /// Nothing was tried: the spec cannot be brought about, or the tenant is not there.
+    pub(crate) fn stopped(obstacle: Obstacle) -> Self {
+        let (spec, table) = match obstacle {
+            Obstacle::Invalid(invalid) => (Progress::Failed(Error::Invalid(invalid)), Progress::Untried),
+            Obstacle::Waiting(waiting) => (Progress::Done(()), Progress::Waiting(waiting)),
+        };
+        Self {
+            spec,
+            topics: Progress::Untried,
+            table,
+            workloads: Progress::Untried,
+            topic: None,
+            dead_letter: None,
+            group: None,
+            endpoint: None,
+        }
+    }
+
+    /// Whether nothing is missing.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.topics.done().is_some() && self.table.done().is_some() && self.workloads.done().is_some()
+    }
+
+    /// The failure that decides when to try again: one that waiting mends comes before one that it does not.
+    pub(crate) fn into_failure(self) -> Option<Error> {
+        let failures = [
+            self.spec.into_failed(),
+            self.topics.into_failed(),
+            self.table.into_failed(),
+            self.workloads.into_failed(),
+        ];
+        failures.into_iter().flatten().min_by_key(attempt::patience)
+    }
+}
+
+/// Puts the finalizer on the Pipeline, before anything outside is made that would have to be cleaned up.
+pub(crate) async fn hold<B: Backends>(ctx: &Context<B>, pipeline: Pipeline) -> Result<Pipeline, Error> {
+    if is_held(&pipeline) {
+        return Ok(pipeline);
+    }
+    ctx.kubernetes.add_finalizer(&pipeline).await.map_err(|source| Error::Hold { source })
+}
+
+/// Brings about the objects around the topics.
+pub(crate) async fn apply<B: Backends>(
+    ctx: &Context<B>,
+    validated: &ValidatedPipeline,
+    topics: AppliedTopics,
+    desired: Option<Desired>,
+    existing: &Optional,
+) -> Outcome {
+    let workloads = match &desired {
+        Some(desired) => children::apply(ctx, validated, desired, existing).await,
+        None => Progress::Waiting(Waiting {
+            reason: "TopicNotReady",
+            message: "the pods need the topic's id".to_owned(),
+        }),
+    };
+    Outcome {
+        spec: Progress::Done(()),
+        topics: topics.aspect,
+        table: Progress::Done(TableStatus {
+            database: validated.tenant.database.to_string(),
+            name: STORAGE_TABLE.to_owned(),
+            uuid: validated.tenant.generation.to_string(),
+        }),
+        workloads,
+        topic: topics.topic,
+        dead_letter: topics.dead_letter,
+        group: desired.as_ref().map(|desired| desired.group.clone()),
+        endpoint: desired.map(|desired| desired.endpoint),
+    }
+}

@@ -1,0 +1,120 @@
+//! The objects of a Pipeline in Kubernetes, and how far its pods came.
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Secret, Service},
+    networking::v1::Ingress,
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{ResourceExt as _, api::ObjectMeta};
+use serde::Serialize;
+use std::fmt::Debug;
+
+use super::{
+    super::{Error, build::Desired, fetch::Optional, validate::ValidatedPipeline},
+    Aspect,
+};
+use crate::{
+    context::{Backends, Context},
+    kubernetes::{Kind, is_controlled_by},
+    progress::{Progress, Waiting},
+};
+
+pub(super) async fn apply<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &ValidatedPipeline,
+    desired: &Desired,
+    existing: &Optional,
+) -> Aspect<()> {
+    let ours = &pipeline.owner_reference.uid;
+    // Pods mount the settings, so these come first and stop the rest; the others do not depend on each other.
+    if let Err(error) = applied::<_, Secret>(ctx, &desired.settings).await {
+        return Progress::Failed(error);
+    }
+    let consumer = applied::<_, Deployment>(ctx, &desired.consumer).await;
+    let ingester = applied::<_, Deployment>(ctx, &desired.ingester).await;
+    let service = applied::<_, Service>(ctx, &desired.service).await.map(|_| ());
+    let others = [
+        service,
+        wanted_or_gone::<_, Ingress>(ctx, desired.ingress.as_ref(), existing.ingress.as_ref(), ours).await,
+        wanted_or_gone::<_, PodDisruptionBudget>(
+            ctx,
+            desired.ingester_budget.as_ref(),
+            existing.ingester_budget.as_ref(),
+            ours,
+        )
+        .await,
+        wanted_or_gone::<_, PodDisruptionBudget>(
+            ctx,
+            desired.consumer_budget.as_ref(),
+            existing.consumer_budget.as_ref(),
+            ours,
+        )
+        .await,
+    ];
+    let all = consumer.and_then(|consumer| ingester.map(|ingester| [consumer, ingester]));
+    match others.into_iter().collect::<Result<(), Error>>().and(all) {
+        Ok(deployments) => rolled_out(&deployments),
+        Err(error) => Progress::Failed(error),
+    }
+}
+
+async fn applied<B: Backends, K: Kind>(
+    ctx: &Context<B>,
+    child: &(impl Serialize + Debug + Sync),
+) -> Result<K, Error> {
+    ctx.kubernetes.apply(child).await.map_err(|source| Error::ApplyChild { source })
+}
+
+/// Applies a child that the spec asks for; removes one that it no longer asks for, if it is ours.
+async fn wanted_or_gone<B: Backends, K: Kind + Serialize + Sync>(
+    ctx: &Context<B>,
+    wanted: Option<&K>,
+    existing: Option<&ObjectMeta>,
+    owner_uid: &str,
+) -> Result<(), Error> {
+    match (wanted, existing) {
+        (Some(wanted), _) => applied::<B, K>(ctx, wanted).await.map(|_| ()),
+        (None, Some(found)) if is_controlled_by(found, owner_uid) => {
+            ctx.kubernetes.delete::<K>(found).await.map_err(|source| Error::RemoveChild { source })
+        }
+        (None, Some(_) | None) => Ok(()),
+    }
+}
+
+/// Whether all pods of the present templates are available.
+fn rolled_out(deployments: &[Deployment]) -> Aspect<()> {
+    match deployments.iter().find_map(unfinished) {
+        Some(waiting) => Progress::Waiting(waiting),
+        None => Progress::Done(()),
+    }
+}
+
+/// What a Deployment still lacks. A rollout that is stuck is told apart, and still only waited for: the next spec
+/// replaces it.
+fn unfinished(deployment: &Deployment) -> Option<Waiting> {
+    let name = deployment.name_any();
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let status = deployment.status.clone().unwrap_or_default();
+    let is_observed = status.observed_generation >= deployment.metadata.generation;
+    let updated = status.updated_replicas.unwrap_or(0);
+    let available = status.available_replicas.unwrap_or(0);
+    let is_alone = status.replicas.unwrap_or(0) <= updated;
+    if is_observed && updated >= wanted && available >= wanted && is_alone {
+        return None;
+    }
+    let is_stuck = status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"));
+    Some(Waiting {
+        reason: if is_stuck { "RolloutStuck" } else { "RolloutInProgress" },
+        message: format!(
+            "Deployment `{name}`: {updated} of {wanted} pods are of the present version, {available} are available"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! The topics of a Pipeline: the intention is noted, then they are made or corrected.
+
+use crds::{Pipeline, pipeline::TopicStatus};
+use kube::Resource as _;
+use schema::names::TopicId;
+
+use super::{
+    super::{
+        Error,
+        build::topics::{Plan, Planned, Plans},
+        status,
+    },
+    Aspect,
+};
+use crate::{
+    context::{Backends, Context},
+    progress::Progress,
+    topics::{Topic, Topics as _},
+};
+
+/// What came of the topics.
+#[derive(Debug)]
+pub(crate) struct AppliedTopics {
+    pub(crate) aspect: Aspect<()>,
+    /// What the status has to say.
+    pub(crate) topic: Option<TopicStatus>,
+    pub(crate) dead_letter: Option<TopicStatus>,
+    /// The incarnation to work with: of a topic that could not be asked about, the recorded one.
+    pub(crate) known: Option<TopicId>,
+}
+
+pub(crate) async fn apply_topics<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    plans: Plans,
+) -> AppliedTopics {
+    let intentions = [&plans.topic, &plans.dead_letter].map(intention);
+    if plans.topic.needs_intention() || plans.dead_letter.needs_intention() {
+        let [topic, dead_letter] = intentions.clone();
+        if let Err(error) = status::intend(ctx, pipeline, topic, dead_letter).await {
+            // Whether the intention was written is not known; the status as it was read is no worse.
+            let status = pipeline.status.clone().unwrap_or_default();
+            let (topic, dead_letter) = (status.topic, status.dead_letter_topic);
+            return AppliedTopics { aspect: Progress::Failed(error), topic, dead_letter, known: None };
+        }
+    }
+    let [topic_before, dead_letter_before] = intentions;
+    let known = plans.topic.known_id();
+    let topic = ensure(ctx, pipeline, plans.topic).await;
+    let dead_letter = ensure(ctx, pipeline, plans.dead_letter).await;
+    AppliedTopics {
+        known: topic.as_ref().ok().map(|topic| topic.id).or(known),
+        topic: topic.as_ref().ok().map(status_of).or(topic_before),
+        dead_letter: dead_letter.as_ref().ok().map(status_of).or(dead_letter_before),
+        aspect: topic.and(dead_letter).map(|_| ()).into(),
+    }
+}
+
+/// What the status says of a topic before Kafka did anything: what it said, or that the topic is about to be made.
+fn intention(planned: &Planned) -> Option<TopicStatus> {
+    match &planned.plan {
+        Ok(Plan::Create | Plan::Recreate { .. }) => {
+            Some(TopicStatus { name: planned.wanted.spec.name.to_string(), id: String::new(), partitions: 0 })
+        }
+        Ok(Plan::Keep(_) | Plan::Adopt(_) | Plan::Refuse(_)) | Err(_) => planned.wanted.status.clone(),
+    }
+}
+
+/// Makes or corrects one topic.
+async fn ensure<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    planned: Planned,
+) -> Result<Topic, Error> {
+    let spec = planned.wanted.spec;
+    let news = match planned.plan.map_err(|source| Error::DescribeTopic { source })? {
+        Plan::Create | Plan::Keep(_) => None,
+        Plan::Adopt(_) => Some(("TopicAdopted", format!("took over topic `{}` with its records", spec.name))),
+        Plan::Recreate { lost } => {
+            let note = format!(
+                "topic `{}` with the id {lost} is gone with what was not stored yet; made anew",
+                spec.name
+            );
+            Some(("TopicLost", note))
+        }
+        Plan::Refuse(refusal) => return Err(Error::Unclaimable(refusal)),
+    };
+    let topic = ctx.topics.ensure(&spec).await.map_err(|source| Error::EnsureTopic { source })?;
+    if let Some((reason, note)) = news {
+        ctx.events.warn(pipeline.object_ref(&()), reason, note).await;
+    }
+    Ok(topic)
+}
+
+fn status_of(topic: &Topic) -> TopicStatus {
+    TopicStatus { name: topic.name.to_string(), id: topic.id.to_string(), partitions: topic.partitions }
+}

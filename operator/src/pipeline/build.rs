@@ -1,0 +1,101 @@
+//! The build step of the Pipeline controller. Pure, and it cannot fail.
+//!
+//! The topics come first, since their ids are part of the consumer's settings.
+
+pub(crate) mod consumer;
+pub(crate) mod disruption_budget;
+pub(crate) mod ingester;
+pub(crate) mod ingress;
+mod pod;
+pub(crate) mod settings;
+pub(crate) mod topics;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Secret, Service},
+    networking::v1::Ingress,
+    policy::v1::PodDisruptionBudget,
+};
+use kube::api::ObjectMeta;
+use schema::names::{ConsumerGroup, TopicId};
+
+use super::validate::ValidatedPipeline;
+use crate::{
+    installation::Installation,
+    labels::{self, Component},
+};
+
+pub(crate) use topics::topics;
+
+/// What has to be there.
+#[derive(Debug, Clone)]
+pub(crate) struct Desired {
+    pub(crate) settings: Secret,
+    pub(crate) ingester: Deployment,
+    pub(crate) service: Service,
+    pub(crate) ingress: Option<Ingress>,
+    pub(crate) ingester_budget: Option<PodDisruptionBudget>,
+    pub(crate) consumer: Deployment,
+    pub(crate) consumer_budget: Option<PodDisruptionBudget>,
+    pub(crate) group: ConsumerGroup,
+    pub(crate) endpoint: String,
+}
+
+/// The objects around a topic of a known incarnation; none before there is one.
+pub(crate) fn build(
+    installation: &Installation,
+    pipeline: &ValidatedPipeline,
+    topic: Option<TopicId>,
+) -> Option<Desired> {
+    let name = pipeline.name.as_str();
+    let group = ConsumerGroup::of(&pipeline.topic.spec.name, topic?, pipeline.tenant.generation);
+    let ingester_settings = settings::ingester(installation, pipeline);
+    let consumer_settings = settings::consumer(installation, pipeline, topic?, &group);
+    Some(Desired {
+        settings: settings::secret(pipeline, &ingester_settings, &consumer_settings),
+        ingester: ingester::deployment(
+            installation,
+            pipeline,
+            &settings::hash_without_keys(ingester_settings),
+        ),
+        service: ingester::service(pipeline),
+        ingress: ingress::ingress(pipeline),
+        ingester_budget: disruption_budget::of(
+            pipeline,
+            Component::Ingester,
+            ingester::name(name),
+            pipeline.ingester.replicas,
+        ),
+        consumer: consumer::deployment(installation, pipeline, &settings::hash(&consumer_settings)),
+        consumer_budget: disruption_budget::of(
+            pipeline,
+            Component::Consumer,
+            consumer::name(name),
+            pipeline.consumer.replicas,
+        ),
+        group,
+        endpoint: ingester::endpoint(pipeline),
+    })
+}
+
+/// The metadata of a child.
+fn metadata(
+    pipeline: &ValidatedPipeline,
+    name: String,
+    component: Component,
+    annotations: BTreeMap<String, String>,
+) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(pipeline.namespace.clone()),
+        labels: Some(labels::of_pipeline(&pipeline.tenant.name, pipeline.name.as_str(), component)),
+        annotations: (!annotations.is_empty()).then_some(annotations),
+        owner_references: Some(vec![pipeline.owner_reference.clone()]),
+        ..ObjectMeta::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

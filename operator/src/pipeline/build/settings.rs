@@ -1,0 +1,90 @@
+//! The settings Secret: one entry for the ingester's pods and one for the consumer's.
+
+use std::fmt::Write as _;
+
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use schema::{
+    names::{ConsumerGroup, TopicId},
+    settings::{CONSUMER_ENTRY, ConsumerSettings, INGESTER_ENTRY, IngesterPipeline, IngesterSettings},
+};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::super::validate::ValidatedPipeline;
+use crate::{installation::Installation, labels::Component};
+
+/// Bytes of the hash that stand on the pods: enough to tell two settings apart.
+const HASH_BYTES: usize = 8;
+
+/// The name of a Pipeline's settings Secret.
+pub(crate) fn name(pipeline: &str) -> String {
+    format!("{pipeline}-settings")
+}
+
+pub(super) fn ingester(installation: &Installation, pipeline: &ValidatedPipeline) -> IngesterSettings {
+    IngesterSettings {
+        kafka: installation.kafka.clone(),
+        clickhouse_url: Some(installation.clickhouse.url.clone()),
+        pipelines: vec![IngesterPipeline {
+            tenant_id: pipeline.tenant.id.clone(),
+            name: pipeline.name.clone(),
+            topic: pipeline.topic.spec.name.clone(),
+            keys: pipeline.keys.clone(),
+        }],
+    }
+}
+
+pub(super) fn consumer(
+    installation: &Installation,
+    pipeline: &ValidatedPipeline,
+    topic_id: TopicId,
+    group: &ConsumerGroup,
+) -> ConsumerSettings {
+    ConsumerSettings {
+        tenant_id: pipeline.tenant.id.clone(),
+        pipeline: pipeline.name.clone(),
+        kafka: installation.kafka.clone(),
+        topic: pipeline.topic.spec.name.clone(),
+        topic_id,
+        dead_letter_topic: pipeline.dead_letter.spec.name.clone(),
+        group: group.clone(),
+        clickhouse: installation.clickhouse.to(&pipeline.tenant.database),
+        batch: pipeline.batch,
+    }
+}
+
+pub(super) fn secret(
+    pipeline: &ValidatedPipeline,
+    ingester: &IngesterSettings,
+    consumer: &ConsumerSettings,
+) -> Secret {
+    let name = name(pipeline.name.as_str());
+    Secret {
+        metadata: super::metadata(pipeline, name, Component::Settings, [].into()),
+        type_: Some("Opaque".to_owned()),
+        data: Some(
+            [(INGESTER_ENTRY, json(ingester)), (CONSUMER_ENTRY, json(consumer))]
+                .map(|(entry, bytes)| (entry.to_owned(), ByteString(bytes)))
+                .into(),
+        ),
+        ..Secret::default()
+    }
+}
+
+/// The hash of the ingester's settings as if it had no keys: keys are re-read from the file by running pods.
+pub(super) fn hash_without_keys(mut settings: IngesterSettings) -> String {
+    settings.pipelines.iter_mut().for_each(|pipeline| pipeline.keys.clear());
+    hash(&settings)
+}
+
+pub(super) fn hash(settings: &impl Serialize) -> String {
+    Sha256::digest(json(settings)).iter().take(HASH_BYTES).fold(String::new(), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn json(settings: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(settings).expect("settings are structs of text and numbers, which are always JSON")
+}

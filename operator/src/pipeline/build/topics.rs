@@ -1,0 +1,105 @@
+//! What to do about a Pipeline's topics. The recorded incarnation decides.
+
+use schema::names::{TopicId, TopicName};
+
+use super::super::{
+    fetch::ObservedTopics,
+    validate::{Recorded, ValidatedPipeline, WantedTopic},
+};
+use crate::topics::{Topic, TopicsError};
+
+/// What to do about both topics, or why they could not be looked at.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    pub(crate) topic: Planned,
+    pub(crate) dead_letter: Planned,
+}
+
+/// What to do about one topic.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) wanted: WantedTopic,
+    pub(crate) plan: Result<Plan, TopicsError>,
+}
+
+/// What to do about a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// There is none. The intention is noted before, so that a crash after the creation does not orphan it.
+    Create,
+    /// There was one and it is gone, with all records that were not stored yet.
+    Recreate {
+        lost: TopicId,
+    },
+    Keep(Topic),
+    /// An earlier Pipeline of this name left it behind.
+    Adopt(Topic),
+    Refuse(Refusal),
+}
+
+/// Why a topic of our name is not touched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error(
+        "topic `{topic}` has the id {found} and not {recorded}, which this Pipeline works with: delete the new topic, or delete this Pipeline"
+    )]
+    Replaced { topic: TopicName, recorded: TopicId, found: TopicId },
+    #[error(
+        "topic `{topic}` with the id {found} was not made by this Pipeline or one before it: delete the topic"
+    )]
+    Foreign { topic: TopicName, found: TopicId },
+}
+
+pub(crate) fn topics(pipeline: &ValidatedPipeline, observed: ObservedTopics) -> Plans {
+    let planned = |wanted: &WantedTopic, observed: Result<Option<Topic>, TopicsError>| Planned {
+        wanted: wanted.clone(),
+        plan: observed.map(|found| plan(wanted.recorded, found, &pipeline.retained)),
+    };
+    Plans {
+        topic: planned(&pipeline.topic, observed.topic),
+        dead_letter: planned(&pipeline.dead_letter, observed.dead_letter),
+    }
+}
+
+fn plan(recorded: Recorded, found: Option<Topic>, retained: &[TopicId]) -> Plan {
+    match (recorded, found) {
+        (Recorded::Nothing | Recorded::Intended, None) => Plan::Create,
+        (Recorded::Incarnation(lost), None) => Plan::Recreate { lost },
+        (Recorded::Incarnation(recorded), Some(found)) if recorded == found.id => Plan::Keep(found),
+        (Recorded::Incarnation(recorded), Some(found)) => {
+            Plan::Refuse(Refusal::Replaced { topic: found.name, recorded, found: found.id })
+        }
+        (Recorded::Intended, Some(found)) => Plan::Keep(found),
+        (Recorded::Nothing, Some(found)) if retained.contains(&found.id) => Plan::Adopt(found),
+        (Recorded::Nothing, Some(found)) => {
+            Plan::Refuse(Refusal::Foreign { topic: found.name, found: found.id })
+        }
+    }
+}
+
+impl Planned {
+    /// Whether the status has to tell of the intention before the topic is made.
+    pub(crate) fn needs_intention(&self) -> bool {
+        let is_noted = match self.wanted.recorded {
+            Recorded::Intended => true,
+            Recorded::Nothing | Recorded::Incarnation(_) => false,
+        };
+        match &self.plan {
+            Ok(Plan::Create | Plan::Recreate { .. }) => !is_noted,
+            Ok(Plan::Keep(_) | Plan::Adopt(_) | Plan::Refuse(_)) | Err(_) => false,
+        }
+    }
+
+    /// The incarnation to go on with when Kafka cannot be asked or does not do all that is wanted.
+    pub(crate) fn known_id(&self) -> Option<TopicId> {
+        match (&self.plan, self.wanted.recorded) {
+            (Ok(Plan::Keep(topic) | Plan::Adopt(topic)), _) => Some(topic.id),
+            (Err(_), Recorded::Incarnation(id)) => Some(id),
+            (Err(_), Recorded::Nothing | Recorded::Intended)
+            | (Ok(Plan::Create | Plan::Recreate { .. } | Plan::Refuse(_)), _) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

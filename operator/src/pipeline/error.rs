@@ -1,0 +1,83 @@
+//! What can go wrong with a Pipeline.
+
+use crate::{attempt::Interruption, failure::Failure, kubernetes, progress::Problem, topics::TopicsError};
+
+use super::{build::topics::Refusal, validate::Invalid};
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to fetch what the Pipeline is about")]
+    Fetch { source: kubernetes::Error },
+    #[error("failed to hold the Pipeline")]
+    Hold { source: kubernetes::Error },
+    #[error("failed to tell how the Pipeline is")]
+    Report { source: kubernetes::Error },
+    #[error("{0}")]
+    Invalid(Invalid),
+    #[error("failed to look at the topics")]
+    DescribeTopic { source: TopicsError },
+    #[error("{0}")]
+    Unclaimable(Refusal),
+    #[error("failed to note the topics before making them")]
+    IntendTopics { source: kubernetes::Error },
+    #[error("failed to bring about the topics")]
+    EnsureTopic { source: TopicsError },
+    #[error("failed to bring about the Pipeline's objects")]
+    ApplyChild { source: kubernetes::Error },
+    #[error("failed to remove what the Pipeline no longer asks for")]
+    RemoveChild { source: kubernetes::Error },
+    #[error("failed to stop the pods")]
+    StopPods { source: kubernetes::Error },
+    #[error("failed to note the topics that are kept")]
+    NoteTopics { source: kubernetes::Error },
+    #[error("failed to delete the topics")]
+    DeleteTopic { source: TopicsError },
+    #[error("failed to let the Pipeline go")]
+    LetGo { source: kubernetes::Error },
+    #[error("the reconcile was interrupted by a {}", match .0 { Interruption::Deadline => "deadline", Interruption::Panic => "panic" })]
+    Interrupted(Interruption),
+}
+
+impl Problem for Error {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Fetch { source }
+            | Self::Hold { source }
+            | Self::Report { source }
+            | Self::IntendTopics { source }
+            | Self::ApplyChild { source }
+            | Self::RemoveChild { source }
+            | Self::StopPods { source }
+            | Self::NoteTopics { source }
+            | Self::LetGo { source } => source.failure(),
+            Self::DescribeTopic { source } | Self::EnsureTopic { source } | Self::DeleteTopic { source } => {
+                source.failure()
+            }
+            Self::Invalid(_) => Failure::Refused,
+            Self::Unclaimable(_) => Failure::Conflict,
+            Self::Interrupted(Interruption::Deadline) => Failure::Transient,
+            Self::Interrupted(Interruption::Panic) => Failure::Bug,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Fetch { source }
+            | Self::Hold { source }
+            | Self::Report { source }
+            | Self::IntendTopics { source }
+            | Self::ApplyChild { source }
+            | Self::RemoveChild { source }
+            | Self::StopPods { source }
+            | Self::NoteTopics { source }
+            | Self::LetGo { source } => source.reason(),
+            Self::DescribeTopic { source } | Self::EnsureTopic { source } | Self::DeleteTopic { source } => {
+                source.reason()
+            }
+            Self::Invalid(invalid) => invalid.reason(),
+            Self::Unclaimable(_) => "NameConflict",
+            Self::Interrupted(Interruption::Deadline) => "DeadlineExceeded",
+            Self::Interrupted(Interruption::Panic) => "InternalError",
+        }
+    }
+}

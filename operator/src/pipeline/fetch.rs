@@ -1,0 +1,120 @@
+//! The fetch step of the Pipeline controller. It reads Kubernetes and Kafka and writes nothing.
+
+use crds::{AnalyticsTenant, Pipeline};
+use k8s_openapi::api::{core::v1::Secret, networking::v1::Ingress, policy::v1::PodDisruptionBudget};
+use kube::{ResourceExt as _, api::ObjectMeta};
+
+use super::{
+    Error,
+    build::{consumer, ingester},
+    validate,
+};
+use crate::{
+    context::{Backends, Context},
+    tenant,
+    topics::{Topic, Topics as _, TopicsError},
+};
+
+/// What the Pipeline meets in the world.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) tenant: Option<AnalyticsTenant>,
+    /// The Secret of the tenant's keys, if there is one.
+    pub(crate) keys: Option<Secret>,
+    pub(crate) topics: ObservedTopics,
+    pub(crate) optional: Optional,
+}
+
+/// Both topics, or why they could not be looked at. Kafka away holds up only what needs it.
+#[derive(Debug)]
+pub(crate) struct ObservedTopics {
+    pub(crate) topic: Result<Option<Topic>, TopicsError>,
+    pub(crate) dead_letter: Result<Option<Topic>, TopicsError>,
+}
+
+/// The children that not every spec asks for, as they are there now.
+#[derive(Debug, Default)]
+pub(crate) struct Optional {
+    pub(crate) ingress: Option<ObjectMeta>,
+    pub(crate) ingester_budget: Option<ObjectMeta>,
+    pub(crate) consumer_budget: Option<ObjectMeta>,
+}
+
+/// The Pipeline as the API server has it now: a cache may be older than our own last write.
+/// None if it is gone, or if another one bears its name by now.
+pub(crate) async fn pipeline<B: Backends>(
+    ctx: &Context<B>,
+    cached: &Pipeline,
+) -> Result<Option<Pipeline>, Error> {
+    let namespace = cached.namespace().unwrap_or_default();
+    let found: Option<Pipeline> =
+        ctx.kubernetes.get(&namespace, &cached.name_any()).await.map_err(|source| Error::Fetch { source })?;
+    Ok(found.filter(|found| found.uid() == cached.uid()))
+}
+
+/// The tenant that a Pipeline names.
+pub(crate) async fn tenant<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+) -> Result<Option<AnalyticsTenant>, Error> {
+    ctx.kubernetes
+        .get(&pipeline.namespace().unwrap_or_default(), &pipeline.spec.tenant_ref.name)
+        .await
+        .map_err(|source| Error::Fetch { source })
+}
+
+pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Fetched, Error> {
+    let tenant = tenant(ctx, pipeline).await?;
+    Ok(Fetched {
+        keys: keys(ctx, tenant.as_ref()).await?,
+        topics: topics(ctx, pipeline, tenant.as_ref()).await,
+        optional: optional(ctx, pipeline).await?,
+        tenant,
+    })
+}
+
+async fn keys<B: Backends>(
+    ctx: &Context<B>,
+    tenant: Option<&AnalyticsTenant>,
+) -> Result<Option<Secret>, Error> {
+    let Some(tenant) = tenant else { return Ok(None) };
+    ctx.kubernetes
+        .get(&tenant.namespace().unwrap_or_default(), &tenant::keys_secret(&tenant.name_any()))
+        .await
+        .map_err(|source| Error::Fetch { source })
+}
+
+async fn topics<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    tenant: Option<&AnalyticsTenant>,
+) -> ObservedTopics {
+    let Some(topic) = tenant.and_then(|tenant| validate::topic_name(&ctx.installation, tenant, pipeline))
+    else {
+        // Validation tells what is wrong with the tenant.
+        return ObservedTopics { topic: Ok(None), dead_letter: Ok(None) };
+    };
+    let dead_letter_name = topic.dead_letter();
+    let (topic, dead_letter) =
+        futures::join!(ctx.topics.describe(&topic), ctx.topics.describe(&dead_letter_name));
+    ObservedTopics { topic, dead_letter }
+}
+
+async fn optional<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Optional, Error> {
+    let (namespace, name) = (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
+    let failed = |source| Error::Fetch { source };
+    let (ingester, consumer) = (ingester::name(&name), consumer::name(&name));
+    Ok(Optional {
+        ingress: ctx.kubernetes.get_metadata::<Ingress>(&namespace, &ingester).await.map_err(failed)?,
+        ingester_budget: ctx
+            .kubernetes
+            .get_metadata::<PodDisruptionBudget>(&namespace, &ingester)
+            .await
+            .map_err(failed)?,
+        consumer_budget: ctx
+            .kubernetes
+            .get_metadata::<PodDisruptionBudget>(&namespace, &consumer)
+            .await
+            .map_err(failed)?,
+    })
+}

@@ -1,0 +1,128 @@
+//! The status step of the Pipeline controller: a pure description of the outcome, written when it differs.
+
+use crds::{Pipeline, PipelineStatus, condition::kind, pipeline::TopicStatus};
+use jiff::Timestamp;
+use kube::Resource as _;
+
+use super::{Error, apply::Outcome};
+use crate::{
+    conditions::{self, Observed},
+    context::{Backends, Context},
+    metrics,
+};
+
+/// The aspects of a Pipeline, in the order in which `Ready` looks for an obstacle.
+const ASPECTS: [&str; 4] =
+    [kind::SPEC_VALID, kind::TABLE_READY, kind::TOPIC_READY, kind::WORKLOADS_AVAILABLE];
+
+/// Writes every condition as Unknown before anything is known, so that nobody takes a new Pipeline for a ready one.
+pub(crate) async fn announce<B: Backends>(ctx: &Context<B>, pipeline: Pipeline) -> Result<Pipeline, Error> {
+    let mut status = pipeline.status.clone().unwrap_or_default();
+    if !status.conditions.is_empty() {
+        return Ok(pipeline);
+    }
+    status.conditions = conditions::initial(&ASPECTS, generation(&pipeline), Timestamp::now());
+    write(ctx, &pipeline, &status).await.map_err(|source| Error::Report { source })
+}
+
+/// Notes that topics are about to be made.
+pub(crate) async fn intend<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    topic: Option<TopicStatus>,
+    dead_letter_topic: Option<TopicStatus>,
+) -> Result<(), Error> {
+    let before = pipeline.status.clone().unwrap_or_default();
+    let status = PipelineStatus { topic, dead_letter_topic, ..before };
+    write(ctx, pipeline, &status).await.map(|_| ()).map_err(|source| Error::IntendTopics { source })
+}
+
+/// Writes what came of a reconcile.
+pub(crate) async fn report<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    outcome: &Outcome,
+) -> Result<(), Error> {
+    report_status(ctx, pipeline, describe(pipeline, outcome, Timestamp::now())).await
+}
+
+/// Writes what holds the deletion of a Pipeline, or that nothing does.
+pub(crate) async fn report_deletion<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    blocked: Option<Observed>,
+) -> Result<(), Error> {
+    let mut status = pipeline.status.clone().unwrap_or_default();
+    status.conditions =
+        conditions::of_deletion(&status.conditions, blocked, generation(pipeline), Timestamp::now());
+    report_status(ctx, pipeline, status).await
+}
+
+async fn report_status<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    status: PipelineStatus,
+) -> Result<(), Error> {
+    let before = pipeline.status.as_ref();
+    if before == Some(&status) {
+        return Ok(());
+    }
+    let obstacle =
+        conditions::new_obstacle(before.map_or(&[], |status| &status.conditions), &status.conditions);
+    if let Some(obstacle) = obstacle {
+        ctx.events.warn(pipeline.object_ref(&()), obstacle.reason, obstacle.message).await;
+    }
+    write(ctx, pipeline, &status).await.map(|_| ()).map_err(|source| Error::Report { source })
+}
+
+async fn write<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    status: &PipelineStatus,
+) -> Result<Pipeline, crate::kubernetes::Error> {
+    metrics::status_written("pipeline");
+    ctx.kubernetes.write_status(pipeline, status).await
+}
+
+/// The status that an outcome amounts to. What could not be looked at stays as it was known.
+fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineStatus {
+    let before = pipeline.status.clone().unwrap_or_default();
+    let aspects = aspects(outcome);
+    let ready = conditions::ready(aspects.iter(), "events are taken and stored");
+    PipelineStatus {
+        observed_generation: Some(generation(pipeline)),
+        conditions: conditions::conditions(&before.conditions, aspects, ready, generation(pipeline), now),
+        topic: outcome.topic.clone().or(before.topic),
+        dead_letter_topic: outcome.dead_letter.clone().or(before.dead_letter_topic),
+        table: outcome.table.done().cloned().or(before.table),
+        consumer_group: outcome.group.as_ref().map(ToString::to_string).or(before.consumer_group),
+        endpoint: outcome.endpoint.clone().or(before.endpoint),
+    }
+}
+
+fn aspects(outcome: &Outcome) -> Vec<Observed> {
+    vec![
+        Observed::of(kind::SPEC_VALID, &outcome.spec, |()| {
+            Observed::holds(kind::SPEC_VALID, "Valid", "the spec can be brought about".to_owned())
+        }),
+        Observed::of(kind::TABLE_READY, &outcome.table, |table| {
+            let message = format!("events go to `{}.{}`", table.database, table.name);
+            Observed::holds(kind::TABLE_READY, "Ready", message)
+        }),
+        Observed::of(kind::TOPIC_READY, &outcome.topics, |()| {
+            let message = "the topic and the dead-letter topic are there and ours".to_owned();
+            Observed::holds(kind::TOPIC_READY, "Ready", message)
+        }),
+        Observed::of(kind::WORKLOADS_AVAILABLE, &outcome.workloads, |()| {
+            let message = "the ingester and the consumer have all their pods".to_owned();
+            Observed::holds(kind::WORKLOADS_AVAILABLE, "Available", message)
+        }),
+    ]
+}
+
+fn generation(pipeline: &Pipeline) -> i64 {
+    pipeline.meta().generation.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! The validate step of the Pipeline controller. Pure.
+
+use crds::{
+    AnalyticsTenant, Pipeline,
+    pipeline::{ConsumerSpec, IngesterSpec, TopicStatus},
+};
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{Resource as _, ResourceExt as _};
+use schema::{
+    api_key::{KeyDigest, Scope},
+    names::{DatabaseName, NameError, PipelineName, TableGeneration, TopicId, TopicName},
+    settings::{BatchSettings, KeySettings},
+    tenant_id::TenantId,
+};
+use uuid::Uuid;
+
+use super::fetch::Fetched;
+use crate::{
+    installation::Installation,
+    kubernetes::is_controlled_by,
+    progress::Waiting,
+    retained, tenant,
+    topics::{Holds, TopicSpec},
+};
+
+const HOUR_MS: i64 = 3_600_000;
+/// Two weeks, so that a dead letter outlives a holiday, and longer where the topic itself is kept longer.
+const DEAD_LETTER_RETENTION_MS: i64 = 14 * 24 * HOUR_MS;
+/// Dead letters are few and have no order to keep.
+const DEAD_LETTER_PARTITIONS: i32 = 1;
+
+/// A Pipeline that can be brought about.
+#[derive(Debug, Clone)]
+pub(crate) struct ValidatedPipeline {
+    pub(crate) name: PipelineName,
+    pub(crate) namespace: String,
+    pub(crate) owner_reference: OwnerReference,
+    pub(crate) tenant: TenantFacts,
+    pub(crate) topic: WantedTopic,
+    pub(crate) dead_letter: WantedTopic,
+    /// Topics that may be taken over although this Pipeline did not make them.
+    pub(crate) retained: Vec<TopicId>,
+    pub(crate) keys: Vec<KeySettings>,
+    pub(crate) batch: BatchSettings,
+    pub(crate) ingester: IngesterSpec,
+    pub(crate) consumer: ConsumerSpec,
+}
+
+/// What a Pipeline needs to know of its tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TenantFacts {
+    pub(crate) name: String,
+    pub(crate) id: TenantId,
+    pub(crate) database: DatabaseName,
+    pub(crate) generation: TableGeneration,
+}
+
+/// A topic as the spec wants it, and what is known of its incarnation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WantedTopic {
+    pub(crate) spec: TopicSpec,
+    pub(crate) recorded: Recorded,
+    /// The same, as the status says it.
+    pub(crate) status: Option<TopicStatus>,
+}
+
+impl WantedTopic {
+    fn new(spec: TopicSpec, status: Option<&TopicStatus>) -> Self {
+        Self { spec, recorded: recorded(status), status: status.cloned() }
+    }
+}
+
+/// What the status says of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    Nothing,
+    /// It was about to be made when there was none: what is there now is ours.
+    Intended,
+    Incarnation(TopicId),
+}
+
+/// Why a Pipeline cannot be brought about now.
+#[derive(Debug)]
+pub(crate) enum Obstacle {
+    Invalid(Invalid),
+    Waiting(Waiting),
+}
+
+/// Why a spec cannot be brought about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Invalid {
+    #[error("the Pipeline's name cannot be part of a topic's name")]
+    Name { source: NameError },
+    #[error(
+        "{needed} copies would have to acknowledge a write of a topic with {copies}: set `topic.replicationFactor` or `topic.minInsyncReplicas`"
+    )]
+    Replication { copies: i32, needed: i32 },
+    #[error("`batch` holds a number that is out of range")]
+    Batch,
+}
+
+impl Invalid {
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Name { .. } => "InvalidName",
+            Self::Replication { .. } => "InvalidReplication",
+            Self::Batch => "InvalidBatch",
+        }
+    }
+}
+
+pub(crate) fn validate(
+    installation: &Installation,
+    pipeline: &Pipeline,
+    fetched: &Fetched,
+) -> Result<ValidatedPipeline, Obstacle> {
+    let name = PipelineName::parse(&pipeline.name_any())
+        .map_err(|source| Obstacle::Invalid(Invalid::Name { source }))?;
+    let replication = replication(installation, pipeline).map_err(Obstacle::Invalid)?;
+    let batch = batch(pipeline).map_err(Obstacle::Invalid)?;
+    let tenant = fetched.tenant.as_ref().ok_or_else(|| not_found(pipeline)).map_err(Obstacle::Waiting)?;
+    let facts = facts(tenant).map_err(Obstacle::Waiting)?;
+    let keys = keys(tenant, fetched.keys.as_ref()).map_err(Obstacle::Waiting)?;
+    let topic = topic(TopicName::of(&installation.topic_prefix, &facts.id, &name), pipeline, replication);
+    let status = pipeline.status.as_ref();
+    Ok(ValidatedPipeline {
+        name,
+        namespace: pipeline.namespace().unwrap_or_default(),
+        owner_reference: pipeline.controller_owner_ref(&()).unwrap_or_default(),
+        tenant: facts,
+        dead_letter: WantedTopic::new(
+            dead_letter(&topic),
+            status.and_then(|status| status.dead_letter_topic.as_ref()),
+        ),
+        topic: WantedTopic::new(topic, status.and_then(|status| status.topic.as_ref())),
+        retained: retained::topics(tenant),
+        keys,
+        batch,
+        ingester: pipeline.spec.ingester.clone(),
+        consumer: pipeline.spec.consumer.clone(),
+    })
+}
+
+/// The topic of a Pipeline, once its tenant has an id.
+pub(crate) fn topic_name(
+    installation: &Installation,
+    tenant: &AnalyticsTenant,
+    pipeline: &Pipeline,
+) -> Option<TopicName> {
+    let id = tenant.status.as_ref()?.tenant_id.as_deref()?;
+    let name = PipelineName::parse(&pipeline.name_any()).ok()?;
+    Some(TopicName::of(&installation.topic_prefix, &TenantId::parse(id).ok()?, &name))
+}
+
+/// What a status says of a topic. An empty id is the intention to make it.
+pub(crate) fn recorded(status: Option<&TopicStatus>) -> Recorded {
+    match status.map(|status| Uuid::try_parse(&status.id)) {
+        None => Recorded::Nothing,
+        Some(Ok(id)) => Recorded::Incarnation(TopicId(id)),
+        Some(Err(_)) => Recorded::Intended,
+    }
+}
+
+/// The copies of a topic, and how many of them have to acknowledge a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Replication {
+    copies: i32,
+    needed: i32,
+}
+
+fn replication(installation: &Installation, pipeline: &Pipeline) -> Result<Replication, Invalid> {
+    let spec = &pipeline.spec.topic;
+    let copies = spec.replication_factor.unwrap_or(installation.replication_factor);
+    let needed = match spec.min_insync_replicas {
+        Some(needed) => needed,
+        // A topic with fewer copies than the installation's default cannot ask for more acknowledgements.
+        None => installation.min_insync_replicas.min(copies),
+    };
+    if needed > copies {
+        Err(Invalid::Replication { copies, needed })
+    } else {
+        Ok(Replication { copies, needed })
+    }
+}
+
+fn topic(name: TopicName, pipeline: &Pipeline, replication: Replication) -> TopicSpec {
+    TopicSpec {
+        name,
+        holds: Holds::Events,
+        partitions: pipeline.spec.topic.partitions,
+        replication_factor: replication.copies,
+        min_insync_replicas: replication.needed,
+        retention_ms: i64::from(pipeline.spec.topic.retention_hours) * HOUR_MS,
+    }
+}
+
+fn dead_letter(topic: &TopicSpec) -> TopicSpec {
+    TopicSpec {
+        name: topic.name.dead_letter(),
+        holds: Holds::DeadLetters,
+        partitions: DEAD_LETTER_PARTITIONS,
+        retention_ms: topic.retention_ms.max(DEAD_LETTER_RETENTION_MS),
+        ..topic.clone()
+    }
+}
+
+fn batch(pipeline: &Pipeline) -> Result<BatchSettings, Invalid> {
+    let spec = &pipeline.spec.batch;
+    Ok(BatchSettings {
+        max_rows: u32::try_from(spec.max_rows).map_err(|_| Invalid::Batch)?,
+        max_bytes: u64::try_from(spec.max_bytes).map_err(|_| Invalid::Batch)?,
+        max_delay_ms: u32::try_from(spec.max_delay_ms).map_err(|_| Invalid::Batch)?,
+    })
+}
+
+fn not_found(pipeline: &Pipeline) -> Waiting {
+    let message = format!(
+        "there is no AnalyticsTenant `{}` in namespace `{}`",
+        pipeline.spec.tenant_ref.name,
+        pipeline.namespace().unwrap_or_default(),
+    );
+    Waiting { reason: "TenantNotFound", message }
+}
+
+fn not_ready(tenant: &AnalyticsTenant, what: &str) -> Waiting {
+    Waiting { reason: "TenantNotReady", message: format!("AnalyticsTenant `{}` {what}", tenant.name_any()) }
+}
+
+/// What the tenant's status tells. Its `Ready` is not asked for: it may itself be waiting for this Pipeline.
+fn facts(tenant: &AnalyticsTenant) -> Result<TenantFacts, Waiting> {
+    if tenant.meta().deletion_timestamp.is_some() {
+        return Err(not_ready(tenant, "is being deleted"));
+    }
+    let read = || {
+        let status = tenant.status.as_ref()?;
+        let id = TenantId::parse(status.tenant_id.as_deref()?).ok()?;
+        let table = status.database.as_ref()?.table_uuid.as_deref()?;
+        Some(TenantFacts {
+            name: tenant.name_any(),
+            database: DatabaseName::of(&id),
+            id,
+            generation: TableGeneration(Uuid::try_parse(table).ok()?),
+        })
+    };
+    read().ok_or_else(|| not_ready(tenant, "has no database with tables yet"))
+}
+
+/// The digests of the keys that may send events. The keys themselves stay in the tenant's Secret.
+fn keys(tenant: &AnalyticsTenant, secret: Option<&Secret>) -> Result<Vec<KeySettings>, Waiting> {
+    let is_the_tenants =
+        |secret: &&Secret| is_controlled_by(&secret.metadata, &tenant.uid().unwrap_or_default());
+    let Some(secret) = secret.filter(is_the_tenants) else {
+        return Err(not_ready(tenant, "has no Secret with its keys yet"));
+    };
+    let digest = |name: &str| {
+        let entry = secret.data.as_ref()?.get(name)?;
+        std::str::from_utf8(&entry.0).ok().map(KeyDigest::of)
+    };
+    Ok(tenant
+        .spec
+        .api_keys
+        .iter()
+        .filter_map(|key| {
+            let scopes: Vec<Scope> = key.scopes.iter().copied().map(tenant::scope).collect();
+            let may_send = scopes.contains(&Scope::Ingest);
+            let sha256 = digest(&key.name).filter(|_| may_send)?;
+            Some(KeySettings { name: key.name.clone(), sha256, scopes })
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! The AnalyticsTenant controller: keys, a database with its tables, and the managed Pipeline.
+//!
+//! ```text
+//! reconcile:  fetch* -> validate -> build -> apply* -> status*        deletion:  cleanup*
+//! ```
+
+mod apply;
+mod build;
+mod cleanup;
+mod error;
+mod fetch;
+mod status;
+mod validate;
+
+use std::sync::Arc;
+
+use crds::AnalyticsTenant;
+use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
+
+use crate::{
+    attempt::{self, Subject},
+    context::{Backends, Context},
+    retries,
+};
+
+pub(crate) use {build::api_keys::name as keys_secret, error::Error, validate::scope};
+
+/// The field manager of what this controller applies, and the name under which its Events appear.
+pub(crate) const MANAGER: &str = "millrace-operator-tenant";
+
+pub(crate) async fn reconcile<B: Backends>(
+    tenant: Arc<AnalyticsTenant>,
+    ctx: Arc<Context<B>>,
+) -> Result<Action, Error> {
+    let subject = subject(&tenant);
+    attempt::run(&subject, &ctx.retries, bring_about(&ctx, &tenant), Error::Interrupted).await
+}
+
+pub(crate) fn error_policy<B: Backends>(
+    tenant: Arc<AnalyticsTenant>,
+    error: &Error,
+    ctx: Arc<Context<B>>,
+) -> Action {
+    attempt::after_failure(&subject(&tenant), error, &ctx.retries)
+}
+
+async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant) -> Result<Action, Error> {
+    let Some(tenant) = fetch::tenant(ctx, cached).await? else {
+        return Ok(Action::await_change());
+    };
+    if tenant.meta().deletion_timestamp.is_some() {
+        return cleanup::clean_up(ctx, &tenant).await;
+    }
+    let tenant = apply::hold(ctx, tenant).await?; // the finalizer, before anything outside is touched
+    let tenant = status::announce(ctx, tenant).await?; // conditions, before anything is known
+    let fetched = fetch::fetch(ctx, &tenant).await?;
+    let outcome = match validate::validate(&tenant, &fetched.rivals) {
+        Ok(validated) => {
+            let desired = build::build(&validated, fetched, rand::random);
+            apply::apply(ctx, &tenant, &validated, desired).await
+        }
+        Err(invalid) => apply::Outcome::refused(invalid),
+    };
+    status::report(ctx, &tenant, &outcome).await?;
+    next(outcome)
+}
+
+/// When to look again. A failure is the attempt's failure; the aspects beside it were brought about all the same.
+fn next(outcome: apply::Outcome) -> Result<Action, Error> {
+    let is_complete = outcome.is_complete();
+    match outcome.into_failure() {
+        Some(failure) => Err(failure),
+        None if is_complete => Ok(Action::requeue(retries::recheck())),
+        None => Ok(Action::requeue(retries::soon())),
+    }
+}
+
+fn subject(tenant: &AnalyticsTenant) -> Subject {
+    Subject {
+        controller: "tenant",
+        uid: tenant.uid().unwrap_or_default(),
+        namespace: tenant.namespace().unwrap_or_default(),
+        name: tenant.name_any(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! The apply step of the AnalyticsTenant controller. It writes Kubernetes and ClickHouse.
+//!
+//! Each aspect is brought about by itself, so that ClickHouse away does not hold up the keys.
+
+use crds::{
+    AnalyticsTenant, Pipeline,
+    analytics_tenant::{ApiKeyStatus, DatabaseStatus},
+    condition::{ConditionStatus, kind},
+};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Resource as _, ResourceExt as _};
+use schema::{names::TableGeneration, tenant_id::TenantId};
+
+use super::{
+    Error,
+    build::{Desired, api_keys::ApiKeys, database, default_pipeline},
+    validate::{Invalid, ValidatedTenant},
+};
+use crate::{
+    attempt, conditions,
+    context::{Backends, Context},
+    kubernetes::is_held,
+    progress::{Progress, Waiting},
+    retained,
+    tables::{Database, Tables as _, TablesError},
+};
+
+type Aspect<T> = Progress<T, Error>;
+
+/// How far each aspect came.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) spec: Aspect<TenantId>,
+    pub(crate) credentials: Aspect<Vec<ApiKeyStatus>>,
+    pub(crate) database: Aspect<DatabaseStatus>,
+    pub(crate) schema: Aspect<TableGeneration>,
+    pub(crate) pipeline: Aspect<()>,
+    /// Where the managed Pipeline takes events.
+    pub(crate) endpoint: Option<String>,
+}
+
+impl Outcome {
+    /// Nothing was tried, because the spec cannot be brought about.
+    pub(crate) fn refused(invalid: Invalid) -> Self {
+        Self {
+            spec: Progress::Failed(Error::Invalid(invalid)),
+            credentials: Progress::Untried,
+            database: Progress::Untried,
+            schema: Progress::Untried,
+            pipeline: Progress::Untried,
+            endpoint: None,
+        }
+    }
+
+    /// Whether nothing is missing.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.credentials.done().is_some()
+            && self.database.done().is_some()
+            && self.schema.done().is_some()
+            && self.pipeline.done().is_some()
+    }
+
+    /// The failure that decides when to try again: one that waiting mends comes before one that it does not.
+    pub(crate) fn into_failure(self) -> Option<Error> {
+        let failures = [
+            self.spec.into_failed(),
+            self.credentials.into_failed(),
+            self.database.into_failed(),
+            self.schema.into_failed(),
+            self.pipeline.into_failed(),
+        ];
+        failures.into_iter().flatten().min_by_key(attempt::patience)
+    }
+}
+
+/// Puts the finalizer on the tenant, before anything outside is made that would have to be cleaned up.
+pub(crate) async fn hold<B: Backends>(
+    ctx: &Context<B>,
+    tenant: AnalyticsTenant,
+) -> Result<AnalyticsTenant, Error> {
+    if is_held(&tenant) {
+        return Ok(tenant);
+    }
+    ctx.kubernetes.add_finalizer(&tenant).await.map_err(|source| Error::Hold { source })
+}
+
+pub(crate) async fn apply<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    validated: &ValidatedTenant,
+    desired: Desired,
+) -> Outcome {
+    let credentials = apply_keys(ctx, tenant, desired.keys).await;
+    let database = apply_database(ctx, tenant, validated, desired.database).await;
+    let schema: Aspect<TableGeneration> = match &database {
+        Ok(_) => migrate(ctx, validated).await.into(),
+        Err(_) => Progress::Untried,
+    };
+    let (pipeline, endpoint) = match apply_pipeline(ctx, desired.pipeline).await {
+        Ok(state) => state,
+        Err(error) => (Progress::Failed(error), None),
+    };
+    let table_uuid = schema.done().map(ToString::to_string).or_else(|| known_table(tenant));
+    Outcome {
+        spec: Progress::Done(validated.id.clone()),
+        credentials: credentials.into(),
+        database: database.map(|database| database_status(&database, table_uuid)).into(),
+        schema,
+        pipeline,
+        endpoint,
+    }
+}
+
+async fn apply_keys<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    keys: ApiKeys,
+) -> Result<Vec<ApiKeyStatus>, Error> {
+    ctx.kubernetes.apply::<Secret>(&keys.secret).await.map_err(|source| Error::ApplyKeys { source })?;
+    if !keys.replaced.is_empty() {
+        let note = format!(
+            "keys {} were missing or unusable in Secret `{}` and were made anew; whoever used them needs the new ones",
+            keys.replaced.join(", "),
+            keys.secret.name_any(),
+        );
+        ctx.events.warn(tenant.object_ref(&()), "ApiKeysReplaced", note).await;
+    }
+    Ok(keys.status)
+}
+
+async fn apply_database<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    validated: &ValidatedTenant,
+    plan: Result<database::Plan, TablesError>,
+) -> Result<Database, Error> {
+    match plan.map_err(|source| Error::DescribeDatabase { source })? {
+        database::Plan::Keep(database) => Ok(database),
+        database::Plan::Create => {
+            let created = ctx
+                .tables
+                .create(&validated.database, &validated.owner)
+                .await
+                .map_err(|source| Error::CreateDatabase { source })?;
+            // Somebody may have been faster, and then it is theirs.
+            database::owned(validated, created).map_err(Error::Unclaimable)
+        }
+        database::Plan::Adopt { database, topics } => {
+            // The claim wipes the topics from the comment, so they are noted before.
+            retained::note(&ctx.kubernetes, tenant, &topics)
+                .await
+                .map_err(|source| Error::NoteTopics { source })?;
+            ctx.tables
+                .claim(&database, &validated.owner)
+                .await
+                .map_err(|source| Error::ClaimDatabase { source })?;
+            let note = format!("took over database `{}` with the events of the tenant before", database.name);
+            ctx.events.tell(tenant.object_ref(&()), "DatabaseAdopted", note).await;
+            Ok(database)
+        }
+        database::Plan::Refuse(refusal) => Err(Error::Unclaimable(refusal)),
+    }
+}
+
+async fn migrate<B: Backends>(
+    ctx: &Context<B>,
+    validated: &ValidatedTenant,
+) -> Result<TableGeneration, Error> {
+    ctx.tables
+        .migrate(&validated.database, validated.retention)
+        .await
+        .map_err(|source| Error::Migrate { source })
+}
+
+async fn apply_pipeline<B: Backends>(
+    ctx: &Context<B>,
+    plan: default_pipeline::Plan,
+) -> Result<(Aspect<()>, Option<String>), Error> {
+    match plan {
+        default_pipeline::Plan::Nothing => Ok((Progress::Done(()), None)),
+        default_pipeline::Plan::Apply(manifest) => {
+            let pipeline: Pipeline =
+                ctx.kubernetes.apply(&manifest).await.map_err(|source| Error::ApplyPipeline { source })?;
+            let endpoint = pipeline.status.as_ref().and_then(|status| status.endpoint.clone());
+            Ok((readiness(&pipeline), endpoint))
+        }
+        default_pipeline::Plan::Remove { found, keep_topics } => {
+            let failed = |source| Error::DeletePipeline { source };
+            if found.meta().deletion_timestamp.is_none() {
+                let kept: Pipeline = ctx.kubernetes.apply(&keep_topics).await.map_err(failed)?;
+                ctx.kubernetes.delete::<Pipeline>(kept.meta()).await.map_err(failed)?;
+            }
+            let message = format!("Pipeline `{}` is being removed", found.name_any());
+            Ok((Progress::Waiting(Waiting { reason: "PipelineBeingRemoved", message }), None))
+        }
+    }
+}
+
+/// Whether a Pipeline works, as it says itself of its present spec.
+fn readiness(pipeline: &Pipeline) -> Aspect<()> {
+    let conditions = pipeline.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let name = pipeline.name_any();
+    let waiting = |message| Progress::Waiting(Waiting { reason: "PipelineNotReady", message });
+    match conditions::find(conditions, kind::READY) {
+        Some(ready) if Some(ready.observed_generation) != pipeline.meta().generation => {
+            waiting(format!("Pipeline `{name}` was not looked at since it changed"))
+        }
+        Some(ready) => match ready.status {
+            ConditionStatus::True => Progress::Done(()),
+            ConditionStatus::False | ConditionStatus::Unknown => {
+                waiting(format!("Pipeline `{name}`: {}: {}", ready.reason, ready.message))
+            }
+        },
+        None => waiting(format!("Pipeline `{name}` was not looked at yet")),
+    }
+}
+
+fn database_status(database: &Database, table_uuid: Option<String>) -> DatabaseStatus {
+    DatabaseStatus { name: database.name.to_string(), uuid: database.uuid.to_string(), table_uuid }
+}
+
+/// The table of the last time: a migration that failed because ClickHouse went away did not change it.
+fn known_table(tenant: &AnalyticsTenant) -> Option<String> {
+    tenant.status.as_ref()?.database.as_ref()?.table_uuid.clone()
+}

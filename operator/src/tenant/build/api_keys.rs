@@ -1,0 +1,91 @@
+//! The Secret of a tenant's API keys: one entry a key, made once and kept.
+
+use std::collections::BTreeMap;
+
+use crds::analytics_tenant::ApiKeyStatus;
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::api::ObjectMeta;
+use schema::api_key::{self, ENTROPY_BYTES, KeyKind};
+
+use super::super::validate::{ValidatedTenant, WantedKey};
+use crate::labels;
+
+/// Characters of a key that may be shown: its kind and six more.
+const SHOWN_CHARACTERS: usize = 10;
+
+/// The keys as they have to be.
+#[derive(Clone)]
+pub(crate) struct ApiKeys {
+    pub(crate) secret: Secret,
+    pub(crate) status: Vec<ApiKeyStatus>,
+    /// Keys that were there before and had to be made anew: whoever used them is locked out.
+    pub(crate) replaced: Vec<String>,
+}
+
+impl std::fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiKeys")
+            .field("status", &self.status)
+            .field("replaced", &self.replaced)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The name of a tenant's Secret.
+pub(crate) fn name(tenant: &str) -> String {
+    format!("{tenant}-api-keys")
+}
+
+/// Keeps the keys that are there, makes those that are missing, and leaves out those of removed entries:
+/// server-side apply removes what we applied before and no longer send.
+pub(crate) fn api_keys(
+    tenant: &ValidatedTenant,
+    found: Option<&Secret>,
+    mut entropy: impl FnMut() -> [u8; ENTROPY_BYTES],
+) -> ApiKeys {
+    let (mut data, mut status, mut replaced) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for wanted in &tenant.keys {
+        let key = existing(wanted, found).unwrap_or_else(|| {
+            if tenant.known_keys.contains(&wanted.name) {
+                replaced.push(wanted.name.clone());
+            }
+            api_key::generate(KeyKind::for_scopes(&wanted.scopes), entropy()).expose().to_owned()
+        });
+        status.push(ApiKeyStatus {
+            name: wanted.name.clone(),
+            prefix: key.chars().take(SHOWN_CHARACTERS).collect(),
+            secret_name: name(&tenant.name),
+        });
+        data.insert(wanted.name.clone(), ByteString(key.into_bytes()));
+    }
+    ApiKeys { secret: secret(tenant, data), status, replaced }
+}
+
+/// The key that is there, if it is one and may have the scopes: a write key may sit in a browser, so it never reads.
+fn existing(wanted: &WantedKey, found: Option<&Secret>) -> Option<String> {
+    let entry = found?.data.as_ref()?.get(&wanted.name)?;
+    let key = String::from_utf8(entry.0.clone()).ok()?;
+    let is_of_kind = match KeyKind::for_scopes(&wanted.scopes) {
+        KeyKind::Write => true,
+        KeyKind::Query => key.starts_with("mrq_"),
+    };
+    (api_key::is_well_formed(&key) && is_of_kind).then_some(key)
+}
+
+fn secret(tenant: &ValidatedTenant, data: BTreeMap<String, ByteString>) -> Secret {
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(name(&tenant.name)),
+            namespace: Some(tenant.namespace.clone()),
+            labels: Some(labels::of_tenant(&tenant.name)),
+            owner_references: Some(vec![tenant.owner_reference.clone()]),
+            ..ObjectMeta::default()
+        },
+        type_: Some("Opaque".to_owned()),
+        data: Some(data),
+        ..Secret::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

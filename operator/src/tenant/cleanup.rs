@@ -1,0 +1,163 @@
+//! The cleanup step of the AnalyticsTenant controller: its Pipelines, then its database, then the finalizer.
+//!
+//! Every part can be run again, and what is absent is done. It creates nothing and reads no Secret, since the
+//! namespace may be going away.
+
+use crds::{AnalyticsTenant, Pipeline, analytics_tenant::DeletionPolicy, condition::kind};
+use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
+use schema::names::DatabaseName;
+use tracing::info;
+
+use super::{Error, fetch, status, validate};
+use crate::{
+    conditions::Observed,
+    context::{Backends, Context},
+    kubernetes::{is_controlled_by, is_held},
+    labels,
+    progress::told,
+    retained, retries,
+    tables::{Database, DatabaseOwner, Tables},
+};
+
+pub(crate) async fn clean_up<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+) -> Result<Action, Error> {
+    if !is_held(tenant) {
+        return Ok(Action::await_change());
+    }
+    let pipelines = pipelines(ctx, tenant).await?;
+    delete_managed(ctx, tenant, &pipelines).await?;
+    let blocked = match remaining(&pipelines, tenant) {
+        Remaining::Nothing => return let_go(ctx, tenant).await,
+        Remaining::Going => None,
+        Remaining::InTheWay(blocked) => Some(blocked),
+    };
+    status::report_deletion(ctx, tenant, blocked).await?;
+    Ok(Action::requeue(retries::soon()))
+}
+
+/// Settles the database and removes the finalizer, once no Pipeline is left.
+async fn let_go<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<Action, Error> {
+    // The last Pipeline noted its topics in the status just before it went.
+    let Some(tenant) = &fetch::tenant(ctx, tenant).await? else { return Ok(Action::await_change()) };
+    if let Err(error) = settle_database(ctx, tenant).await {
+        if !is_abandoned(tenant) {
+            let blocked = Observed::blocked(&error);
+            status::report_deletion(ctx, tenant, Some(blocked)).await?;
+            return Err(error);
+        }
+        let note = format!("the database was left as it is, as the annotation asks: {}", told(&error));
+        ctx.events.warn(tenant.object_ref(&()), "ExternalResourcesAbandoned", note).await;
+    }
+    ctx.kubernetes.remove_finalizer(tenant).await.map_err(|source| Error::LetGo { source })?;
+    ctx.retries.forget(&tenant.uid().unwrap_or_default());
+    info!(tenant.name = tenant.name_any(), "tenant `{}` is gone", tenant.name_any());
+    Ok(Action::await_change())
+}
+
+/// The tenant's Pipelines, as the API server has them now.
+async fn pipelines<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<Vec<Pipeline>, Error> {
+    let all: Vec<Pipeline> = ctx
+        .kubernetes
+        .list(&tenant.namespace().unwrap_or_default())
+        .await
+        .map_err(|source| Error::Fetch { source })?;
+    Ok(all.into_iter().filter(|pipeline| pipeline.spec.tenant_ref.name == tenant.name_any()).collect())
+}
+
+fn is_managed(pipeline: &Pipeline, tenant: &AnalyticsTenant) -> bool {
+    is_controlled_by(pipeline.meta(), &tenant.uid().unwrap_or_default())
+}
+
+async fn delete_managed<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    pipelines: &[Pipeline],
+) -> Result<(), Error> {
+    let alive = |pipeline: &&Pipeline| pipeline.meta().deletion_timestamp.is_none();
+    for pipeline in pipelines.iter().filter(|pipeline| is_managed(pipeline, tenant)).filter(alive) {
+        ctx.kubernetes
+            .delete::<Pipeline>(pipeline.meta())
+            .await
+            .map_err(|source| Error::DeletePipeline { source })?;
+    }
+    Ok(())
+}
+
+/// What is left of a tenant's Pipelines.
+#[derive(Debug, PartialEq, Eq)]
+enum Remaining {
+    Nothing,
+    /// They are on their way.
+    Going,
+    /// Somebody made them by hand and has to delete them.
+    InTheWay(Observed),
+}
+
+fn remaining(pipelines: &[Pipeline], tenant: &AnalyticsTenant) -> Remaining {
+    let is_in_the_way =
+        |pipeline: &&Pipeline| !is_managed(pipeline, tenant) && pipeline.meta().deletion_timestamp.is_none();
+    let names: Vec<String> =
+        pipelines.iter().filter(is_in_the_way).map(|pipeline| format!("`{}`", pipeline.name_any())).collect();
+    if !names.is_empty() {
+        let message = format!("delete the Pipelines {} first", names.join(", "));
+        return Remaining::InTheWay(Observed::holds(kind::DELETION_BLOCKED, "PipelinesExist", message));
+    }
+    if pipelines.is_empty() { Remaining::Nothing } else { Remaining::Going }
+}
+
+/// Releases or drops the database, if it is this tenant's.
+async fn settle_database<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<(), Error> {
+    // A tenant without a valid id never had a database.
+    let Ok(id) = validate::id(tenant) else { return Ok(()) };
+    let owner = DatabaseOwner {
+        uid: tenant.uid().unwrap_or_default(),
+        namespace: tenant.namespace().unwrap_or_default(),
+        name: tenant.name_any(),
+    };
+    let found = ctx
+        .tables
+        .describe(&DatabaseName::of(&id))
+        .await
+        .map_err(|source| Error::DescribeDatabase { source })?;
+    match plan(found, &owner, tenant.spec.deletion_policy.clickhouse) {
+        Plan::Nothing => Ok(()),
+        Plan::Release(database) => ctx
+            .tables
+            .release(&database, &owner, &retained::topics(tenant))
+            .await
+            .map_err(|source| Error::ReleaseDatabase { source }),
+        Plan::Drop(database) => Tables::drop(ctx.tables.as_ref(), &database, &owner)
+            .await
+            .map_err(|source| Error::DropDatabase { source }),
+    }
+}
+
+/// What to do about the database of a tenant that goes.
+#[derive(Debug, PartialEq, Eq)]
+enum Plan {
+    Nothing,
+    Release(Database),
+    Drop(Database),
+}
+
+/// A database that names another owner, or was released already, is none of ours to touch.
+fn plan(found: Option<Database>, owner: &DatabaseOwner, policy: DeletionPolicy) -> Plan {
+    match (found, policy) {
+        (Some(database), DeletionPolicy::Retain) if database.comment.is_owned_by(owner) => {
+            Plan::Release(database)
+        }
+        (Some(database), DeletionPolicy::Delete) if database.comment.is_owned_by(owner) => {
+            Plan::Drop(database)
+        }
+        (Some(_) | None, DeletionPolicy::Retain | DeletionPolicy::Delete) => Plan::Nothing,
+    }
+}
+
+fn is_abandoned(tenant: &AnalyticsTenant) -> bool {
+    tenant.annotations().get(labels::ABANDON_EXTERNAL).is_some_and(|value| value == "true")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! What can go wrong with an AnalyticsTenant.
+
+use crate::{attempt::Interruption, failure::Failure, kubernetes, progress::Problem, tables::TablesError};
+
+use super::{build::database::Refusal, validate::Invalid};
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to fetch what the tenant is about")]
+    Fetch { source: kubernetes::Error },
+    #[error("failed to hold the tenant")]
+    Hold { source: kubernetes::Error },
+    #[error("failed to tell how the tenant is")]
+    Report { source: kubernetes::Error },
+    #[error("{0}")]
+    Invalid(Invalid),
+    #[error("failed to bring about the Secret of the API keys")]
+    ApplyKeys { source: kubernetes::Error },
+    #[error("failed to look at the database")]
+    DescribeDatabase { source: TablesError },
+    #[error("{0}")]
+    Unclaimable(Refusal),
+    #[error("failed to create the database")]
+    CreateDatabase { source: TablesError },
+    #[error("failed to note the topics of the released database")]
+    NoteTopics { source: kubernetes::Error },
+    #[error("failed to take over the released database")]
+    ClaimDatabase { source: TablesError },
+    #[error("failed to bring the tables up to date")]
+    Migrate { source: TablesError },
+    #[error("failed to bring about the managed Pipeline")]
+    ApplyPipeline { source: kubernetes::Error },
+    #[error("failed to remove the managed Pipeline")]
+    DeletePipeline { source: kubernetes::Error },
+    #[error("failed to release the database")]
+    ReleaseDatabase { source: TablesError },
+    #[error("failed to drop the database")]
+    DropDatabase { source: TablesError },
+    #[error("failed to let the tenant go")]
+    LetGo { source: kubernetes::Error },
+    #[error("the reconcile was interrupted by a {}", match .0 { Interruption::Deadline => "deadline", Interruption::Panic => "panic" })]
+    Interrupted(Interruption),
+}
+
+impl Problem for Error {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Fetch { source }
+            | Self::Hold { source }
+            | Self::Report { source }
+            | Self::ApplyKeys { source }
+            | Self::NoteTopics { source }
+            | Self::ApplyPipeline { source }
+            | Self::DeletePipeline { source }
+            | Self::LetGo { source } => source.failure(),
+            Self::DescribeDatabase { source }
+            | Self::CreateDatabase { source }
+            | Self::ClaimDatabase { source }
+            | Self::Migrate { source }
+            | Self::ReleaseDatabase { source }
+            | Self::DropDatabase { source } => source.failure(),
+            Self::Invalid(invalid) => invalid.failure(),
+            Self::Unclaimable(_) => Failure::Conflict,
+            Self::Interrupted(Interruption::Deadline) => Failure::Transient,
+            Self::Interrupted(Interruption::Panic) => Failure::Bug,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Fetch { source }
+            | Self::Hold { source }
+            | Self::Report { source }
+            | Self::ApplyKeys { source }
+            | Self::NoteTopics { source }
+            | Self::ApplyPipeline { source }
+            | Self::DeletePipeline { source }
+            | Self::LetGo { source } => source.reason(),
+            Self::DescribeDatabase { source }
+            | Self::CreateDatabase { source }
+            | Self::ClaimDatabase { source }
+            | Self::Migrate { source }
+            | Self::ReleaseDatabase { source }
+            | Self::DropDatabase { source } => source.reason(),
+            Self::Invalid(invalid) => invalid.reason(),
+            Self::Unclaimable(_) => "NameConflict",
+            Self::Interrupted(Interruption::Deadline) => "DeadlineExceeded",
+            Self::Interrupted(Interruption::Panic) => "InternalError",
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The fetch step of the AnalyticsTenant controller. It reads Kubernetes and ClickHouse and writes nothing.
+
+use crds::AnalyticsTenant;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Resource as _, ResourceExt as _};
+use schema::names::DatabaseName;
+
+use super::{
+    Error,
+    build::{api_keys, default_pipeline},
+    validate::{self, Rival},
+};
+use crate::{
+    context::{Backends, Context},
+    tables::{Database, Tables as _, TablesError},
+};
+
+/// What the tenant meets in the world.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    /// Other tenants of the same id.
+    pub(crate) rivals: Vec<Rival>,
+    /// The Secret of the keys, if there is one.
+    pub(crate) keys: Option<Secret>,
+    /// The database of the tenant's name, if there is one. ClickHouse away holds up only what needs it.
+    pub(crate) database: Result<Option<Database>, TablesError>,
+    /// The Pipeline of the managed one's name, if there is one.
+    pub(crate) pipeline: Option<crds::Pipeline>,
+}
+
+/// The tenant as the API server has it now: a cache may be older than our own last write.
+/// None if it is gone, or if another one bears its name by now.
+pub(crate) async fn tenant<B: Backends>(
+    ctx: &Context<B>,
+    cached: &AnalyticsTenant,
+) -> Result<Option<AnalyticsTenant>, Error> {
+    let namespace = cached.namespace().unwrap_or_default();
+    let found: Option<AnalyticsTenant> =
+        ctx.kubernetes.get(&namespace, &cached.name_any()).await.map_err(|source| Error::Fetch { source })?;
+    Ok(found.filter(|found| found.uid() == cached.uid()))
+}
+
+pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<Fetched, Error> {
+    let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
+    let failed = |source| Error::Fetch { source };
+    Ok(Fetched {
+        rivals: rivals(ctx, tenant),
+        keys: ctx.kubernetes.get(&namespace, &api_keys::name(&name)).await.map_err(failed)?,
+        database: database(ctx, tenant).await,
+        pipeline: ctx.kubernetes.get(&namespace, &default_pipeline::name(&name)).await.map_err(failed)?,
+    })
+}
+
+async fn database<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+) -> Result<Option<Database>, TablesError> {
+    match validate::id(tenant) {
+        Ok(id) => ctx.tables.describe(&DatabaseName::of(&id)).await,
+        // Validation tells what is wrong with the id.
+        Err(_) => Ok(None),
+    }
+}
+
+/// The other tenants of the same id. A cache is enough: the owner in the database's comment has the last word.
+fn rivals<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Vec<Rival> {
+    let Ok(id) = validate::id(tenant) else { return Vec::new() };
+    ctx.tenants
+        .state()
+        .iter()
+        .filter(|other| other.uid() != tenant.uid() && validate::id(other).as_ref() == Ok(&id))
+        .map(|other| Rival {
+            namespace: other.namespace().unwrap_or_default(),
+            name: other.name_any(),
+            uid: other.uid().unwrap_or_default(),
+            created: other.meta().creation_timestamp.clone(),
+        })
+        .collect()
+}

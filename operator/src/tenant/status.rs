@@ -1,0 +1,160 @@
+//! The status step of the AnalyticsTenant controller: a pure description of the outcome, written when it differs.
+
+use crds::{AnalyticsTenant, AnalyticsTenantStatus, analytics_tenant::EndpointsStatus, condition::kind};
+use jiff::Timestamp;
+use kube::Resource as _;
+
+use super::{Error, apply::Outcome, validate::Invalid};
+use crate::{
+    conditions::{self, Observed},
+    context::{Backends, Context},
+    metrics,
+    progress::Progress,
+};
+
+/// The aspects of a tenant, in the order in which `Ready` looks for an obstacle.
+const ASPECTS: [&str; 4] =
+    [kind::SPEC_VALID, kind::CREDENTIALS_READY, kind::DATABASE_READY, kind::SCHEMA_IN_SYNC];
+
+/// Writes every condition as Unknown before anything is known, so that nobody takes a new tenant for a ready one.
+pub(crate) async fn announce<B: Backends>(
+    ctx: &Context<B>,
+    tenant: AnalyticsTenant,
+) -> Result<AnalyticsTenant, Error> {
+    let mut status = tenant.status.clone().unwrap_or_default();
+    if !status.conditions.is_empty() {
+        return Ok(tenant);
+    }
+    status.conditions = conditions::initial(&ASPECTS, generation(&tenant), Timestamp::now());
+    write(ctx, &tenant, status).await
+}
+
+/// Writes what came of a reconcile.
+pub(crate) async fn report<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    outcome: &Outcome,
+) -> Result<(), Error> {
+    let status = describe(tenant, outcome, Timestamp::now());
+    report_status(ctx, tenant, status).await
+}
+
+/// Writes what holds the deletion of a tenant, or that nothing does.
+pub(crate) async fn report_deletion<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    blocked: Option<Observed>,
+) -> Result<(), Error> {
+    let mut status = tenant.status.clone().unwrap_or_default();
+    status.conditions =
+        conditions::of_deletion(&status.conditions, blocked, generation(tenant), Timestamp::now());
+    report_status(ctx, tenant, status).await
+}
+
+async fn report_status<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    status: AnalyticsTenantStatus,
+) -> Result<(), Error> {
+    let before = tenant.status.as_ref();
+    if before.map(applied) == Some(applied(&status)) {
+        return Ok(());
+    }
+    let obstacle =
+        conditions::new_obstacle(before.map_or(&[], |status| &status.conditions), &status.conditions);
+    if let Some(obstacle) = obstacle {
+        ctx.events.warn(tenant.object_ref(&()), obstacle.reason, obstacle.message).await;
+    }
+    write(ctx, tenant, status).await.map(|_| ())
+}
+
+async fn write<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    status: AnalyticsTenantStatus,
+) -> Result<AnalyticsTenant, Error> {
+    metrics::status_written("tenant");
+    ctx.kubernetes.write_status(tenant, &applied(&status)).await.map_err(|source| Error::Report { source })
+}
+
+/// The fields that are applied. The retained topics are merged in by themselves, so they are left out here.
+fn applied(status: &AnalyticsTenantStatus) -> AnalyticsTenantStatus {
+    AnalyticsTenantStatus { retained_topics: Vec::new(), ..status.clone() }
+}
+
+/// The status that an outcome amounts to. What could not be looked at stays as it was known.
+fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> AnalyticsTenantStatus {
+    let before = tenant.status.clone().unwrap_or_default();
+    let aspects = aspects(outcome);
+    let counting = aspects.iter().filter(|aspect| aspect.reason != ACCESS_MANAGEMENT_DISABLED);
+    let pipeline = Observed::of(kind::READY, &outcome.pipeline, |()| {
+        Observed::holds(kind::READY, "Ready", String::new())
+    });
+    let ready = conditions::ready(counting.chain([&pipeline]), "events are taken and stored");
+    AnalyticsTenantStatus {
+        observed_generation: Some(generation(tenant)),
+        conditions: conditions::conditions(&before.conditions, aspects, ready, generation(tenant), now),
+        tenant_id: outcome.spec.done().map(ToString::to_string).or(before.tenant_id),
+        database: if has_lost_the_name(outcome) {
+            None
+        } else {
+            outcome.database.done().cloned().or(before.database)
+        },
+        endpoints: endpoints(outcome, before.endpoints),
+        api_keys: outcome.credentials.done().cloned().unwrap_or(before.api_keys),
+        retained_topics: before.retained_topics,
+    }
+}
+
+/// The reason of a condition that holds nothing up: pods use the shared credential.
+const ACCESS_MANAGEMENT_DISABLED: &str = "AccessManagementDisabled";
+
+fn aspects(outcome: &Outcome) -> Vec<Observed> {
+    vec![
+        Observed::of(kind::SPEC_VALID, &outcome.spec, |id| {
+            Observed::holds(kind::SPEC_VALID, "Valid", format!("the tenant id is `{id}`"))
+        }),
+        Observed::of(kind::CREDENTIALS_READY, &outcome.credentials, |_| {
+            Observed::fails(
+                kind::CREDENTIALS_READY,
+                ACCESS_MANAGEMENT_DISABLED,
+                "API keys are there; no user is made in ClickHouse, pods use the installation's credential"
+                    .to_owned(),
+            )
+        }),
+        Observed::of(kind::DATABASE_READY, &outcome.database, |database| {
+            let message = format!("database `{}` is there and belongs to this tenant", database.name);
+            Observed::holds(kind::DATABASE_READY, "Ready", message)
+        }),
+        Observed::of(kind::SCHEMA_IN_SYNC, &outcome.schema, |_| {
+            Observed::holds(kind::SCHEMA_IN_SYNC, "InSync", "tables and views are of this version".to_owned())
+        }),
+    ]
+}
+
+/// Whether the id or the database turned out to be somebody else's: nobody may write there in our name.
+fn has_lost_the_name(outcome: &Outcome) -> bool {
+    let is_rival = match &outcome.spec {
+        Progress::Failed(Error::Invalid(invalid)) => match invalid {
+            Invalid::NameConflict { .. } => true,
+            Invalid::Id { .. } | Invalid::Retention { .. } | Invalid::RetentionUnit => false,
+        },
+        Progress::Failed(_) | Progress::Done(_) | Progress::Waiting(_) | Progress::Untried => false,
+    };
+    is_rival || matches!(outcome.database.failed(), Some(Error::Unclaimable(_)))
+}
+
+fn endpoints(outcome: &Outcome, before: Option<EndpointsStatus>) -> Option<EndpointsStatus> {
+    match &outcome.endpoint {
+        Some(ingest) => Some(EndpointsStatus { ingest: Some(ingest.clone()) }),
+        None if outcome.pipeline.done().is_some() => None,
+        None => before,
+    }
+}
+
+fn generation(tenant: &AnalyticsTenant) -> i64 {
+    tenant.meta().generation.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

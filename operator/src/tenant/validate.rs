@@ -1,0 +1,163 @@
+//! The validate step of the AnalyticsTenant controller. Pure.
+//!
+//! The API server refused what can be seen in one object; here are the rules that it cannot see.
+
+use crds::{
+    AnalyticsTenant,
+    analytics_tenant::{ApiKeyScope, DefaultPipeline, RetentionSpec},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use kube::{Resource as _, ResourceExt as _};
+use schema::{
+    api_key::Scope,
+    names::DatabaseName,
+    retention::{Retention, RetentionError},
+    tenant_id::{TenantId, TenantIdError},
+};
+
+use crate::{failure::Failure, tables::DatabaseOwner};
+
+/// A tenant whose spec can be brought about.
+#[derive(Debug, Clone)]
+pub(crate) struct ValidatedTenant {
+    pub(crate) id: TenantId,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) database: DatabaseName,
+    /// Who the database's comment names.
+    pub(crate) owner: DatabaseOwner,
+    /// Who the children name.
+    pub(crate) owner_reference: OwnerReference,
+    pub(crate) retention: Retention,
+    pub(crate) keys: Vec<WantedKey>,
+    pub(crate) default_pipeline: DefaultPipeline,
+    /// The keys that the status tells of: one that is missing now was lost.
+    pub(crate) known_keys: Vec<String>,
+}
+
+/// A key that the spec asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WantedKey {
+    pub(crate) name: String,
+    pub(crate) scopes: Vec<Scope>,
+}
+
+/// Another tenant of the same id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rival {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) created: Option<Time>,
+}
+
+/// Why a spec cannot be brought about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Invalid {
+    #[error(
+        "`{id}` is no tenant id; set `spec.tenantId` on a tenant of a shorter name, or make one in a namespace of a shorter name"
+    )]
+    Id { id: String, source: TenantIdError },
+    #[error("the tenant id `{id}` belongs to the older tenant `{namespace}/{name}`")]
+    NameConflict { id: TenantId, namespace: String, name: String },
+    #[error("the retention cannot be kept")]
+    Retention { source: RetentionError },
+    #[error("exactly one of `retention.days` and `retention.hours` must be set")]
+    RetentionUnit,
+}
+
+impl Invalid {
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::NameConflict { .. } => Failure::Conflict,
+            Self::Id { .. } | Self::Retention { .. } | Self::RetentionUnit => Failure::Refused,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::NameConflict { .. } => "NameConflict",
+            Self::Id { .. } => "InvalidTenantId",
+            Self::Retention { .. } | Self::RetentionUnit => "InvalidRetention",
+        }
+    }
+}
+
+pub(crate) fn validate(tenant: &AnalyticsTenant, rivals: &[Rival]) -> Result<ValidatedTenant, Invalid> {
+    let id = id(tenant)?;
+    if let Some(older) = rivals.iter().find(|rival| is_older(rival, tenant)) {
+        let (namespace, name) = (older.namespace.clone(), older.name.clone());
+        return Err(Invalid::NameConflict { id, namespace, name });
+    }
+    let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
+    let owner = DatabaseOwner {
+        uid: tenant.uid().unwrap_or_default(),
+        namespace: namespace.clone(),
+        name: name.clone(),
+    };
+    Ok(ValidatedTenant {
+        database: DatabaseName::of(&id),
+        id,
+        namespace,
+        name,
+        owner,
+        owner_reference: tenant.controller_owner_ref(&()).unwrap_or_default(),
+        retention: retention(&tenant.spec.retention)?,
+        keys: keys(tenant),
+        default_pipeline: tenant.spec.default_pipeline,
+        known_keys: tenant
+            .status
+            .iter()
+            .flat_map(|status| status.api_keys.iter().map(|key| key.name.clone()))
+            .collect(),
+    })
+}
+
+/// The tenant's id: the spec's, or the namespace, a dash and the name.
+pub(crate) fn id(tenant: &AnalyticsTenant) -> Result<TenantId, Invalid> {
+    let text = tenant
+        .spec
+        .tenant_id
+        .clone()
+        .unwrap_or_else(|| format!("{}-{}", tenant.namespace().unwrap_or_default(), tenant.name_any()));
+    TenantId::parse(&text).map_err(|source| Invalid::Id { id: text, source })
+}
+
+/// Of two tenants of one id the older has it; of two from the same second, the one with the smaller UID.
+fn is_older(rival: &Rival, tenant: &AnalyticsTenant) -> bool {
+    let ours = (tenant.meta().creation_timestamp.as_ref(), tenant.uid().unwrap_or_default());
+    (rival.created.as_ref(), rival.uid.clone()) < ours
+}
+
+fn retention(spec: &RetentionSpec) -> Result<Retention, Invalid> {
+    // A negative number is out of range as any other.
+    let unsigned = |number: i32| u64::try_from(number).unwrap_or(0);
+    match (spec.days, spec.hours) {
+        (Some(days), None) => Retention::from_days(unsigned(days)),
+        (None, Some(hours)) => Retention::from_hours(unsigned(hours)),
+        (Some(_), Some(_)) | (None, None) => return Err(Invalid::RetentionUnit),
+    }
+    .map_err(|source| Invalid::Retention { source })
+}
+
+fn keys(tenant: &AnalyticsTenant) -> Vec<WantedKey> {
+    tenant
+        .spec
+        .api_keys
+        .iter()
+        .map(|key| WantedKey {
+            name: key.name.clone(),
+            scopes: key.scopes.iter().copied().map(scope).collect(),
+        })
+        .collect()
+}
+
+pub(crate) fn scope(scope: ApiKeyScope) -> Scope {
+    match scope {
+        ApiKeyScope::Ingest => Scope::Ingest,
+        ApiKeyScope::Query => Scope::Query,
+    }
+}
+
+#[cfg(test)]
+mod tests;
