@@ -27,8 +27,6 @@ struct Track {
     taken: VecDeque<Taken>,
     /// The end of the stored run.
     stored: Option<i64>,
-    /// What the last commit that was sent says.
-    sent: Option<i64>,
     /// What Kafka has acknowledged.
     committed: Option<i64>,
 }
@@ -56,7 +54,7 @@ pub(crate) enum Arrival {
 impl Offsets {
     /// A partition became ours; `next` is where it goes on, if the group had committed anything.
     pub(crate) fn assign(&mut self, partition: i32, next: Option<i64>) {
-        let track = Track { next, committed: next, sent: next, stored: next, ..Track::default() };
+        let track = Track { next, committed: next, stored: next, ..Track::default() };
         self.partitions.insert(partition, track);
     }
 
@@ -104,43 +102,22 @@ impl Offsets {
         }
     }
 
-    /// What should be committed and was not yet sent: partitions and positions.
+    /// What should be committed and is not: partitions and positions.
     pub(crate) fn due(&self) -> Vec<(i32, i64)> {
         self.partitions
             .iter()
-            .filter(|(_, track)| track.stored != track.sent)
+            .filter(|(_, track)| track.stored != track.committed)
             .filter_map(|(partition, track)| Some((*partition, track.stored?)))
             .collect()
     }
 
-    /// A commit of these positions is on its way.
-    pub(crate) fn sent(&mut self, positions: &[(i32, i64)]) {
+    /// Kafka acknowledged a commit of these positions.
+    pub(crate) fn committed(&mut self, positions: &[(i32, i64)]) {
         for (partition, position) in positions {
             if let Some(track) = self.partitions.get_mut(partition) {
-                track.sent = Some(*position);
+                track.committed = Some(*position);
             }
         }
-    }
-
-    /// Kafka acknowledged a commit.
-    pub(crate) fn committed(&mut self, partition: i32, position: i64) {
-        if let Some(track) = self.partitions.get_mut(&partition) {
-            track.committed = Some(position);
-        }
-    }
-
-    /// A commit failed: what it said is due again, unless a later one is on its way.
-    pub(crate) fn commit_failed(&mut self, partition: i32, position: i64) {
-        if let Some(track) = self.partitions.get_mut(&partition)
-            && track.sent == Some(position)
-        {
-            track.sent = track.committed;
-        }
-    }
-
-    /// Whether everything that is stored is committed.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.partitions.values().all(|track| track.stored == track.committed)
     }
 }
 

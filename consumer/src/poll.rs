@@ -26,7 +26,11 @@ use tracing::{debug, error, info, warn};
 
 /// The longest time between two polls before the group takes our partitions away. More than twice the longest
 /// insert deadline, although the loop goes on polling while it inserts.
-pub(crate) const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
+
+/// After this time without a sign of life another process gets our partitions; a commit or a question that is
+/// not answered is given up then.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bounds of the bytes that librdkafka fetches ahead. With its defaults an outage of ClickHouse would cost
 /// 64 MiB of queue and answers of 50 MiB.
@@ -42,7 +46,6 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) enum GroupEvent {
     Assigned(TopicPartitionList),
     Revoked(TopicPartitionList),
-    Committed(KafkaResult<()>, TopicPartitionList),
     Failed(String),
 }
 
@@ -120,14 +123,15 @@ impl Source {
         Ok(LogRange { start, end })
     }
 
-    /// Sends a commit; what became of it is a [`GroupEvent::Committed`].
+    /// Commits and waits for the answer, at most about as long as the session lasts. A commit that does not
+    /// wait would be quicker for the loop, but rdkafka 0.39 never tells what became of one: librdkafka reports
+    /// it to a callback only, and the crate listens to events.
     pub(crate) fn commit(&self, positions: &[(i32, i64)]) -> KafkaResult<()> {
-        self.consumer.commit(&self.list(positions)?, CommitMode::Async)
-    }
-
-    /// Commits and waits for the answer, at most as long as the session lasts.
-    pub(crate) fn commit_and_wait(&self, positions: &[(i32, i64)]) -> KafkaResult<()> {
-        self.consumer.commit(&self.list(positions)?, CommitMode::Sync)
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (partition, position) in positions {
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(*position))?;
+        }
+        self.consumer.commit(&list, CommitMode::Sync)
     }
 
     /// Stops fetching; polling goes on.
@@ -138,14 +142,6 @@ impl Source {
     /// Fetches again.
     pub(crate) fn resume(&self) -> KafkaResult<()> {
         self.consumer.resume(&self.consumer.assignment()?)
-    }
-
-    fn list(&self, positions: &[(i32, i64)]) -> KafkaResult<TopicPartitionList> {
-        let mut list = TopicPartitionList::with_capacity(positions.len());
-        for (partition, position) in positions {
-            list.add_partition_offset(&self.topic, *partition, Offset::Offset(*position))?;
-        }
-        Ok(list)
     }
 }
 
@@ -170,8 +166,9 @@ fn config(settings: &ConsumerSettings) -> ClientConfig {
         .set("allow.auto.create.topics", "false")
         // A rebalance takes away only what moves.
         .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
+        .set("socket.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
         .set("max.poll.interval.ms", MAX_POLL_INTERVAL.as_millis().to_string())
-        .set("isolation.level", "read_committed")
         .set("check.crcs", "true")
         .set("queued.max.messages.kbytes", QUEUED_KIB.to_string())
         .set("fetch.max.bytes", FETCH_BYTES.to_string())
@@ -233,10 +230,6 @@ impl ConsumerContext for Group {
             // librdkafka has no third kind; a newer one might.
             other => self.tell(GroupEvent::Failed(format!("{other:?}"))),
         }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
-        self.tell(GroupEvent::Committed(result, list.clone()));
     }
 }
 

@@ -67,7 +67,6 @@ fn consumer(settings: &ConsumerSettings) -> Result<BaseConsumer, KafkaError> {
         .set("group.id", settings.group.as_str())
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
-        .set("isolation.level", "read_committed")
         .set("queued.min.messages", "1")
         .set("queued.max.messages.kbytes", "2048");
     config.create()

@@ -42,31 +42,13 @@ fn partitions_are_committed_apart() {
 }
 
 #[test]
-fn what_was_sent_is_not_due_until_it_fails() {
+fn a_commit_is_due_until_it_is_acknowledged() {
     let mut offsets = owning(&[(0, Some(0))]);
     offsets.take(0, 0, A);
     offsets.store(A);
-    offsets.sent(&[(0, 1)]);
-    assert_eq!(offsets.due(), []);
-    assert!(!offsets.is_settled());
-    offsets.commit_failed(0, 1);
     assert_eq!(offsets.due(), [(0, 1)]);
-    offsets.sent(&[(0, 1)]);
-    offsets.committed(0, 1);
-    assert!(offsets.is_settled());
-    assert_eq!(offsets.due(), []);
-}
-
-#[test]
-fn a_late_failure_of_an_older_commit_changes_nothing() {
-    let mut offsets = owning(&[(0, Some(0))]);
-    offsets.take(0, 0, A);
-    offsets.store(A);
-    offsets.sent(&[(0, 1)]);
-    offsets.take(0, 1, B);
-    offsets.store(B);
-    offsets.sent(&[(0, 2)]);
-    offsets.commit_failed(0, 1);
+    assert_eq!(offsets.due(), [(0, 1)]);
+    offsets.committed(&[(0, 1)]);
     assert_eq!(offsets.due(), []);
 }
 
@@ -168,17 +150,16 @@ impl World {
 
     fn commit(&mut self, is_kept: bool) {
         let due = self.offsets.due();
-        self.offsets.sent(&due);
-        for (partition, position) in due {
-            for offset in 0..position {
-                assert!(self.is_stored(partition, offset), "{partition}/{offset} was passed by {position}");
+        for (partition, position) in &due {
+            for offset in 0..*position {
+                assert!(self.is_stored(*partition, offset), "{partition}/{offset} was passed by {position}");
             }
             if is_kept {
-                self.committed.insert(partition, position);
-                self.offsets.committed(partition, position);
-            } else {
-                self.offsets.commit_failed(partition, position);
+                self.committed.insert(*partition, *position);
             }
+        }
+        if is_kept {
+            self.offsets.committed(&due);
         }
     }
 }
@@ -195,7 +176,7 @@ proptest! {
         world.batch += 1;
         (0..world.batch).for_each(|batch| { world.stored.push(BatchId(batch)); world.offsets.store(BatchId(batch)); });
         world.commit(true);
-        prop_assert!(world.offsets.is_settled());
+        prop_assert_eq!(world.offsets.due(), []);
         for (partition, next) in &world.next {
             prop_assert_eq!(world.committed.get(partition).copied().unwrap_or(0), *next);
         }

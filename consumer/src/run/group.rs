@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use rdkafka::{
-    TopicPartitionList,
-    error::{KafkaError, KafkaResult},
-};
+use rdkafka::{TopicPartitionList, error::KafkaResult};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -31,7 +28,6 @@ impl Loop {
             match event {
                 GroupEvent::Assigned(list) => self.assigned(&list),
                 GroupEvent::Revoked(list) => self.revoked(&list)?,
-                GroupEvent::Committed(outcome, list) => self.commit_answered(&outcome, &list),
                 GroupEvent::Failed(what) => {
                     count_error(Stage::Poll, "rebalance");
                     error!("kafka told of a rebalance that is not known here: {what}");
@@ -95,9 +91,7 @@ impl Loop {
             self.wait_for_insert(REVOKE_TIMEOUT)?;
             let mut due = self.offsets.due();
             due.retain(|(partition, _)| partitions.contains(partition));
-            if !due.is_empty() {
-                self.report_kafka("commit before a rebalance", self.source.commit_and_wait(&due));
-            }
+            self.commit(&due);
         }
         partitions.iter().for_each(|partition| self.offsets.forget(*partition));
         if self.offsets.is_empty() {
@@ -119,37 +113,28 @@ impl Loop {
         self.spare.get_or_insert(dropped.columns);
     }
 
+    /// Commits what is stored and not committed.
     pub(super) fn commit_due(&mut self) {
-        let due = self.offsets.due();
-        if due.is_empty() || now() < self.commit_after {
+        if now() >= self.commit_after {
+            self.commit(&self.offsets.due());
+        }
+    }
+
+    fn commit(&mut self, due: &[(i32, i64)]) {
+        if due.is_empty() {
             return;
         }
-        match self.source.commit(&due) {
-            Ok(()) => self.offsets.sent(&due),
-            Err(cause) => self.commit_failed(&cause),
-        }
-    }
-
-    fn commit_answered(&mut self, outcome: &KafkaResult<()>, list: &TopicPartitionList) {
-        for element in list.elements() {
-            let position = element.offset().to_raw().unwrap_or(-1);
-            match outcome.clone().and_then(|()| element.error()) {
-                Ok(()) => {
-                    self.offsets.committed(element.partition(), position);
-                    gauge!(names::LAST_COMMIT).set(wall_clock().millis() as f64 / 1_000.0);
-                }
-                Err(cause) => {
-                    self.offsets.commit_failed(element.partition(), position);
-                    self.commit_failed(&cause);
-                }
+        match self.source.commit(due) {
+            Ok(()) => {
+                self.offsets.committed(due);
+                gauge!(names::LAST_COMMIT).set(wall_clock().millis() as f64 / 1_000.0);
+            }
+            Err(cause) => {
+                count_error(Stage::Commit, "kafka");
+                warn!(error = %cause, "failed to commit, trying again");
+                self.commit_after = now() + COMMIT_RETRY;
             }
         }
-    }
-
-    fn commit_failed(&mut self, cause: &KafkaError) {
-        count_error(Stage::Commit, "kafka");
-        warn!(error = %cause, "failed to commit, trying again");
-        self.commit_after = now() + COMMIT_RETRY;
     }
 
     /// Problems that the next rebalance mends.

@@ -20,7 +20,7 @@ struct Fixture {
     server: ClickHouse,
     shutdown: Shutdown,
     running: JoinSet<anyhow::Result<()>>,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl Fixture {
@@ -31,18 +31,11 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(&cluster.bootstrap_servers(), &server);
         std::fs::write(folder.path().join("settings.json"), serde_json::to_vec(&settings).unwrap()).unwrap();
-        let mut fixture =
-            Self { cluster, server, shutdown: Shutdown::manual(), running: JoinSet::new(), folder };
-        fixture.run();
-        fixture
-    }
-
-    fn run(&mut self) {
-        self.shutdown = Shutdown::manual();
+        let shutdown = Shutdown::manual();
         let options = <Options as clap::Parser>::parse_from([
             "consumer",
             "--settings",
-            self.folder.path().join("settings.json").to_str().unwrap(),
+            folder.path().join("settings.json").to_str().unwrap(),
             "--listen",
             "127.0.0.1:0",
             "--insert-timeout-ms",
@@ -50,7 +43,9 @@ impl Fixture {
             "--stop-timeout-ms",
             "3000",
         ]);
-        self.running.spawn(run(options, self.shutdown.clone()));
+        let mut running = JoinSet::new();
+        running.spawn(run(options, shutdown.clone()));
+        Self { cluster, server, shutdown, running, _folder: folder }
     }
 
     async fn stop(&mut self) {
@@ -136,7 +131,7 @@ async fn bad_records_and_lines_are_dead_letters_and_the_rest_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_finishes_the_running_insert_and_a_start_goes_on_behind_it() {
+async fn a_stop_finishes_the_running_insert_and_commits_it() {
     let mut fixture = Fixture::start(ClickHouse::start(|_| Answer::Code(159)).await).await;
     fixture.produce(0, &line("before"), "acme");
     fixture.until("an insert is tried", |fixture| !fixture.server.seen().is_empty()).await;
@@ -144,11 +139,6 @@ async fn a_stop_finishes_the_running_insert_and_a_start_goes_on_behind_it() {
     fixture.server.follow(|_| Answer::Stored);
     fixture.stop().await;
     assert_eq!(fixture.committed(), BTreeMap::from([(0, 1)]));
-    fixture.produce(0, &line("after"), "acme");
-    fixture.run();
-    fixture.until("the next is committed", |fixture| fixture.committed() == BTreeMap::from([(0, 2)])).await;
-    assert!(!fixture.server.stored().last().unwrap().contains("before"));
-    fixture.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

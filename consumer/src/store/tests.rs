@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::{
-    ClientConfig, Message as _,
+    ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
