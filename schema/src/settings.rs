@@ -170,8 +170,13 @@ impl KafkaSettings {
             properties.push(("sasl.username", sasl.username.clone()));
             properties.push(("sasl.password", sasl.password.expose().to_owned()));
         }
-        if let Some(ca_pem) = &self.ca_pem {
-            properties.push(("ssl.ca.pem", ca_pem.clone()));
+        match (&self.ca_pem, self.security_protocol) {
+            (Some(ca_pem), _) => properties.push(("ssl.ca.pem", ca_pem.clone())),
+            // The OpenSSL that is linked in looks for the system's authorities where it was built for.
+            (None, SecurityProtocol::Ssl | SecurityProtocol::SaslSsl) => {
+                properties.push(("ssl.ca.location", "probe".to_owned()));
+            }
+            (None, SecurityProtocol::Plaintext | SecurityProtocol::SaslPlaintext) => {}
         }
         properties
     }
@@ -194,6 +199,21 @@ mod tests {
             ca_pem: Some("PEM".to_owned()),
         };
         insta::assert_debug_snapshot!(kafka.properties());
+    }
+
+    #[test]
+    fn without_an_authority_the_system_s_are_looked_for() {
+        let ca_location = |security_protocol| {
+            let kafka = KafkaSettings {
+                bootstrap_servers: "kafka:9093".to_owned(),
+                security_protocol,
+                sasl: None,
+                ca_pem: None,
+            };
+            kafka.properties().into_iter().find(|(name, _)| *name == "ssl.ca.location").map(|(_, value)| value)
+        };
+        assert_eq!(ca_location(SecurityProtocol::Ssl).as_deref(), Some("probe"));
+        assert_eq!(ca_location(SecurityProtocol::Plaintext), None);
     }
 
     #[test]
