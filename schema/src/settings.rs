@@ -210,7 +210,11 @@ mod tests {
                 sasl: None,
                 ca_pem: None,
             };
-            kafka.properties().into_iter().find(|(name, _)| *name == "ssl.ca.location").map(|(_, value)| value)
+            kafka
+                .properties()
+                .into_iter()
+                .find(|(name, _)| *name == "ssl.ca.location")
+                .map(|(_, value)| value)
         };
         assert_eq!(ca_location(SecurityProtocol::Ssl).as_deref(), Some("probe"));
         assert_eq!(ca_location(SecurityProtocol::Plaintext), None);
