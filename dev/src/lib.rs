@@ -13,12 +13,25 @@
 //!
 //! It is for development and tests: one broker, one ClickHouse, one node, no replication, no DNS, no network policies.
 
+pub mod args;
 pub mod artifacts;
+pub mod clickhouse;
 mod command;
 pub mod console;
+pub mod down;
 pub mod folders;
 pub mod http;
 pub mod images;
+pub mod kafka;
 pub mod kubernetes;
+mod lock;
+mod packages;
+mod ports;
+mod preflight;
 pub mod process;
+mod run_logged;
+mod stack;
 pub mod status;
+pub mod up;
+
+pub use stack::Stack;

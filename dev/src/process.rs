@@ -22,6 +22,7 @@ use crate::folders::{self, Folders};
 mod record;
 mod wait;
 
+pub(crate) use wait::last_lines;
 pub use wait::until;
 
 /// Pause between two looks at a process that is ending. Most end within some tens of milliseconds.
