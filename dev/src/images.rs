@@ -146,3 +146,9 @@ pub fn build(folders: &Folders, console: &Console, binaries: &Path) -> anyhow::R
     }
     Ok(images)
 }
+
+/// One reference per line, as `dev images` prints them.
+#[must_use]
+pub fn lines(images: &[ImageRef]) -> String {
+    images.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

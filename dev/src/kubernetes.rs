@@ -10,7 +10,7 @@
 //! (bridges, packet rules, control groups, a few sockets and links) is removed by `down`.
 //! It has no DNS, no network policies and no storage classes: nothing here needs them.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,18 +51,22 @@ const PODS_END: Duration = Duration::from_secs(10);
 /// the API server waits for clients that watch, and nothing of its state outlives `down`.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The addresses that must be free before the cluster starts: name of the part, address, TCP port.
-pub const PORTS: [(&str, Ipv4Addr, u16); 9] = [
-    ("etcd", Ipv4Addr::LOCALHOST, etcd::CLIENT_PORT),
-    ("etcd", Ipv4Addr::LOCALHOST, etcd::PEER_PORT),
-    ("kube-apiserver", network::NODE_ADDRESS, kubeconfig::API_PORT),
-    ("kube-controller-manager", Ipv4Addr::LOCALHOST, control_plane::CONTROLLER_MANAGER_PORT),
-    ("kube-scheduler", Ipv4Addr::LOCALHOST, control_plane::SCHEDULER_PORT),
-    ("kubelet", network::NODE_ADDRESS, node::KUBELET_PORT),
-    ("kubelet", Ipv4Addr::LOCALHOST, node::KUBELET_HEALTH_PORT),
-    ("kube-proxy", Ipv4Addr::LOCALHOST, node::PROXY_HEALTH_PORT),
-    ("kube-proxy", Ipv4Addr::LOCALHOST, node::PROXY_METRICS_PORT),
-];
+/// Every address the cluster listens on.
+pub(crate) fn listens() -> Vec<SocketAddrV4> {
+    let on_loopback = [
+        etcd::CLIENT_PORT,
+        etcd::PEER_PORT,
+        control_plane::CONTROLLER_MANAGER_PORT,
+        control_plane::SCHEDULER_PORT,
+        node::KUBELET_HEALTH_PORT,
+        node::PROXY_HEALTH_PORT,
+        node::PROXY_METRICS_PORT,
+    ];
+    let on_node = [kubeconfig::API_PORT, node::KUBELET_PORT];
+    let loopback = on_loopback.map(|port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+    let node = on_node.map(|port| SocketAddrV4::new(network::NODE_ADDRESS, port));
+    loopback.into_iter().chain(node).collect()
+}
 
 /// Starts every part that does not run, and returns when pods can be scheduled.
 ///
