@@ -21,6 +21,7 @@ use crate::condition::Condition;
     doc = "AnalyticsTenant is a tenant of Millrace: a ClickHouse database, API keys, and by default one managed Pipeline.",
     validation = Rule::new("self.metadata.name.size() <= 40").message("the name of an AnalyticsTenant has at most 40 characters"),
     validation = Rule::new("!self.metadata.name.contains('.')").message("the name of an AnalyticsTenant must not contain a dot"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]')").message("the name of an AnalyticsTenant must begin with a letter: its managed Pipeline's Service carries it"),
     printcolumn(name = "Database", type_ = "string", json_path = ".status.database.name", description = "The tenant's ClickHouse database."),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything the spec asks for works."),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why the tenant is or is not ready."),

@@ -23,6 +23,7 @@ use crate::{analytics_tenant::DeletionPolicy, condition::Condition};
     doc = "Pipeline is the way of events from HTTP through Kafka into a tenant's ClickHouse tables.",
     validation = Rule::new("self.metadata.name.size() <= 48").message("the name of a Pipeline has at most 48 characters"),
     validation = Rule::new("!self.metadata.name.contains('.')").message("the name of a Pipeline must not contain a dot"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]')").message("the name of a Pipeline must begin with a letter: its Service carries it"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantRef.name", description = "The tenant whose events these are."),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything the spec asks for works."),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why the pipeline is or is not ready."),
