@@ -18,6 +18,7 @@ use crate::{
     decode::Protocol,
     error::Error,
     metrics,
+    receive::discard,
 };
 
 /// The routes of the public port.
@@ -43,10 +44,15 @@ async fn ingest(State(app): State<Arc<App>>, request: Request) -> Response {
 }
 
 async fn respond(app: &App, protocol: Protocol, request: Request) -> Response {
-    match capture(app, protocol, request).await {
-        Ok(outcome) => outcome.into_response(),
-        Err(error) => refuse(error),
+    let (head, mut body) = request.into_parts();
+    let error = match capture(app, protocol, &head, &mut body).await {
+        Ok(outcome) => return outcome.into_response(),
+        Err(error) => error,
+    };
+    if error.leaves_body_unread() {
+        discard(&mut body).await;
     }
+    refuse(error)
 }
 
 fn refuse(error: Error) -> Response {

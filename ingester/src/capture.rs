@@ -1,6 +1,6 @@
 //! The steps of a request, in their order: authenticate, receive*, decode, validate, route, publish*, answer.
 //!
-//! The keys of these protocols stand in headers, so a stranger is turned away before a byte of his body is read.
+//! The keys of these protocols stand in headers, so nothing of a stranger's body is ever kept.
 
 use std::{
     net::SocketAddr,
@@ -9,8 +9,9 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, Request},
-    http::{HeaderMap, header::USER_AGENT},
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderMap, header::USER_AGENT, request::Parts},
 };
 use schema::{limits::MAX_NAME_CHARS, timestamp::Timestamp};
 use tokio::sync::watch;
@@ -55,12 +56,16 @@ pub(crate) struct Clock {
 /// # Errors
 /// When the request is refused whole, or its events are not known to be stored.
 #[allow(clippy::disallowed_methods, reason = "the duration of the request is measured here")]
-pub(crate) async fn capture(app: &App, protocol: Protocol, request: Request) -> Result<Outcome, Error> {
+pub(crate) async fn capture(
+    app: &App,
+    protocol: Protocol,
+    head: &Parts,
+    body: &mut Body,
+) -> Result<Outcome, Error> {
     let (began, received_at) = (Instant::now(), (app.clock.now)());
-    let route = authenticate(&app.keys.borrow(), request.headers()).map_err(Error::Unauthorized)?;
-    let receipt = receipt(app, protocol, received_at, &request);
-    let traceparent = traceparent(request.headers());
-    let (head, body) = request.into_parts();
+    let route = authenticate(&app.keys.borrow(), &head.headers).map_err(Error::Unauthorized)?;
+    let receipt = receipt(app, protocol, received_at, head);
+    let traceparent = traceparent(&head.headers);
 
     let received = receive(&head.headers, body, &app.in_flight, app.body_timeout).await;
     let (body, reservation) = received.map_err(Error::Receive)?;
@@ -111,10 +116,10 @@ fn count(protocol: Protocol, events: &[Result<Uuid, Refusal>]) {
     }
 }
 
-fn receipt(app: &App, protocol: Protocol, received_at: Timestamp, request: &Request) -> Receipt {
-    let headers = request.headers();
+fn receipt(app: &App, protocol: Protocol, received_at: Timestamp, head: &Parts) -> Receipt {
+    let headers = &head.headers;
     let forwarded_for = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
     let address = peer.map(|peer| client_address(peer.0.ip(), forwarded_for, &app.trusted_proxies));
     let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Receipt {

@@ -53,6 +53,22 @@ impl Error {
         }
     }
 
+    /// Whether the client may still be sending its body when it is refused.
+    pub(crate) fn leaves_body_unread(&self) -> bool {
+        match self {
+            Self::Unauthorized(_)
+            | Self::Receive(
+                receive::Error::TooLarge | receive::Error::Encoding | receive::Error::Overloaded,
+            ) => true,
+            Self::Receive(receive::Error::TooSlow | receive::Error::Broken)
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::Decode(_)
+            | Self::Publish(_)
+            | Self::Deadline => false,
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,

@@ -26,9 +26,12 @@ use schema::timestamp::Timestamp;
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::{keys::Keys, publish::kafka::KafkaProducer};
+use crate::{
+    keys::Keys,
+    publish::kafka::{KafkaProducer, Reach},
+};
 
 /// What the last checks found.
 #[derive(Debug, Clone)]
@@ -78,18 +81,29 @@ pub(crate) async fn watch_kafka(
     kafka: Flag,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut last = None;
     loop {
         let (producer, topics) = (producer.clone(), keys.borrow().topics());
-        let check = tokio::task::spawn_blocking(move || producer.has_topics(&topics, KAFKA_DEADLINE));
-        let is_there = check.await?;
-        if is_there != kafka.is_set() {
-            info!(kafka = is_there, "Kafka is {}", if is_there { "there" } else { "not there" });
+        let check = tokio::task::spawn_blocking(move || producer.reach(&topics, KAFKA_DEADLINE));
+        let found = check.await?;
+        kafka.set(found == Reach::There);
+        if last.as_ref() != Some(&found) {
+            tell(&found);
         }
-        kafka.set(is_there);
+        last = Some(found);
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             () = sleep(KAFKA_INTERVAL) => {}
         }
+    }
+}
+
+/// Logs a change of what was found.
+fn tell(found: &Reach) {
+    match found {
+        Reach::There => info!("Kafka answers and has every topic"),
+        Reach::NoAnswer => warn!("Kafka does not answer; requests are answered with 503"),
+        Reach::NoTopic { topic } => warn!(topic, "Kafka has no topic `{topic}` for us"),
     }
 }
 

@@ -27,12 +27,9 @@ pub(crate) enum Error {
     },
     #[error("failed to read the settings file `{path}` in time")]
     TooSlow { path: String },
-    #[error("failed to parse the settings file `{path}`")]
-    Parse {
-        path: String,
-        #[source]
-        source: serde_json::Error,
-    },
+    /// The place alone: serde_json's own text may quote the file, which holds secrets.
+    #[error("failed to parse the settings file `{path}` at line {line}, column {column}")]
+    Parse { path: String, line: usize, column: usize },
 }
 
 impl Error {
@@ -60,7 +57,11 @@ pub(crate) async fn read(path: &Path) -> Result<IngesterSettings, Error> {
         Ok(Err(source)) => return Err(Error::Read { path: shown, source }),
         Ok(Ok(content)) => content,
     };
-    serde_json::from_slice(&content).map_err(|source| Error::Parse { path: shown, source })
+    serde_json::from_slice(&content).map_err(|cause| Error::Parse {
+        path: shown,
+        line: cause.line(),
+        column: cause.column(),
+    })
 }
 
 /// The keys as they are now, for those who authenticate.
@@ -107,7 +108,6 @@ impl Current {
     fn keep(&mut self, error: &Error) {
         counter!("ingester_settings_reads_total", "outcome" => error.reason()).increment(1);
         if !self.is_stale {
-            // The cause is left out: serde_json's text may quote the file, which holds secrets.
             warn!(reason = error.reason(), "{error}; the last good keys stay valid");
         }
         self.is_stale = true;

@@ -93,7 +93,7 @@ impl Drop for Reservation {
 /// When the body is too large, compressed, too slow or cut off, or there is no room for it.
 pub(crate) async fn receive(
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
     in_flight: &InFlight,
     deadline: Duration,
 ) -> Result<(Vec<u8>, Reservation), Error> {
@@ -101,6 +101,27 @@ pub(crate) async fn receive(
     let mut reservation = in_flight.reserve(length)?;
     let bytes = timeout(deadline, collect(body, length, &mut reservation)).await;
     Ok((bytes.map_err(|_| Error::TooSlow)??, reservation))
+}
+
+/// How long the rest of a refused body is listened to.
+const DISCARD_DEADLINE: Duration = Duration::from_secs(2);
+/// How much of it: enough for a body that is only somewhat too large.
+const DISCARD_BYTES: usize = 2 * MAX_BODY_BYTES;
+
+/// Reads what is left of a refused body and keeps nothing of it. A connection that is closed while its client
+/// still sends is reset, and the client would never see why it was refused, nor when to come again.
+pub(crate) async fn discard(body: &mut Body) {
+    let rest = async {
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            discarded += frame.data_ref().map_or(0, |data| data.len());
+            if discarded > DISCARD_BYTES {
+                break;
+            }
+        }
+    };
+    // What comes later than this is cut off: the refusal was known long before.
+    let _ = timeout(DISCARD_DEADLINE, rest).await;
 }
 
 /// The length a body claims, 0 if it does not.
@@ -119,7 +140,7 @@ fn check_headers(headers: &HeaderMap) -> Result<usize, Error> {
     }
 }
 
-async fn collect(mut body: Body, length: usize, reservation: &mut Reservation) -> Result<Vec<u8>, Error> {
+async fn collect(body: &mut Body, length: usize, reservation: &mut Reservation) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::with_capacity(length);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Error::Broken)?.into_data() else { continue };

@@ -45,6 +45,10 @@ async fn what_is_no_settings_file_is_told_apart() {
     assert_eq!(read(&path).await.unwrap_err().reason(), "unreadable");
     std::fs::write(&path, "{").unwrap();
     assert_eq!(read(&path).await.unwrap_err().reason(), "not_settings");
+    // serde_json itself would quote the password here.
+    std::fs::write(&path, r#"{"kafka":"hunter2"}"#).unwrap();
+    let error = read(&path).await.unwrap_err();
+    assert!(!format!("{error:?} {error}").contains("hunter2"), "{error}");
     std::fs::write(&path, serde_json::to_vec(&settings("kafka:9092")).unwrap()).unwrap();
     assert_eq!(read(&path).await.unwrap(), settings("kafka:9092"));
 }

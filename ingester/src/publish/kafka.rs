@@ -90,22 +90,30 @@ impl KafkaProducer {
     }
 
     /// Whether Kafka answers and has all these topics. Blocks until `deadline`.
-    pub(crate) fn has_topics(&self, topics: &[String], deadline: Duration) -> bool {
+    pub(crate) fn reach(&self, topics: &[String], deadline: Duration) -> Reach {
         let share = deadline / u32::try_from(topics.len().max(1)).unwrap_or(u32::MAX);
-        topics.iter().all(|topic| match self.client.client().fetch_metadata(Some(topic), share) {
-            Ok(metadata) => {
-                let failure = metadata.topics().iter().find_map(|topic| topic.error());
-                if let Some(code) = failure {
-                    warn!(topic, code = ?code, "Kafka does not have the topic `{topic}`");
+        for topic in topics {
+            match self.client.client().fetch_metadata(Some(topic), share) {
+                Err(_) => return Reach::NoAnswer,
+                Ok(metadata) if metadata.topics().iter().any(|topic| topic.error().is_some()) => {
+                    return Reach::NoTopic { topic: topic.clone() };
                 }
-                failure.is_none()
+                Ok(_) => {}
             }
-            Err(cause) => {
-                debug!(error = %cause, "Kafka does not answer");
-                false
-            }
-        })
+        }
+        Reach::There
     }
+}
+
+/// What a look at Kafka found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It answers and has every topic.
+    There,
+    /// It does not answer, or refuses us.
+    NoAnswer,
+    /// It answers, but this topic is not there or not ours.
+    NoTopic { topic: String },
 }
 
 /// How the poll loop tells the process how it is.

@@ -13,15 +13,15 @@ fn chunks(chunks: Vec<Result<Bytes, std::io::Error>>) -> Body {
     Body::from_stream(stream::iter(chunks))
 }
 
-async fn refusal(headers: &HeaderMap, body: Body, capacity: usize) -> Option<Error> {
-    receive(headers, body, &InFlight::new(capacity), DEADLINE).await.err()
+async fn refusal(headers: &HeaderMap, mut body: Body, capacity: usize) -> Option<Error> {
+    receive(headers, &mut body, &InFlight::new(capacity), DEADLINE).await.err()
 }
 
 #[tokio::test]
 async fn a_body_is_read_and_its_bytes_are_given_back() {
     let in_flight = InFlight::new(10);
     let (body, reservation) =
-        receive(&with("content-length", "6"), Body::from("events"), &in_flight, DEADLINE).await.unwrap();
+        receive(&with("content-length", "6"), &mut Body::from("events"), &in_flight, DEADLINE).await.unwrap();
     assert_eq!((body.as_slice(), in_flight.free.available_permits()), (b"events".as_slice(), 4));
     drop(reservation);
     assert_eq!(in_flight.free.available_permits(), 10);
@@ -30,8 +30,8 @@ async fn a_body_is_read_and_its_bytes_are_given_back() {
 #[tokio::test]
 async fn a_body_without_a_length_is_reserved_as_it_comes() {
     let in_flight = InFlight::new(10);
-    let body = chunks(vec![Ok(Bytes::from_static(b"eve")), Ok(Bytes::from_static(b"nts"))]);
-    let (body, _reservation) = receive(&HeaderMap::new(), body, &in_flight, DEADLINE).await.unwrap();
+    let mut body = chunks(vec![Ok(Bytes::from_static(b"eve")), Ok(Bytes::from_static(b"nts"))]);
+    let (body, _reservation) = receive(&HeaderMap::new(), &mut body, &in_flight, DEADLINE).await.unwrap();
     assert_eq!((body.as_slice(), in_flight.free.available_permits()), (b"events".as_slice(), 4));
 }
 
@@ -67,9 +67,20 @@ async fn a_compressed_body_is_refused() {
 
 #[tokio::test]
 async fn a_slow_body_and_a_broken_one_are_told_apart() {
-    let never = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-    let outcome = receive(&HeaderMap::new(), never, &InFlight::new(9), Duration::from_millis(1)).await;
+    let mut never = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let outcome = receive(&HeaderMap::new(), &mut never, &InFlight::new(9), Duration::from_millis(1)).await;
     assert_eq!(outcome.err(), Some(Error::TooSlow));
     let broken = chunks(vec![Ok(Bytes::from_static(b"eve")), Err(std::io::Error::other("reset"))]);
     assert_eq!(refusal(&HeaderMap::new(), broken, 9).await, Some(Error::Broken));
+}
+
+#[tokio::test]
+async fn a_refused_body_is_discarded_to_its_end_but_not_for_ever() {
+    let mut body = chunks(vec![Ok(Bytes::from_static(b"eve")), Ok(Bytes::from_static(b"nts"))]);
+    discard(&mut body).await;
+    assert!(body.frame().await.is_none());
+    let chunk = Bytes::from(vec![b' '; 1024 * 1024]);
+    let mut endless = Body::from_stream(stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone())));
+    discard(&mut endless).await;
+    assert!(endless.frame().await.is_some());
 }

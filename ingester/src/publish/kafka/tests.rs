@@ -115,13 +115,26 @@ async fn records_are_acknowledged_with_key_and_headers() {
 async fn a_broker_that_is_down_ends_in_a_timeout() {
     let cluster = cluster();
     let running = Running::on(&cluster, &options());
-    assert!(running.producer.has_topics(&[route().topic.to_string()], PATIENCE));
+    let topics = [route().topic.to_string()];
+    assert_eq!(running.producer.reach(&topics, PATIENCE), Reach::There);
     cluster.broker_down(1).unwrap();
     assert_eq!(outcome(&running.producer, &[record(None, b"{}")]).await, Err(Error::TimedOut));
-    assert!(!running.producer.has_topics(&[route().topic.to_string()], Duration::from_millis(200)));
+    assert_eq!(running.producer.reach(&topics, Duration::from_millis(200)), Reach::NoAnswer);
     cluster.broker_up(1).unwrap();
-    assert!(running.producer.has_topics(&[route().topic.to_string()], PATIENCE));
+    assert_eq!(running.producer.reach(&topics, PATIENCE), Reach::There);
     assert_eq!(outcome(&running.producer, &[record(None, b"{}")]).await, Ok(()));
+    running.stop().unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_that_is_missing_is_named() {
+    let cluster = cluster();
+    let missing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    cluster.topic_error("millrace.acme.web", missing).unwrap();
+    let running = Running::on(&cluster, &options());
+    let topics = [route().topic.to_string(), "millrace.acme.web".to_owned()];
+    let expected = Reach::NoTopic { topic: "millrace.acme.web".to_owned() };
+    assert_eq!(running.producer.reach(&topics, PATIENCE), expected);
     running.stop().unwrap();
 }
 
