@@ -28,6 +28,16 @@ down: ## Stop the local stack and remove all it left
 status: ## Show the parts of the local stack
 	@$(DEV) status
 
+.PHONY: demo
+demo: ## Build and start everything, send events to a tenant and read them back
+	@$(DEV) demo
+
+.PHONY: bench
+bench: ## Measure CPU per event on the local stack, in the release profile
+	@$(DEV) up
+	cargo build --release --locked --package bench --package ingester --package consumer
+	$(CARGO_TARGET_DIR)/release/bench events
+
 .PHONY: check
 check: ## Check the format, the lints and the documentation; needs nothing but cargo
 	cargo fmt --all --check

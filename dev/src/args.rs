@@ -31,4 +31,15 @@ pub enum Command {
     ///
     /// Prints one reference per line. A binary that did not change keeps its image.
     Images,
+    /// Show the whole line on this machine: from one YAML file to events that are read back.
+    ///
+    /// Starts the stack, compiles the binaries, installs the chart, applies examples/quickstart.yaml, sends
+    /// GitHub's webhook deliveries and a shop's visitors through the ingester, and compares what is stored with
+    /// what was sent. The last line is `demo: sent=N stored=N missing=0 duplicates=0`; anything else is a failure.
+    /// It can be repeated: the deliveries are the same events each time, the visitors are new ones.
+    Demo {
+        /// How many events of the shop's visitors are sent.
+        #[arg(long, default_value_t = 200_000)]
+        events: u64,
+    },
 }

@@ -9,7 +9,6 @@
 //! - The webhook deliveries have the same ids each time, the shop's visits have new ones each time;
 //!   so a second demo on the same stack ends as the first one did, and shows that a second delivery doubles nothing.
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -55,11 +54,11 @@ pub struct Options {
     pub events: u64,
 }
 
-/// Runs the demo and prints its report; the last line is the verdict.
+/// Runs the demo and returns its report; the last line is the verdict.
 ///
 /// # Errors
-/// When a part fails, or when not every event is stored once. What to look at is printed before.
-pub fn run(folders: &Folders, console: &Console, options: Options) -> anyhow::Result<()> {
+/// When a part fails, or when not every event is stored once. What was seen and what to look at is printed before.
+pub fn run(folders: &Folders, console: &Console, options: Options) -> anyhow::Result<String> {
     up::up(folders, console)?;
     let stack = Stack::running()?;
     let cluster = Cluster {
@@ -80,7 +79,7 @@ fn show(
     options: Options,
     stack: &Stack,
     cluster: &Cluster,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<String> {
     let runtime = Runtime::new().context("failed to start the runtime")?;
     let site = site(stack, images::compile_and_build(folders, console)?);
     let deliveries = webhooks::events(&package::fetch(folders, console)?)?;
@@ -94,7 +93,7 @@ fn show(
     let reader =
         Reader::new(&site.clickhouse_url, &site.clickhouse_user, &site.clickhouse_password, &tenant.database);
     let (balance, behind) = wait_until_stored(console, &runtime, &reader, &ledger)?;
-    print(&report::text(&Summary {
+    let report = report::text(&Summary {
         balance,
         ledger: &ledger,
         loads: &[webhooks, shop],
@@ -104,10 +103,12 @@ fn show(
         tenant: &tenant,
         cluster,
         clickhouse_url: &site.clickhouse_url,
-    }))?;
-    print(&format!("\n{balance}"))?;
-    anyhow::ensure!(balance.is_even(), "failed to find every event stored exactly once");
-    Ok(())
+    });
+    if balance.is_even() {
+        return Ok(format!("\n{report}\n\n{balance}"));
+    }
+    console.say(&format!("\n{report}\n\n{balance}"));
+    anyhow::bail!("failed to find every event stored exactly once")
 }
 
 /// What the chart has to know of the local stack.
@@ -157,9 +158,4 @@ fn wait_until_stored(
             std::thread::sleep(LOOK);
         }
     })
-}
-
-/// The report goes to the standard output, progress does not.
-fn print(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}").context("failed to print the report")
 }

@@ -18,6 +18,7 @@ pub mod artifacts;
 pub mod clickhouse;
 mod command;
 pub mod console;
+pub mod demo;
 pub mod down;
 pub mod folders;
 pub mod http;

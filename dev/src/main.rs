@@ -7,7 +7,7 @@ use clap::Parser;
 use dev::args::{Args, Command};
 use dev::console::Console;
 use dev::folders::Folders;
-use dev::{down, images, status, up};
+use dev::{demo, down, images, status, up};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -24,6 +24,7 @@ fn run(args: &Args) -> anyhow::Result<String> {
         Command::Down => down::down(&folders, &console).map(|()| "the local stack is gone".to_owned()),
         Command::Status => status::status(&folders),
         Command::Images => images::compile_and_build(&folders, &console).map(|images| images::lines(&images)),
+        Command::Demo { events } => demo::run(&folders, &console, demo::Options { events }),
     }
 }
 

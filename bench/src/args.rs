@@ -1,0 +1,48 @@
+//! The options of the benchmarks.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Measures what events cost on the local stack (`make up`).
+///
+/// The last line of the output is one JSON object.
+#[derive(Debug, Parser)]
+#[command(name = "bench", max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) measure: Measure,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Measure {
+    /// CPU per event of the ingester, of the consumer, and of ClickHouse's inserts.
+    ///
+    /// Each round sends the events to an ingester, then lets a consumer drain the topic into a new table,
+    /// with merges stopped, and compares number and ids of the rows with what was sent.
+    Events(EventOptions),
+    /// Memory of the idle pods of operator, ingester and consumer: the control group's, without inactive file pages.
+    Memory,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventOptions {
+    /// Events of one round.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub(crate) events: u64,
+    /// Rounds; the numbers are medians of them.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Events of one request.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=2_500))]
+    pub(crate) batch: u64,
+    /// Requests under way at once.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) connections: u32,
+    /// Partitions of the topic.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub(crate) partitions: i32,
+    /// The folder with the binaries `ingester` and `consumer`. Default: that of this program.
+    #[arg(long)]
+    pub(crate) binaries: Option<PathBuf>,
+}

@@ -1,0 +1,28 @@
+//! Measures on the local stack what an event costs, and what idle pods hold.
+//!
+//! ```text
+//! events: (generator -> ingester -> Kafka) -> (Kafka -> consumer -> ClickHouse), round after round
+//! memory: control group of each pod, a minute after it was ready
+//! ```
+//!
+//! The headline is CPU per event, because wall time depends on the neighbours of a shared machine.
+//! Invariant: a round whose rows are not exactly the events that were sent is a failure and not a number.
+//! It changes nothing that lasts: its topics and databases are removed, and results are printed, not written.
+
+mod args;
+mod cpu;
+mod events;
+mod machine;
+mod memory;
+mod summary;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Measure};
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().measure {
+        Measure::Events(options) => events::run(&options),
+        Measure::Memory => memory::run(),
+    }
+}
