@@ -1,1 +1,29 @@
+//! What the live tests share: the parts they talk to, ways to break them, and a ledger of what was sent.
+//!
+//! ```text
+//! test -> Ingester, Consumer, Operator (processes of ours)  -> real Kafka, ClickHouse, Kubernetes
+//!   \---> Ledger <- Reader (plain HTTP, shares no code with the consumer)
+//! ```
+//!
+//! Invariants:
+//! - Everything waits with a deadline, and what it waited for is in the error.
+//! - Names are unique per test, so that tests on the shared stack run beside each other.
+//! - A test that breaks Kafka or ClickHouse starts private ones; the shared ones stay whole for its neighbours.
+//!
+//! It decides nothing about Millrace: what is expected stands in the tests.
 
+pub mod chart;
+pub mod clickhouse;
+pub mod http;
+pub mod kafka;
+pub mod kubernetes;
+pub mod ledger;
+pub mod line;
+pub mod load;
+pub mod names;
+pub mod operator;
+pub mod private;
+pub mod process;
+pub mod proxy;
+pub mod shared;
+pub mod wait;

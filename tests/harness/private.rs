@@ -1,0 +1,91 @@
+//! A Kafka and a ClickHouse of one test, to be killed and started again.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::clickhouse::ClickHouse;
+
+/// A Kafka on loopback that ends with this.
+#[derive(Debug)]
+pub struct PrivateKafka {
+    broker: Arc<dev::kafka::PrivateKafka>,
+}
+
+/// A ClickHouse on loopback that ends with this.
+#[derive(Debug)]
+pub struct PrivateClickHouse {
+    server: Arc<dev::clickhouse::PrivateClickHouse>,
+}
+
+impl PrivateKafka {
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start() -> anyhow::Result<Self> {
+        Ok(Self { broker: Arc::new(blocking(dev::kafka::PrivateKafka::start).await?) })
+    }
+
+    /// `host:port`, the same after every start.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.broker.bootstrap_servers()
+    }
+
+    /// Ends it as `kill -9` does.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn kill(&self) -> anyhow::Result<()> {
+        let broker = Arc::clone(&self.broker);
+        blocking(move || broker.kill()).await
+    }
+
+    /// Starts it on the same data and the same port.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_again(&self) -> anyhow::Result<()> {
+        let broker = Arc::clone(&self.broker);
+        blocking(move || broker.start_again()).await
+    }
+}
+
+impl PrivateClickHouse {
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start() -> anyhow::Result<Self> {
+        Ok(Self { server: Arc::new(blocking(dev::clickhouse::PrivateClickHouse::start).await?) })
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn reader(&self) -> ClickHouse {
+        let user = self.server.user();
+        ClickHouse::new(&self.server.url(), &user.name, &user.password)
+    }
+
+    /// Ends it as `kill -9` does.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn kill(&self) -> anyhow::Result<()> {
+        let server = Arc::clone(&self.server);
+        blocking(move || server.kill()).await
+    }
+
+    /// Starts it on the same data and the same port.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_again(&self) -> anyhow::Result<()> {
+        let server = Arc::clone(&self.server);
+        blocking(move || server.start_again()).await
+    }
+}
+
+/// The stack's own functions block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await.context("a part of the stack panicked")?
+}

@@ -1,0 +1,11 @@
+//! The tests on real Kafka, ClickHouse and Kubernetes.
+
+mod bad_input;
+mod chart;
+mod definitions;
+mod examples;
+mod faults;
+mod operator_start;
+mod secured_kafka;
+mod tables;
+mod walking_line;

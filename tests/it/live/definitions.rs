@@ -1,0 +1,232 @@
+//! The custom resources on the real API server: what it accepts, what it refuses, and in which words.
+
+use std::time::Duration;
+
+use crds::{AnalyticsTenant, Pipeline};
+use harness::chart;
+use harness::kubernetes::{Ground, kubectl, manifest};
+use harness::wait::within;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+const TEST: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Tenant,
+    Pipeline,
+}
+
+/// Asks the server whether it would take the resource, as `kubectl apply --dry-run=server` does.
+async fn ask(ground: &Ground, kind: Kind, name: &str, spec: &Value) -> Result<(), String> {
+    let parameters = PatchParams {
+        field_validation: Some(kube::api::ValidationDirective::Strict),
+        ..PatchParams::apply("tests").force().dry_run()
+    };
+    let result = match kind {
+        Kind::Tenant => {
+            let manifest = manifest("AnalyticsTenant", name, spec.clone());
+            ground.api::<AnalyticsTenant>().patch(name, &parameters, &Patch::Apply(&manifest)).await.map(drop)
+        }
+        Kind::Pipeline => {
+            let manifest = manifest("Pipeline", name, spec.clone());
+            ground.api::<Pipeline>().patch(name, &parameters, &Patch::Apply(&manifest)).await.map(drop)
+        }
+    };
+    result.map_err(|error| error.to_string())
+}
+
+/// Compares each answer with what is expected: nothing, or a part of the server's message.
+async fn check(ground: &Ground, kind: Kind, cases: &[(&str, Value, Option<&str>)]) {
+    let mut wrong = Vec::new();
+    for (name, spec, refusal) in cases {
+        let answer = ask(ground, kind, name, spec).await;
+        let is_right = match (&answer, refusal) {
+            (Ok(()), None) => true,
+            (Err(said), Some(expected)) => said.contains(expected),
+            (Ok(()), Some(_)) | (Err(_), None) => false,
+        };
+        if !is_right {
+            wrong.push(format!("{kind:?} {name} {spec}\n    expected {refusal:?}\n    got      {answer:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn tenants_are_accepted_or_refused_with_a_message() -> anyhow::Result<()> {
+    let _operator = chart::operator().await?;
+    within(TEST, async {
+        let ground = Ground::make("tenants").await?;
+        let longest = "a".repeat(40);
+        let too_long = "a".repeat(41);
+        let keys = |names: &[&str]| {
+            let key = |name: &&str| json!({"name": name, "scopes": ["Ingest"]});
+            json!({"apiKeys": names.iter().map(key).collect::<Vec<_>>()})
+        };
+        let many: Vec<String> = (0..17).map(|number| format!("key-{number}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        check(
+            &ground,
+            Kind::Tenant,
+            &[
+                ("acme", json!({}), None),
+                (&longest, json!({"tenantId": longest}), None),
+                (&too_long, json!({}), Some("at most 40 characters")),
+                ("a.b", json!({}), Some("must not contain a dot")),
+                ("acme", json!({"tenantId": "00000000-0000-0000-0000-000000000000"}), None),
+                ("acme", json!({"tenantId": too_long}), Some("tenantId")),
+                ("acme", json!({"tenantId": "Acme"}), Some("tenantId")),
+                ("acme", json!({"tenantId": "a_b"}), Some("tenantId")),
+                ("acme", json!({"tenantId": ""}), Some("tenantId")),
+                ("acme", json!({"displayName": "x".repeat(129)}), Some("displayName")),
+                ("acme", json!({"retention": {"days": 30}}), None),
+                ("acme", json!({"retention": {"hours": 24}}), None),
+                (
+                    "acme",
+                    json!({"retention": {"days": 1, "hours": 24}}),
+                    Some("exactly one of days and hours"),
+                ),
+                ("acme", json!({"retention": {}}), Some("exactly one of days and hours")),
+                ("acme", json!({"retention": {"days": 0}}), Some("spec.retention.days")),
+                ("acme", json!({"retention": {"days": 18251}}), Some("spec.retention.days")),
+                ("acme", json!({"retention": {"hours": 438001}}), Some("spec.retention.hours")),
+                ("acme", keys(&["web", "mobile"]), None),
+                ("acme", keys(&[]), None),
+                ("acme", keys(&["web", "web"]), Some("uplicate")),
+                ("acme", keys(&["Web"]), Some("apiKeys")),
+                ("acme", keys(&many), Some("apiKeys")),
+                ("acme", json!({"apiKeys": [{"name": "a", "scopes": []}]}), Some("scopes")),
+                ("acme", json!({"apiKeys": [{"name": "a", "scopes": ["Write"]}]}), Some("Unsupported value")),
+                ("acme", json!({"deletionPolicy": {"kafka": "Delete", "clickhouse": "Delete"}}), None),
+                ("acme", json!({"deletionPolicy": {"kafka": "Keep"}}), Some("Unsupported value")),
+                ("acme", json!({"defaultPipeline": "None"}), None),
+                ("acme", json!({"defaultPipeline": "Maybe"}), Some("Unsupported value")),
+                ("acme", json!({"retenton": {"days": 1}}), Some("retenton")),
+            ],
+        )
+        .await;
+        ground.leave().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn pipelines_are_accepted_or_refused_with_a_message() -> anyhow::Result<()> {
+    let _operator = chart::operator().await?;
+    within(TEST, async {
+        let ground = Ground::make("pipelines").await?;
+        let longest = "p".repeat(48);
+        let too_long = "p".repeat(49);
+        let with = |field: &str, value: Value| json!({"tenantRef": {"name": "acme"}, field: value});
+        check(
+            &ground,
+            Kind::Pipeline,
+            &[
+                ("web", json!({"tenantRef": {"name": "acme"}}), None),
+                (&longest, json!({"tenantRef": {"name": "a".repeat(40)}}), None),
+                (&too_long, json!({"tenantRef": {"name": "acme"}}), Some("at most 48 characters")),
+                ("a.b", json!({"tenantRef": {"name": "acme"}}), Some("must not contain a dot")),
+                ("web", json!({}), Some("tenantRef")),
+                ("web", json!({"tenantRef": {"name": ""}}), Some("tenantRef")),
+                ("web", with("source", json!({"http": {}})), None),
+                ("web", with("topic", json!({"partitions": 1000, "replicationFactor": 3, "minInsyncReplicas": 3})), None),
+                ("web", with("topic", json!({"partitions": 0})), Some("spec.topic.partitions")),
+                ("web", with("topic", json!({"partitions": 1001})), Some("spec.topic.partitions")),
+                ("web", with("topic", json!({"replicationFactor": 1, "minInsyncReplicas": 2})), Some("must not be greater than replicationFactor")),
+                ("web", with("topic", json!({"retentionHours": 0})), Some("spec.topic.retentionHours")),
+                ("web", with("ingester", json!({"replicas": 0})), None),
+                ("web", with("ingester", json!({"replicas": -1})), Some("spec.ingester.replicas")),
+                ("web", with("ingester", json!({"resources": {"requests": {"cpu": "250m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}})), None),
+                ("web", with("ingester", json!({"resources": {"limits": {"memory": "a lot"}}})), Some("memory")),
+                ("web", with("ingester", json!({"service": {"type": "NodePort", "annotations": {"a": "b"}}})), None),
+                ("web", with("ingester", json!({"service": {"type": "ExternalName"}})), Some("Unsupported value")),
+                ("web", with("ingester", json!({"ingress": {"hostname": "events.example.com", "tlsSecretName": "tls"}})), None),
+                ("web", with("ingester", json!({"ingress": {"hostname": "Not a host"}})), Some("hostname")),
+                ("web", with("ingester", json!({"ingress": {}})), Some("hostname")),
+                ("web", with("consumer", json!({"replicas": 1001})), Some("spec.consumer.replicas")),
+                ("web", with("batch", json!({"maxRows": 1, "maxBytes": 1_048_576, "maxDelayMs": 10})), None),
+                ("web", with("batch", json!({"maxRows": 0})), Some("spec.batch.maxRows")),
+                ("web", with("batch", json!({"maxBytes": 1})), Some("spec.batch.maxBytes")),
+                ("web", with("batch", json!({"maxDelayMs": 60_001})), Some("spec.batch.maxDelayMs")),
+                ("web", with("deletionPolicy", json!({"kafka": "Delete"})), None),
+                ("web", with("deletionPolicy", json!({"clickhouse": "Delete"})), Some("clickhouse")),
+                ("web", with("replicas", json!(1)), Some("replicas")),
+            ],
+        )
+        .await;
+        ground.leave().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> anyhow::Result<()> {
+    // Without the operator nothing is made for these resources.
+    let operator = chart::no_operator().await?;
+    within(TEST, async {
+        let ground = Ground::make("transitions").await?;
+        ground.tenant("named", json!({"tenantId": "one", "retention": {"days": 30}})).await?;
+        ground.tenant("unnamed", json!({})).await?;
+        let fixed = "tenantId cannot be changed, added or removed later";
+        check(
+            &ground,
+            Kind::Tenant,
+            &[
+                ("named", json!({"tenantId": "one", "retention": {"hours": 5}}), None),
+                ("named", json!({"tenantId": "two"}), Some(fixed)),
+                ("named", json!({}), Some(fixed)),
+                ("unnamed", json!({"tenantId": "one"}), Some(fixed)),
+                ("unnamed", json!({"displayName": "Acme"}), None),
+            ],
+        )
+        .await;
+
+        let spec = |topic: Value| json!({"tenantRef": {"name": "acme"}, "topic": topic});
+        ground.pipeline("web", spec(json!({"partitions": 3, "replicationFactor": 1}))).await?;
+        ground.pipeline("plain", json!({"tenantRef": {"name": "acme"}})).await?;
+        let copies = "replicationFactor cannot be changed, added or removed later";
+        check(
+            &ground,
+            Kind::Pipeline,
+            &[
+                ("web", spec(json!({"partitions": 4, "replicationFactor": 1})), None),
+                (
+                    "web",
+                    spec(json!({"partitions": 2, "replicationFactor": 1})),
+                    Some("partitions cannot be lowered"),
+                ),
+                ("web", spec(json!({"partitions": 3, "replicationFactor": 2})), Some(copies)),
+                ("web", spec(json!({"partitions": 3})), Some(copies)),
+                ("plain", spec(json!({"replicationFactor": 1})), Some(copies)),
+                ("plain", json!({"tenantRef": {"name": "other"}}), Some("tenantRef cannot be changed")),
+                ("plain", spec(json!({"retentionHours": 1})), None),
+            ],
+        )
+        .await;
+        ground.leave().await
+    })
+    .await?;
+    operator.bring_back().await
+}
+
+#[tokio::test]
+async fn kubectl_explains_every_resource_and_knows_its_short_names() -> anyhow::Result<()> {
+    let _operator = chart::operator().await?;
+    within(TEST, async {
+        for (short, field) in [("atn", "retention"), ("apl", "topic")] {
+            let text = kubectl(&["explain", &format!("{short}.spec.{field}")]).await?;
+            assert!(text.contains("DESCRIPTION"), "{text}");
+        }
+        let listed = kubectl(&[
+            "api-resources",
+            "--api-group=analytics.millrace.dev",
+            "--categories=analytics",
+            "--output=name",
+        ])
+        .await?;
+        assert_eq!(listed.lines().count(), 2, "{listed}");
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,94 @@
+//! Kafka or ClickHouse away when the operator starts, or when something is to be deleted.
+
+use std::time::Duration;
+
+use crds::condition::kind;
+use harness::chart;
+use harness::kubernetes::Ground;
+use harness::operator::Operator;
+use harness::private::{PrivateClickHouse, PrivateKafka};
+use harness::wait::{Look, until, within};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+const TEST: Duration = Duration::from_secs(240);
+const SEEN: Duration = Duration::from_secs(60);
+/// The longest back-off after a few failures, and what the work itself takes.
+const RECOVERED: Duration = Duration::from_secs(90);
+
+fn flags(
+    kafka: &PrivateKafka,
+    clickhouse: &PrivateClickHouse,
+    folder: &tempfile::TempDir,
+) -> anyhow::Result<Vec<String>> {
+    let reader = clickhouse.reader();
+    let password = folder.path().join("password");
+    std::fs::write(&password, &reader.password)?;
+    Ok(vec![
+        format!("--kafka-bootstrap-servers={}", kafka.address()),
+        format!("--clickhouse-url={}", reader.url),
+        format!("--clickhouse-user={}", reader.user),
+        format!("--clickhouse-password-file={}", password.display()),
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_that_starts_without_kafka_and_clickhouse_says_so_and_recovers() -> anyhow::Result<()> {
+    let shared_operator = chart::no_operator().await?;
+    within(TEST, async {
+        let ground = Ground::make("unreachable").await?;
+        let folder = tempfile::TempDir::new()?;
+        let (kafka, clickhouse) = (PrivateKafka::start().await?, PrivateClickHouse::start().await?);
+        let flags = flags(&kafka, &clickhouse, &folder)?;
+        clickhouse.kill().await?;
+        let operator = Operator::start(&ground.name, &flags).await?;
+        ground.tenant("acme", json!({})).await?;
+        ground.tenant_with("acme", kind::DATABASE_READY, "False", SEEN).await?;
+        assert!(operator.is_running());
+
+        kafka.kill().await?;
+        clickhouse.start_again().await?;
+        ground.tenant_with("acme", kind::DATABASE_READY, "True", RECOVERED).await?;
+        ground.pipeline_with("acme-default", kind::TOPIC_READY, "False", SEEN).await?;
+        kafka.start_again().await?;
+        ground.pipeline_with("acme-default", kind::TOPIC_READY, "True", RECOVERED).await?;
+        assert!(operator.is_running());
+
+        // The images of this operator do not exist, so that the workloads stay away and say so.
+        ground.pipeline_with("acme-default", kind::WORKLOADS_AVAILABLE, "False", SEEN).await?;
+        operator.stop().await?;
+        ground.abandon("acme").await?;
+        ground.leave().await
+    })
+    .await?;
+    shared_operator.bring_back().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_waits_for_an_absent_clickhouse_until_it_is_abandoned() -> anyhow::Result<()> {
+    let shared_operator = chart::no_operator().await?;
+    within(TEST, async {
+        let ground = Ground::make("blocked").await?;
+        let folder = tempfile::TempDir::new()?;
+        let (kafka, clickhouse) = (PrivateKafka::start().await?, PrivateClickHouse::start().await?);
+        let operator = Operator::start(&ground.name, &flags(&kafka, &clickhouse, &folder)?).await?;
+        ground.tenant("acme", json!({"defaultPipeline": "None"})).await?;
+        ground.tenant_with("acme", kind::READY, "True", SEEN).await?;
+        clickhouse.kill().await?;
+
+        let tenants = ground.api::<crds::AnalyticsTenant>();
+        tenants.delete("acme", &DeleteParams::default()).await?;
+        ground.tenant_with("acme", kind::DELETION_BLOCKED, "True", SEEN).await?;
+        let annotation =
+            json!({"metadata": {"annotations": {"analytics.millrace.dev/abandon-external": "true"}}});
+        tenants.patch("acme", &PatchParams::default(), &Patch::Merge(&annotation)).await?;
+        until(RECOVERED, "end of the tenant", || async {
+            Ok(Look::at(tenants.get_opt("acme").await?.is_none(), "it is still there"))
+        })
+        .await?;
+        operator.stop().await?;
+        ground.leave().await
+    })
+    .await?;
+    shared_operator.bring_back().await
+}
