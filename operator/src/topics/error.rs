@@ -82,7 +82,10 @@ pub(crate) struct AdminError {
 }
 
 impl AdminError {
+    /// What changes from one attempt to the next, as in `... (after 6ms in state SSL_HANDSHAKE)`, is cut: the text
+    /// ends up in a condition, which must not change while nothing changes.
     pub(super) fn new(code: Code, text: &str) -> Self {
+        let text = text.split_once(" (after ").map_or(text, |(stable, _)| stable);
         let text = if text.is_empty() { code.to_string() } else { text.to_owned() };
         Self { code, text }
     }

@@ -122,6 +122,13 @@ fn each_code_has_its_kind_of_failure() {
 }
 
 #[test]
+fn an_error_says_the_same_at_each_attempt() {
+    let text = "sasl_ssl://kafka:9093/bootstrap: SASL authentication error";
+    let timed = format!("{text} (after 326ms in state AUTH_REQ, 1 identical error(s) suppressed)");
+    assert_eq!(AdminError::new(Code::Authentication, &timed), AdminError::new(Code::Authentication, text));
+}
+
+#[test]
 fn a_timeout_cites_why_no_broker_was_found() {
     let cause = AdminError::new(Code::Authentication, "SASL authentication error");
     let cited = AdminError::new(Code::OperationTimedOut, "").because_of(&cause);
