@@ -98,7 +98,7 @@ pub(crate) fn clickhouse_library(folders: &Folders) -> PathBuf {
 
 /// The program that runs ClickHouse.
 pub(crate) fn clickhouse_launcher(folders: &Folders) -> PathBuf {
-    folder(folders, Artifact::Launcher).join("bin/clickhouse-server")
+    folder(folders, Artifact::Launcher).join("clickhouse-server")
 }
 
 fn folder(folders: &Folders, artifact: Artifact) -> PathBuf {

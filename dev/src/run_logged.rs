@@ -43,9 +43,9 @@ pub(crate) enum Error {
     Failed { program: String, status: ExitStatus, log: PathBuf, tail: String },
 }
 
-/// Runs the command to its end. It and all it started are killed at the deadline.
+/// Runs the command to its end. It and all it started are killed at the deadline, and it is when this program ends.
 pub(crate) fn run(
-    mut command: Command,
+    command: Command,
     log: &Path,
     deadline: Duration,
     mut on_line: impl FnMut(&str),
@@ -53,6 +53,7 @@ pub(crate) fn run(
     let program = command.get_program().to_string_lossy().into_owned();
     let logging = |source| Error::Log { path: log.to_owned(), source };
     let mut file = OpenOptions::new().create(true).append(true).open(log).map_err(logging)?;
+    let mut command = bound(&command);
     let (child, output) =
         spawn(&mut command).map_err(|source| Error::Start { program: program.clone(), source })?;
     // The command holds the writing ends of the pipe: without it the output ends when the last process ends.
@@ -72,6 +73,19 @@ pub(crate) fn run(
             Err(Error::Failed { program, status, log: log.to_owned(), tail })
         }
     }
+}
+
+/// The command as `setpriv` runs it, which has the kernel kill it when the thread ends that started it:
+/// whoever interrupts `up` does not want to go on compiling.
+fn bound(command: &Command) -> Command {
+    let mut bound = Command::new("setpriv");
+    bound.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        bound.current_dir(folder);
+    }
+    let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    bound.envs(set);
+    bound
 }
 
 /// Starts the command in a group of its own, with one pipe for both outputs, so that their lines keep their order.

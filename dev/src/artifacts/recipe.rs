@@ -90,7 +90,7 @@ impl Artifact {
             Self::Helm => 2 * GIB,
             Self::Kafka => GIB / 2,
             Self::ClickHouse => GIB,
-            Self::Launcher => GIB / 8,
+            Self::Launcher => GIB / 64,
         }
     }
 
@@ -124,7 +124,7 @@ impl Artifact {
                 copy_lock_files(&sources.join("clickhouse"), into)?;
                 run(clickhouse(into), DOWNLOAD, &mut |_| ())
             }
-            Self::Launcher => run(launcher(&sources, into), COMPILATION, &mut |_| ()),
+            Self::Launcher => run(launcher(&folders.checkout, into), COMPILATION, &mut |_| ()),
         }
     }
 
@@ -188,15 +188,14 @@ fn clickhouse(into: &Path) -> Command {
     command
 }
 
-/// `cargo run` builds the program it runs and no other, hence this. The profile is that of the tests,
-/// so that what is compiled already is used.
-fn launcher(sources: &Path, into: &Path) -> Command {
-    let mut command = Command::new("cargo");
+/// `cargo run` builds the program it runs and no other, hence this.
+/// In the checkout, so that `rust-toolchain.toml` chooses the compiler.
+fn launcher(checkout: &Path, into: &Path) -> Command {
+    let mut command = Command::new("rustc");
     command
-        .args(["install", "--debug", "--locked", "--no-track", "--bin", "clickhouse-server", "--path"])
-        .arg(sources)
-        .arg("--root")
-        .arg(into);
+        .current_dir(checkout)
+        .args(["--edition=2024", "-Copt-level=1", "dev/src/bin/clickhouse-server.rs", "-o"])
+        .arg(into.join("clickhouse-server"));
     command
 }
 

@@ -96,8 +96,8 @@ fn server(folder: &Path, log: &Path, options: &ClickHouseOptions) -> String {
     )
 }
 
-/// `default` is the user of the query that keeps the process alive. It has no password,
-/// so it may only come from 192.0.2.1, an address that nobody has (RFC 5737).
+/// `default` is the user of the query that keeps the process alive, and it has no password.
+/// That query counts as one from loopback, so `default` may come from there and from nowhere else.
 fn users(user: &User) -> String {
     let hash: String = Sha256::digest(&user.password).iter().map(|byte| format!("{byte:02x}")).collect();
     format!(
@@ -116,7 +116,7 @@ fn users(user: &User) -> String {
       <no_password/>
       <profile>default</profile>
       <quota>default</quota>
-      <networks><ip>192.0.2.1</ip></networks>
+      <networks><ip>127.0.0.1</ip></networks>
     </default>
     <{name}>
       <password_sha256_hex>{hash}</password_sha256_hex>
