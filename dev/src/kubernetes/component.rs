@@ -6,6 +6,7 @@ use super::paths::Paths;
 use super::tools::Tools;
 use super::{after_restart, containerd, control_plane, etcd, health, kubeconfig, node};
 use crate::command::{self, QUICK, run};
+use crate::images;
 use crate::process::Spec;
 
 /// The version that `dev/kubernetes/go.mod` requires.
@@ -106,7 +107,7 @@ impl Component {
             Self::ApiServer => control_plane::api_server(paths, tools, name),
             Self::ControllerManager => control_plane::controller_manager(paths, tools, name),
             Self::Scheduler => control_plane::scheduler(paths, tools, name),
-            Self::Containerd => containerd::spec(paths, name),
+            Self::Containerd => containerd::spec(paths, &images::pause_reference().to_string(), name),
             Self::Kubelet => node::kubelet(paths, tools, name),
             Self::Proxy => node::proxy(paths, tools, name),
         }

@@ -23,14 +23,15 @@ pub(crate) fn configure(paths: &Paths, pause_image: &str) -> Result<(), configur
     configuration::write(&configuration_file(paths), &configuration(paths, pause_image))
 }
 
-pub(crate) fn spec(paths: &Paths, name: &str) -> Spec {
-    Spec {
+pub(crate) fn spec(paths: &Paths, pause_image: &str, name: &str) -> Spec {
+    let spec = Spec {
         name: name.to_owned(),
         program: PathBuf::from("containerd"),
         args: vec!["--config".to_owned(), configuration_file(paths).display().to_string()],
         env: Vec::new(),
         working_folder: None,
-    }
+    };
+    configuration::pinned(spec, &configuration(paths, pause_image))
 }
 
 /// Whether it answers on its socket.

@@ -19,10 +19,8 @@ pub(crate) const PROXY_METRICS_PORT: u16 = 10249;
 
 /// Writes the configurations of kubelet and kube-proxy, as JSON, which is YAML as well.
 pub(crate) fn configure(paths: &Paths) -> Result<(), configuration::Error> {
-    let kubelet = format!("{:#}\n", kubelet_configuration(paths));
-    configuration::write(&paths.configuration("kubelet.json"), &kubelet)?;
-    let proxy = format!("{:#}\n", proxy_configuration(paths));
-    configuration::write(&paths.configuration("kube-proxy.json"), &proxy)
+    configuration::write(&paths.configuration("kubelet.json"), &text(&kubelet_configuration(paths)))?;
+    configuration::write(&paths.configuration("kube-proxy.json"), &text(&proxy_configuration(paths)))
 }
 
 pub(crate) fn kubelet(paths: &Paths, tools: &Tools, name: &str) -> Spec {
@@ -34,13 +32,17 @@ pub(crate) fn kubelet(paths: &Paths, tools: &Tools, name: &str) -> Spec {
         ("hostname-override", NODE_NAME.to_owned()),
         ("node-ip", NODE_ADDRESS.to_string()),
     ];
-    tools.spec(name, "kubelet", &args)
+    configuration::pinned(tools.spec(name, "kubelet", &args), &text(&kubelet_configuration(paths)))
 }
 
 pub(crate) fn proxy(paths: &Paths, tools: &Tools, name: &str) -> Spec {
     let configuration = paths.configuration("kube-proxy.json");
     let args = [("config", configuration.display().to_string())];
-    tools.spec(name, "kube-proxy", &args)
+    configuration::pinned(tools.spec(name, "kube-proxy", &args), &text(&proxy_configuration(paths)))
+}
+
+fn text(configuration: &Value) -> String {
+    format!("{configuration:#}\n")
 }
 
 /// Eviction and image collection are off: a full disk or a busy neighbour on a developer's machine must not end pods.
