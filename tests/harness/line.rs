@@ -79,7 +79,9 @@ impl Line {
         kafka.make_topic(topic.as_str(), PARTITIONS).await?;
         kafka.make_topic(topic.dead_letter().as_str(), 1).await?;
         let topic_id = TopicId(topic_id(kafka, &topic).await?);
-        let generation = make_tables(clickhouse, &database, Retention::from_days(90)?).await?;
+        // As long as can be, since the frozen examples have fixed times of receipt.
+        let retention = Retention::from_hours(Retention::MAX_HOURS.into())?;
+        let generation = make_tables(clickhouse, &database, retention).await?;
         let group = ConsumerGroup::of(&topic, topic_id, generation);
         let settings = ConsumerSettings {
             tenant_id: tenant.clone(),
