@@ -23,20 +23,25 @@ mod tests {
         std::env::var("UPDATE").is_ok_and(|value| value == "1")
     }
 
+    /// The types' own copy, and the one inside the chart, since a chart cannot read files outside of its folder.
+    const FOLDERS: [&str; 2] = ["", "../charts/millrace/files/crds"];
+
     #[test]
     fn the_generated_files_are_up_to_date() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         for definition in definitions() {
-            let file = folder.join(format!("{}.yaml", definition.spec.names.kind.to_lowercase()));
+            let name = format!("{}.yaml", definition.spec.names.kind.to_lowercase());
             let text = format!(
                 "# Generated from crds/src by `UPDATE=1 cargo test -p crds`; edit the types instead.\n{}",
                 serde_saphyr::to_string(&definition).unwrap()
             );
-            if is_updating() {
-                std::fs::write(&file, &text).unwrap();
+            for folder in FOLDERS {
+                let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(&name);
+                if is_updating() {
+                    std::fs::write(&file, &text).unwrap();
+                }
+                let written = std::fs::read_to_string(&file).unwrap_or_default();
+                assert_eq!(written, text, "{}: run `UPDATE=1 cargo test -p crds`", file.display());
             }
-            let written = std::fs::read_to_string(&file).unwrap_or_default();
-            assert_eq!(written, text, "run `UPDATE=1 cargo test -p crds`");
         }
     }
 }
