@@ -21,8 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Names in the list of the most frequent events.
 const TOP: u32 = 5;
 
-/// Hours in the table of hours: those that the shop's visits span.
-const HOURS: u32 = 8;
+/// Hours back that the table of hours shows: the shop's visits, and not the deliveries of years ago.
+const HOURS: u32 = 12;
 
 /// Separates the parts of an upload; no id contains it.
 const BOUNDARY: &str = "millrace-ledger";
@@ -107,14 +107,15 @@ impl Reader {
         self.ask(&sql, upload(std::iter::empty())).await
     }
 
-    /// The last hours that have events, newest first.
+    /// Those of the last hours that have events, newest first.
     pub(crate) async fn hours(&self) -> Result<Vec<Hour>, Error> {
         let sql = format!(
-            "SELECT formatDateTime(hour, '%F %H:%i') AS hour, sum(events) AS events, \
-             sumIf(events, event_name = 'page_view') AS page_views, \
+            "SELECT formatDateTime(stats.hour, '%F %H:%i') AS hour, sum(stats.events) AS events, \
+             sumIf(stats.events, event_name = 'page_view') AS page_views, \
              sumIf(unique_users, event_name = 'page_view') AS visitors, \
-             sumIf(events, event_name = 'purchase') AS purchases \
-             FROM {}.hourly_event_stats GROUP BY hour ORDER BY hour DESC LIMIT {HOURS}",
+             sumIf(stats.events, event_name = 'purchase') AS purchases \
+             FROM {}.hourly_event_stats AS stats WHERE stats.hour > now() - INTERVAL {HOURS} HOUR \
+             GROUP BY stats.hour ORDER BY stats.hour DESC",
             self.database
         );
         self.ask(&sql, upload(std::iter::empty())).await
