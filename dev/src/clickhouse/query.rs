@@ -44,11 +44,11 @@ fn exchange(address: SocketAddrV4, user: &User, sql: &str) -> io::Result<String>
     stream.set_write_timeout(Some(PATIENCE))?;
     let User { name, password } = user;
     let length = sql.len();
-    write!(
-        stream,
+    let request = format!(
         "POST / HTTP/1.0\r\nHost: {address}\r\nX-ClickHouse-User: {name}\r\nX-ClickHouse-Key: {password}\r\n\
          Content-Length: {length}\r\n\r\n{sql}"
-    )?;
+    );
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(LONGEST_ANSWER).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -66,7 +66,12 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"SELECT 1") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
             stream.write_all(answer.as_bytes()).unwrap();
         });
         let user = User { name: "millrace".to_owned(), password: "secret".to_owned() };
