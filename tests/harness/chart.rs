@@ -31,6 +31,7 @@ const READY: &str = "180s";
 /// Tests that use the operator hold it for reading, tests that need it away for writing.
 static OPERATOR: RwLock<()> = RwLock::const_new(());
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
+static VALUES: OnceCell<Value> = OnceCell::const_new();
 
 /// Keeps the installed operator in place.
 #[derive(Debug)]
@@ -171,6 +172,10 @@ pub fn path() -> anyhow::Result<String> {
 /// # Errors
 /// When an image cannot be made.
 pub async fn values() -> anyhow::Result<Value> {
+    VALUES.get_or_try_init(make_values).await.cloned()
+}
+
+async fn make_values() -> anyhow::Result<Value> {
     let stack = stack()?;
     let binaries = folder()?;
     let images = tokio::task::spawn_blocking(move || {

@@ -1,6 +1,7 @@
 //! The cluster of the shared stack: namespaces of a test's own, resources, conditions, and `kubectl` and `helm`.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -278,9 +279,13 @@ pub async fn helm(words: &[&str]) -> anyhow::Result<String> {
     run(stack()?.helm.clone(), words).await
 }
 
-async fn run(program: std::path::PathBuf, words: &[&str]) -> anyhow::Result<String> {
+async fn run(program: PathBuf, words: &[&str]) -> anyhow::Result<String> {
+    let kubeconfig = &stack()?.kubeconfig;
+    // What kubectl remembers of the API server goes with the stack, not into the home folder.
+    let cache = kubeconfig.with_file_name("kubectl-cache");
     let mut command = Command::new(&program);
-    command.args(words).env("KUBECONFIG", &stack()?.kubeconfig).env("NO_PROXY", "*").env("no_proxy", "*");
+    command.args(words).env("KUBECONFIG", kubeconfig).env("KUBECACHEDIR", cache);
+    command.env("NO_PROXY", "*").env("no_proxy", "*");
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{} {}: {said}", program.display(), words.join(" "));

@@ -214,8 +214,11 @@ async fn what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> anyhow::
 async fn kubectl_explains_every_resource_and_knows_its_short_names() -> anyhow::Result<()> {
     let _operator = chart::operator().await?;
     within(TEST, async {
+        // A cache of before the installation would not know them.
+        let cache = tempfile::TempDir::new()?;
+        let cache = format!("--cache-dir={}", cache.path().display());
         for (short, field) in [("atn", "retention"), ("apl", "topic")] {
-            let text = kubectl(&["explain", &format!("{short}.spec.{field}")]).await?;
+            let text = kubectl(&["explain", &format!("{short}.spec.{field}"), &cache]).await?;
             assert!(text.contains("DESCRIPTION"), "{text}");
         }
         let listed = kubectl(&[
@@ -223,6 +226,7 @@ async fn kubectl_explains_every_resource_and_knows_its_short_names() -> anyhow::
             "--api-group=analytics.millrace.dev",
             "--categories=analytics",
             "--output=name",
+            &cache,
         ])
         .await?;
         assert_eq!(listed.lines().count(), 2, "{listed}");
