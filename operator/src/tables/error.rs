@@ -116,9 +116,9 @@ pub(crate) enum QueryError {
     /// The server's own answer, with its code (<https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>).
     #[error("{text}")]
     Exception { code: u32, text: String },
-    /// Anything before or instead of an answer.
-    #[error("{0}")]
-    Client(ClientError),
+    /// Anything before or instead of an answer. Only the innermost cause says what happened.
+    #[error("{cause}")]
+    Client { cause: String, error: ClientError },
 }
 
 /// The longest part of the server's message that is kept: it ends up in a condition.
@@ -131,10 +131,19 @@ impl QueryError {
         match error {
             ClientError::BadResponse(text) => match code_of(&text) {
                 Some(code) => Self::Exception { code, text: text.chars().take(MAX_TEXT_CHARS).collect() },
-                None => Self::Client(ClientError::BadResponse(text)),
+                None => Self::client(ClientError::BadResponse(text)),
             },
-            other => Self::Client(other),
+            other => Self::client(other),
         }
+    }
+
+    fn client(error: ClientError) -> Self {
+        let mut innermost: &dyn std::error::Error = &error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        let cause = innermost.to_string().chars().take(MAX_TEXT_CHARS).collect();
+        Self::Client { cause, error }
     }
 
     pub(super) fn says_it_exists(&self) -> bool {
@@ -145,8 +154,10 @@ impl QueryError {
     fn failure(&self) -> Failure {
         match self {
             Self::Deadline { .. } => Failure::Transient,
-            Self::Client(ClientError::InvalidParams(_) | ClientError::Unsupported(_)) => Failure::Refused,
-            Self::Client(_) => Failure::Transient,
+            Self::Client { error: ClientError::InvalidParams(_) | ClientError::Unsupported(_), .. } => {
+                Failure::Refused
+            }
+            Self::Client { .. } => Failure::Transient,
             Self::Exception { code, .. } => match code {
                 // READONLY, UNKNOWN_USER, REQUIRED_PASSWORD, IP_ADDRESS_NOT_ALLOWED, DATABASE_ACCESS_DENIED,
                 // ACCESS_DENIED, AUTHENTICATION_FAILED.
