@@ -21,8 +21,17 @@ pub(crate) enum Measure {
     /// Each round sends the events to an ingester, then lets a consumer drain the topic into a new table,
     /// with merges stopped, and compares number and ids of the rows with what was sent.
     Events(EventOptions),
-    /// Memory of the idle pods of operator, ingester and consumer: the control group's, without inactive file pages.
-    Memory,
+    /// Memory of the demo's idle pods of operator, ingester and consumer: the control group's, without inactive file pages.
+    ///
+    /// It waits until every pod has been ready for a minute. `make demo` makes the pods.
+    Memory(MemoryOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MemoryOptions {
+    /// Deletes the demo's pods first, and no other ones, so that what an earlier load left behind in them is not measured.
+    #[arg(long)]
+    pub(crate) fresh: bool,
 }
 
 #[derive(Debug, Args)]

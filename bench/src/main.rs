@@ -16,13 +16,20 @@ mod machine;
 mod memory;
 mod summary;
 
+use std::io::Write as _;
+use std::process::ExitCode;
+
 use clap::Parser as _;
 
 use crate::args::{Arguments, Measure};
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().measure {
+fn main() -> ExitCode {
+    let measured = match Arguments::parse().measure {
         Measure::Events(options) => events::run(&options),
-        Measure::Memory => memory::run(),
-    }
+        Measure::Memory(options) => memory::run(&options),
+    };
+    let Err(error) = measured else { return ExitCode::SUCCESS };
+    // Whoever closed the error output does not want to read it.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    ExitCode::FAILURE
 }

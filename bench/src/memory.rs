@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use self::pods::Pod;
+use crate::args::MemoryOptions;
 use crate::machine::Machine;
 
 mod pods;
@@ -38,17 +39,20 @@ struct Report<'a> {
     pods: &'a [Measured],
 }
 
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run(options: &MemoryOptions) -> anyhow::Result<()> {
     let stack = Stack::running()?;
-    let pods = pods::list(&stack)?;
-    for (program, _) in BUDGETS {
-        ensure!(
-            pods.iter().any(|pod| pod.program == program),
-            "failed to find a ready pod of the {program}, run `make demo` first"
-        );
+    let console = Console::on_stderr();
+    let mut pods = pods::list(&stack)?;
+    expect_each_program(&pods)?;
+    if options.fresh {
+        pods = console.step("replace the pods", || pods::replace(&stack, &pods))?;
     }
-    wait_until_idle(&pods);
-    let measured = pods.iter().map(measure).collect::<anyhow::Result<Vec<_>>>()?;
+    wait_until_idle(&console, &pods);
+    // Pods may have come and gone in the meantime; those that stayed are idle.
+    let mut idle = pods::list(&stack)?;
+    idle.retain(|pod| pods.contains(pod));
+    expect_each_program(&idle)?;
+    let measured = idle.iter().map(measure).collect::<anyhow::Result<Vec<_>>>()?;
     print(&measured)?;
     let heavy: Vec<_> =
         measured.iter().filter(|pod| pod.mib >= pod.budget_mib).map(|pod| pod.pod.as_str()).collect();
@@ -56,9 +60,19 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn expect_each_program(pods: &[Pod]) -> anyhow::Result<()> {
+    for (program, _) in BUDGETS {
+        ensure!(
+            pods.iter().any(|pod| pod.program == program),
+            "failed to find a ready pod of the {program}, run `make demo` first"
+        );
+    }
+    Ok(())
+}
+
 /// Waits until the youngest pod has been ready for a minute.
 #[allow(clippy::disallowed_methods, reason = "pods have to be idle for a real minute")]
-fn wait_until_idle(pods: &[Pod]) {
+fn wait_until_idle(console: &Console, pods: &[Pod]) {
     let youngest = pods.iter().map(|pod| pod.ready_since).max().unwrap_or(Timestamp::UNIX_EPOCH);
     let left = IDLE - Timestamp::now().duration_since(youngest);
     if let Ok(left) = Duration::try_from(left) {
@@ -68,7 +82,7 @@ fn wait_until_idle(pods: &[Pod]) {
             Ok(())
         };
         // Sleeping cannot fail.
-        let _ = Console::on_stderr().step(&name, wait);
+        let _ = console.step(&name, wait);
     }
 }
 
