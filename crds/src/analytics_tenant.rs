@@ -46,15 +46,18 @@ pub struct AnalyticsTenantSpec {
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9-]+$"))]
     pub tenant_id: Option<String>,
 
-    /// How long events stay readable, counted from their receipt. Exactly one of days and hours. Default 90 days.
-    #[serde(default)]
-    pub retention: RetentionSpec,
+    /// How long events stay readable, counted from their receipt. Exactly one of days and hours. Without it, 90 days.
+    // The API server fills in no default: it would stay beside `hours` when a tenant without a retention gets one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionSpec>,
 
-    /// The API keys. Each becomes an entry of the Secret `<name>-api-keys`. Default: one key `default` that may ingest.
-    #[serde(default = "default_api_keys")]
+    /// The API keys. Each becomes an entry of the Secret `<name>-api-keys`.
+    /// Without this field, one key `default` that may ingest; an empty list is no key.
+    // The API server fills in no default: server-side apply would keep its key beside those that are applied later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub api_keys: Vec<ApiKeySpec>,
+    pub api_keys: Option<Vec<ApiKeySpec>>,
 
     /// What happens to topics and database when the tenant is deleted. Default: both are kept.
     #[serde(default)]
@@ -106,8 +109,19 @@ pub enum ApiKeyScope {
     Query,
 }
 
-fn default_api_keys() -> Vec<ApiKeySpec> {
-    vec![ApiKeySpec { name: "default".to_owned(), scopes: vec![ApiKeyScope::Ingest] }]
+impl AnalyticsTenantSpec {
+    /// The retention, 90 days if the spec says nothing.
+    #[must_use]
+    pub fn retention(&self) -> RetentionSpec {
+        self.retention.clone().unwrap_or_default()
+    }
+
+    /// The keys, one that may ingest if the spec says nothing.
+    #[must_use]
+    pub fn api_keys(&self) -> Vec<ApiKeySpec> {
+        let default = || vec![ApiKeySpec { name: "default".to_owned(), scopes: vec![ApiKeyScope::Ingest] }];
+        self.api_keys.clone().unwrap_or_else(default)
+    }
 }
 
 /// What happens to the tenant's data when the tenant is deleted.

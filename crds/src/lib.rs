@@ -7,7 +7,10 @@
 //! Invariants: no async, no client, no clock. What a field's doc comment says is what `kubectl explain` shows.
 //! Rules that need another object (a tenant's plan, a claimed name) are not here: the operator checks them.
 
-#![allow(unreachable_pub, reason = "the KubeSchema derive makes a public type inside a block for each of ours")]
+#![allow(
+    unreachable_pub,
+    reason = "the KubeSchema derive makes a public type inside a block for each of ours"
+)]
 
 pub mod analytics_tenant;
 pub mod condition;

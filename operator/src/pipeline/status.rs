@@ -55,6 +55,7 @@ pub(crate) async fn report_deletion<B: Backends>(
     let mut status = pipeline.status.clone().unwrap_or_default();
     status.conditions =
         conditions::of_deletion(&status.conditions, blocked, generation(pipeline), Timestamp::now());
+    status.observed_generation = Some(generation(pipeline));
     report_status(ctx, pipeline, status).await
 }
 

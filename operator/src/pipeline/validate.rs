@@ -258,13 +258,13 @@ fn keys(tenant: &AnalyticsTenant, secret: Option<&Secret>) -> Result<Vec<KeySett
     };
     Ok(tenant
         .spec
-        .api_keys
-        .iter()
+        .api_keys()
+        .into_iter()
         .filter_map(|key| {
-            let scopes: Vec<Scope> = key.scopes.iter().copied().map(tenant::scope).collect();
+            let scopes: Vec<Scope> = key.scopes.into_iter().map(tenant::scope).collect();
             let may_send = scopes.contains(&Scope::Ingest);
             let sha256 = digest(&key.name).filter(|_| may_send)?;
-            Some(KeySettings { name: key.name.clone(), sha256, scopes })
+            Some(KeySettings { name: key.name, sha256, scopes })
         })
         .collect())
 }

@@ -48,6 +48,7 @@ pub(crate) async fn report_deletion<B: Backends>(
     let mut status = tenant.status.clone().unwrap_or_default();
     status.conditions =
         conditions::of_deletion(&status.conditions, blocked, generation(tenant), Timestamp::now());
+    status.observed_generation = Some(generation(tenant));
     report_status(ctx, tenant, status).await
 }
 

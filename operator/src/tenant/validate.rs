@@ -102,7 +102,7 @@ pub(crate) fn validate(tenant: &AnalyticsTenant, rivals: &[Rival]) -> Result<Val
         name,
         owner,
         owner_reference: tenant.controller_owner_ref(&()).unwrap_or_default(),
-        retention: retention(&tenant.spec.retention)?,
+        retention: retention(&tenant.spec.retention())?,
         keys: keys(tenant),
         default_pipeline: tenant.spec.default_pipeline,
         known_keys: tenant
@@ -143,12 +143,9 @@ fn retention(spec: &RetentionSpec) -> Result<Retention, Invalid> {
 fn keys(tenant: &AnalyticsTenant) -> Vec<WantedKey> {
     tenant
         .spec
-        .api_keys
-        .iter()
-        .map(|key| WantedKey {
-            name: key.name.clone(),
-            scopes: key.scopes.iter().copied().map(scope).collect(),
-        })
+        .api_keys()
+        .into_iter()
+        .map(|key| WantedKey { name: key.name, scopes: key.scopes.into_iter().map(scope).collect() })
         .collect()
 }
 
