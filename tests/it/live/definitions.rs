@@ -178,6 +178,8 @@ async fn what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> anyhow::
                 ("named", json!({}), Some(fixed)),
                 ("unnamed", json!({"tenantId": "one"}), Some(fixed)),
                 ("unnamed", json!({"displayName": "Acme"}), None),
+                // A default that the server had filled in would stay beside these.
+                ("unnamed", json!({"retention": {"hours": 24}}), None),
             ],
         )
         .await;
