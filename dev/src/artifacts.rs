@@ -14,6 +14,7 @@ use self::recipe::Artifact;
 use crate::console::{Console, Progress};
 use crate::folders::{self, Folders};
 
+mod age;
 mod class_archive;
 mod recipe;
 
@@ -108,6 +109,7 @@ fn folder(folders: &Folders, artifact: Artifact) -> PathBuf {
 fn ensure(artifact: Artifact, folders: &Folders, console: &Console) -> Result<(), Error> {
     let place = folder(folders, artifact);
     if place.is_dir() {
+        age::mark_used(&place);
         return Ok(());
     }
     let parent = folders.cache.join(artifact.name());
@@ -118,7 +120,9 @@ fn ensure(artifact: Artifact, folders: &Folders, console: &Console) -> Result<()
         if place.is_dir() {
             return Ok(()); // The other builder made it.
         }
-        make(artifact, folders, &place, progress)
+        make(artifact, folders, &place, progress)?;
+        age::remove_unused(&parent);
+        Ok(())
     })
 }
 
