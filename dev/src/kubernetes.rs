@@ -96,19 +96,17 @@ pub fn up(folders: &Folders, console: &Console) -> anyhow::Result<Vec<Part>> {
 /// When a part cannot be ended; everything else is ended and removed all the same.
 pub fn down(folders: &Folders, console: &Console) -> anyhow::Result<()> {
     let steps = Steps::new(folders);
-    // Whoever would make new pods goes first.
+    // Whoever would make new pods or start containers again goes first.
     let makers = steps.stop(&[Component::ControllerManager, Component::Scheduler]);
     console.step("pods", || steps.end_pods())?;
-    let others = steps.stop(&[
-        Component::Kubelet,
-        Component::Containerd,
-        Component::Proxy,
-        Component::ApiServer,
-        Component::Etcd,
-    ]);
-    leftovers::end_containers(&steps.paths);
-    leftovers::remove(&steps.paths);
-    makers.and(others)
+    let starters = steps.stop(&[Component::Kubelet]);
+    console.step("kubernetes", || {
+        let others =
+            steps.stop(&[Component::Containerd, Component::Proxy, Component::ApiServer, Component::Etcd]);
+        leftovers::end_containers(&steps.paths);
+        leftovers::remove(&steps.paths);
+        makers.and(starters).and(others)
+    })
 }
 
 /// What each part looks like now; one that does not answer says why.
@@ -183,11 +181,18 @@ impl<'a> Steps<'a> {
         })
     }
 
-    /// Stops every one of the parts, and returns the first failure only then.
+    /// Stops all of the parts at once, and returns the first failure when each has been tried.
     fn stop(&self, components: &[Component]) -> anyhow::Result<()> {
-        let results: Vec<anyhow::Result<()>> =
-            components.iter().map(|component| process::stop(self.folders, component.name(), GRACE)).collect();
-        results.into_iter().collect()
+        let stop = |component: &Component| process::stop(self.folders, component.name(), GRACE);
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                components.iter().map(|component| scope.spawn(move || stop(component))).collect();
+            let results: Vec<anyhow::Result<()>> = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect();
+            results.into_iter().collect()
+        })
     }
 
     /// Lets pods end by themselves, as long as the parts that this takes are there.
