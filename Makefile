@@ -12,12 +12,20 @@ EVERYTHING := --workspace --all-targets --features tests/live --locked
 PROGRAMS := $(CARGO_TARGET_DIR)/debug
 DEV := cargo run --quiet --locked --package dev --bin dev --
 
+# Compiles OpenSSL and librdkafka, which are linked in; the rest of what is missing `dev up` installs.
+.PHONY: compilers
+compilers:
+	@if ! { type cc c++ git && perl -MFindBin -MIPC::Cmd -e 1; } >/dev/null 2>&1; then \
+	  echo "installing g++, git and perl: OpenSSL and librdkafka are compiled here"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes g++ git perl; \
+	fi
+
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
 
 .PHONY: up
-up: ## Start the local stack: Kubernetes, Kafka, ClickHouse
+up: compilers ## Start the local stack: Kubernetes, Kafka, ClickHouse
 	@$(DEV) up
 
 .PHONY: down
@@ -29,17 +37,17 @@ status: ## Show the parts of the local stack
 	@$(DEV) status
 
 .PHONY: demo
-demo: ## Build and start everything, send events to a tenant and read them back
+demo: compilers ## Build and start everything, send events to a tenant and read them back
 	@$(DEV) demo
 
 .PHONY: bench
-bench: ## Measure CPU per event on the local stack, in the release profile
+bench: compilers ## Measure CPU per event on the local stack, in the release profile
 	@$(DEV) up
 	cargo build --release --locked --package bench --package ingester --package consumer
 	$(CARGO_TARGET_DIR)/release/bench events
 
 .PHONY: check
-check: ## Check the format, the lints and the documentation; needs nothing but cargo
+check: compilers ## Check the format, the lints and the documentation; needs nothing but cargo
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy $(EVERYTHING) -- -D warnings

@@ -1,15 +1,28 @@
-//! Kafka behind certificates and users: SASL_SSL with SCRAM-SHA-512, for every client that we have.
+//! Kafka behind certificates and users: SASL_SSL with SCRAM-SHA-512, for producer, consumer and admin client.
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+use crds::Pipeline;
+use crds::condition::kind;
+use harness::chart;
+use harness::http::Http;
+use harness::kafka::metadata;
+use harness::kubernetes::Ground;
 use harness::ledger::Outcome;
 use harness::line::Line;
 use harness::load::Load;
+use harness::names::unique;
+use harness::operator::Operator;
 use harness::shared;
-use harness::wait::within;
+use harness::wait::{Look, until, within};
+use kube::api::DeleteParams;
 use schema::secret::Secret;
+use serde_json::json;
+use tempfile::TempDir;
 
-const TEST: Duration = Duration::from_secs(120);
+const TEST: Duration = Duration::from_secs(180);
+const DONE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn events_pass_through_a_secured_kafka() -> anyhow::Result<()> {
@@ -40,9 +53,9 @@ async fn a_wrong_password_makes_the_ingester_unready_and_answers_503() -> anyhow
         }
         let line = line.with_kafka(&secured)?;
         let ingester = line.start_ingester(&["--publish-timeout-ms=2000"])?;
-        let http = harness::http::Http::new(Duration::from_secs(20));
-        let answer = harness::wait::until(Duration::from_secs(20), "answer", || async {
-            Ok(harness::wait::Look::There(line.post_event(&http, &ingester).await?))
+        let http = Http::new(Duration::from_secs(20));
+        let answer = until(Duration::from_secs(20), "answer", || async {
+            Ok(Look::There(line.post_event(&http, &ingester).await?))
         })
         .await?;
         assert_eq!(answer.status, 503, "{}", answer.text());
@@ -53,4 +66,64 @@ async fn a_wrong_password_makes_the_ingester_unready_and_answers_503() -> anyhow
         Ok(())
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operator_makes_grows_and_deletes_topics_of_a_secured_kafka() -> anyhow::Result<()> {
+    let shared_operator = chart::no_operator().await?;
+    within(TEST, async {
+        let ground = Ground::make("secured").await?;
+        let folder = TempDir::new()?;
+        let operator = Operator::start(&ground.name, &secured_flags(&folder)?).await?;
+        let policy = json!({"kafka": "Delete", "clickhouse": "Delete"});
+        ground.tenant("acme", json!({"defaultPipeline": "None", "deletionPolicy": policy})).await?;
+        let spec =
+            |partitions: i32| json!({"tenantRef": {"name": "acme"}, "topic": {"partitions": partitions}});
+        ground.pipeline("web", spec(2)).await?;
+        let first = ground.pipeline_with("web", kind::TOPIC_READY, "True", DONE).await?;
+        let topic = first.status.and_then(|status| status.topic).context("a topic in the status")?;
+        let broker = &shared::stack()?.kafka;
+        assert_eq!(topic.id, metadata::topic_id(broker, &topic.name).await?.to_string());
+
+        ground.pipeline("web", spec(4)).await?;
+        until(DONE, "grown topic", || async {
+            let ends = shared::kafka()?.ends(&topic.name).await?;
+            Ok(Look::at(ends.len() == 4, ends.len()))
+        })
+        .await?;
+
+        let pipelines = ground.api::<Pipeline>();
+        pipelines.delete("web", &DeleteParams::default()).await?;
+        until(DONE, "end of the pipeline", || async {
+            Ok(Look::at(pipelines.get_opt("web").await?.is_none(), "it is still there"))
+        })
+        .await?;
+        assert!(metadata::topic_id(broker, &topic.name).await.is_err(), "the topic is gone");
+        ground.delete_tenant("acme", DONE).await?;
+        operator.stop().await?;
+        ground.leave().await
+    })
+    .await?;
+    shared_operator.bring_back().await
+}
+
+fn secured_flags(folder: &TempDir) -> anyhow::Result<Vec<String>> {
+    let stack = shared::stack()?;
+    let written = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).map(|()| path.display().to_string())
+    };
+    let secured = &stack.secured_kafka;
+    Ok(vec![
+        format!("--topic-prefix={}", unique("secured")),
+        format!("--kafka-bootstrap-servers={}", secured.bootstrap_servers),
+        "--kafka-security-protocol=SASL_SSL".to_owned(),
+        "--kafka-sasl-mechanism=SCRAM-SHA-512".to_owned(),
+        format!("--kafka-sasl-username={}", secured.username),
+        format!("--kafka-sasl-password-file={}", written("kafka", &secured.password)?),
+        format!("--kafka-ca-file={}", written("ca.pem", &secured.ca_pem)?),
+        format!("--clickhouse-url={}", stack.clickhouse_url),
+        format!("--clickhouse-user={}", stack.clickhouse_user),
+        format!("--clickhouse-password-file={}", written("clickhouse", &stack.clickhouse_password)?),
+    ])
 }
