@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 /// When the consumer closes a batch: the defaults of a Pipeline.
 const BATCH: BatchSettings =
-    BatchSettings { max_rows: 100_000, max_bytes: 64 * 1024 * 1024, max_delay_ms: 1_000 };
+    BatchSettings { max_rows: 50_000, max_bytes: 32 * 1024 * 1024, max_delay_ms: 1_000 };
 
 /// One round's names and files.
 pub(crate) struct Round {
