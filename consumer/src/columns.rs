@@ -213,13 +213,13 @@ pub(crate) fn block(columns: &Arc<Columns>, rows: Range<usize>) -> Block {
                 push_shared(
                     &mut block,
                     columns,
-                    Values::Column(number),
+                    Buffer::Column(number),
                     rows.start * width..rows.end * width,
                 );
             }
             Shape::Texts => {
                 let span = if is_whole { 0..values.len() } else { span_of_texts(values, rows.clone()) };
-                push_shared(&mut block, columns, Values::Column(number), span);
+                push_shared(&mut block, columns, Buffer::Column(number), span);
             }
             Shape::Ends => push_map(&mut block, columns, number, rows.clone()),
         }
@@ -230,9 +230,9 @@ pub(crate) fn block(columns: &Arc<Columns>, rows: Range<usize>) -> Block {
 fn push_map(block: &mut Block, columns: &Arc<Columns>, number: usize, rows: Range<usize>) {
     let ends = &columns.values[number];
     if rows == (0..columns.rows) {
-        push_shared(block, columns, Values::Column(number), 0..ends.len());
-        push_shared(block, columns, Values::PropertyKeys, 0..columns.property_keys.len());
-        push_shared(block, columns, Values::PropertyValues, 0..columns.property_values.len());
+        push_shared(block, columns, Buffer::Column(number), 0..ends.len());
+        push_shared(block, columns, Buffer::PropertyKeys, 0..columns.property_keys.len());
+        push_shared(block, columns, Buffer::PropertyValues, 0..columns.property_values.len());
         return;
     }
     let end_of = |row: usize| u64::from_le_bytes(eight(ends, row));
@@ -242,23 +242,23 @@ fn push_map(block: &mut Block, columns: &Arc<Columns>, number: usize, rows: Rang
     block.push_values(Bytes::from(rebased));
     let properties = before as usize..after as usize;
     let keys = span_of_texts(&columns.property_keys, properties.clone());
-    push_shared(block, columns, Values::PropertyKeys, keys);
+    push_shared(block, columns, Buffer::PropertyKeys, keys);
     let values = span_of_texts(&columns.property_values, properties);
-    push_shared(block, columns, Values::PropertyValues, values);
+    push_shared(block, columns, Buffer::PropertyValues, values);
 }
 
-fn push_shared(block: &mut Block, columns: &Arc<Columns>, values: Values, span: Range<usize>) {
-    block.push_values(Bytes::from_owner(Shared { columns: Arc::clone(columns), values, span }));
+fn push_shared(block: &mut Block, columns: &Arc<Columns>, buffer: Buffer, span: Range<usize>) {
+    block.push_values(Bytes::from_owner(Shared { columns: Arc::clone(columns), buffer, span }));
 }
 
 /// A part of a buffer of columns that others hold too.
 struct Shared {
     columns: Arc<Columns>,
-    values: Values,
+    buffer: Buffer,
     span: Range<usize>,
 }
 
-enum Values {
+enum Buffer {
     Column(usize),
     PropertyKeys,
     PropertyValues,
@@ -266,10 +266,10 @@ enum Values {
 
 impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
-        let values = match self.values {
-            Values::Column(number) => &self.columns.values[number],
-            Values::PropertyKeys => &self.columns.property_keys,
-            Values::PropertyValues => &self.columns.property_values,
+        let values = match self.buffer {
+            Buffer::Column(number) => &self.columns.values[number],
+            Buffer::PropertyKeys => &self.columns.property_keys,
+            Buffer::PropertyValues => &self.columns.property_values,
         };
         &values[self.span.clone()]
     }

@@ -1,6 +1,6 @@
 //! The names of the consumer's metrics, and what they mean.
 
-use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram};
 
 pub(crate) const EVENTS_CONSUMED: &str = "analytics_events_consumed_total";
 pub(crate) const BATCH_FLUSH_SECONDS: &str = "analytics_batch_flush_seconds";
@@ -48,8 +48,11 @@ pub(crate) fn count_error(stage: Stage, reason: &'static str) {
     metrics::counter!(PIPELINE_ERRORS, "stage" => stage.label(), "reason" => reason).increment(1);
 }
 
-/// Writes the help texts.
+/// Writes the help texts, and a zero where an alarm would miss the first count otherwise.
 pub(crate) fn describe() {
+    for name in [EVENTS_CONSUMED, EVENTS_INSERTED, ROWS_REINSERTED, EXTRA_ROWS, RECORDS_LOST] {
+        counter!(name).increment(0);
+    }
     describe_counter!(EVENTS_CONSUMED, "Events read from Kafka, refused ones included.");
     describe_histogram!(
         BATCH_FLUSH_SECONDS,

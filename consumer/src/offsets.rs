@@ -58,6 +58,15 @@ impl Offsets {
         self.partitions.insert(partition, track);
     }
 
+    /// The log of a partition begins behind its committed offset: nothing before `start` can be stored any
+    /// more. It is due for a commit, so that the loss is not found again by the next owner.
+    pub(crate) fn skip_removed(&mut self, partition: i32, start: i64) {
+        if let Some(track) = self.partitions.get_mut(&partition) {
+            track.next = Some(start);
+            track.stored = Some(start);
+        }
+    }
+
     /// A partition is not ours any more, revoked or lost.
     pub(crate) fn forget(&mut self, partition: i32) {
         self.partitions.remove(&partition);

@@ -29,8 +29,8 @@ use tracing::{debug, error, info, warn};
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
 
 /// After this time without a sign of life another process gets our partitions; a commit or a question that is
-/// not answered is given up then.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+/// not answered is given up then. Short enough that a stop without Kafka ends within the grace of a pod.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Bounds of the bytes that librdkafka fetches ahead. With its defaults an outage of ClickHouse would cost
 /// 64 MiB of queue and answers of 50 MiB.
@@ -208,7 +208,8 @@ impl ClientContext for Group {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        warn!(error = %error, "kafka reports a problem: {reason}");
+        // The same error comes out of the next poll, where it is counted.
+        debug!(error = %error, "kafka reports a problem: {reason}");
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) enum Refused {
     #[error("the time of the event is not stored: {0}")]
     Time(TimeRefused),
     #[error("the table refuses the row")]
-    RefusedByTable,
+    ByTable,
 }
 
 impl Refused {
@@ -64,7 +64,7 @@ impl Refused {
             Self::NameTooLong => "name_too_long",
             Self::ReceivedOutOfRange => "received_out_of_range",
             Self::Time(time) => time.reason(),
-            Self::RefusedByTable => "refused_by_table",
+            Self::ByTable => "refused_by_table",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A ClickHouse for tests that answers what a script says.
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -85,8 +86,8 @@ impl ClickHouse {
 
     /// A server that gives these answers and then stores everything.
     pub(crate) async fn answering(answers: &[Answer]) -> Self {
-        let mut answers = answers.to_vec().into_iter();
-        Self::start(move |_| answers.next().unwrap_or(Answer::Stored)).await
+        let mut answers = VecDeque::from(answers.to_vec());
+        Self::start(move |_| answers.pop_front().unwrap_or(Answer::Stored)).await
     }
 
     pub(crate) fn follow(&self, script: impl FnMut(&Seen) -> Answer + Send + 'static) {

@@ -185,7 +185,7 @@ impl Store {
             offset: origin.offset,
             index: Some(origin.index),
         };
-        DeadLetter::of(original, &source, Refused::RefusedByTable, now)
+        DeadLetter::of(original, &source, Refused::ByTable, now)
     }
 
     /// Delivers dead letters until all are acknowledged.

@@ -43,8 +43,11 @@ fn wire(block: Block) -> Vec<u8> {
     block.into_chunks().flatten().collect()
 }
 
+/// Names and types of columns.
+type Heads = Vec<(String, String)>;
+
 /// Reads a block back: names and types, and per row the text of each column.
-fn decode(bytes: &[u8]) -> (Vec<(String, String)>, Vec<BTreeMap<String, String>>) {
+fn decode(bytes: &[u8]) -> (Heads, Vec<BTreeMap<String, String>>) {
     let mut at = 0;
     let (columns, rows) = (number(bytes, &mut at), number(bytes, &mut at) as usize);
     let mut heads = Vec::new();

@@ -65,6 +65,15 @@ fn a_batch_of_an_earlier_assignment_says_nothing_about_the_next() {
 }
 
 #[test]
+fn what_retention_removed_is_passed_once() {
+    let mut offsets = owning(&[(0, Some(5))]);
+    offsets.skip_removed(0, 9);
+    assert_eq!(offsets.due(), [(0, 9)]);
+    assert_eq!(offsets.take(0, 9, A), Arrival::InOrder);
+    assert_eq!(offsets.due(), [(0, 9)]);
+}
+
+#[test]
 fn offsets_that_do_not_follow_are_noticed() {
     let mut offsets = owning(&[(0, Some(5))]);
     assert_eq!(offsets.take(0, 7, A), Arrival::Gap { expected: 5 });

@@ -40,8 +40,7 @@ impl Loop {
     fn assigned(&mut self, list: &TopicPartitionList) {
         counter!(names::REBALANCES, "kind" => "assigned").increment(1);
         for (partition, committed) in self.positions(list) {
-            let next = self.first_offset(partition, committed);
-            self.offsets.assign(partition, next);
+            self.resume(partition, committed);
         }
         self.report_kafka("assign partitions", self.source.accept(list));
         if self.is_paused {
@@ -61,21 +60,19 @@ impl Loop {
         })
     }
 
-    /// Where a partition goes on, with an alarm if its log begins behind the committed offset.
-    fn first_offset(&self, partition: i32, committed: Option<i64>) -> Option<i64> {
-        let committed = committed?;
+    /// Notes where a partition goes on, with an alarm if its log begins behind the committed offset.
+    fn resume(&mut self, partition: i32, committed: Option<i64>) {
+        self.offsets.assign(partition, committed);
+        let Some(committed) = committed else { return };
         match self.source.log_range(partition) {
             Ok(log) if log.start > committed => {
                 report_lost(partition, committed, log.start);
-                Some(log.start)
+                self.offsets.skip_removed(partition, log.start);
             }
             // The log was cut: it is read again from its beginning, which changes nothing that readers see.
-            Ok(log) if log.end < committed => None,
-            Ok(_) => Some(committed),
-            Err(cause) => {
-                warn!(error = %cause, partition, "failed to ask where the log begins");
-                Some(committed)
-            }
+            Ok(log) if log.end < committed => self.offsets.assign(partition, None),
+            Ok(_) => {}
+            Err(cause) => warn!(error = %cause, partition, "failed to ask where the log begins"),
         }
     }
 

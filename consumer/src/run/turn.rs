@@ -40,7 +40,9 @@ const TURN_MESSAGES: usize = 2_000;
 /// away what was fetched ahead, which a short wait does not.
 const UNPAUSED_WAIT: Duration = Duration::from_secs(2);
 /// A turn may wait for an insert, for a commit as long as a session, and for answers about each partition.
-const MAX_TURN: Duration = Duration::from_secs(120);
+const MAX_TURN: Duration = Duration::from_secs(90);
+/// While brokers are away librdkafka repeats itself several times a second.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 /// Buffers that were not used for this long are given back.
 const IDLE_BUFFERS: Duration = Duration::from_secs(10);
 
@@ -77,6 +79,7 @@ pub(super) struct Loop {
     pub(super) done: blocking::Receiver<Done>,
     pub(super) is_paused: bool,
     pub(super) commit_after: Instant,
+    pub(super) warn_after: Instant,
     pub(super) last_used: Instant,
     pub(super) group: Flag,
     pub(super) heartbeat: Heartbeat,
@@ -104,6 +107,7 @@ impl Loop {
             done,
             is_paused: false,
             commit_after: now(),
+            warn_after: now(),
             last_used: now(),
             group: health.flag("group"),
             heartbeat: health.heartbeat("poll", MAX_TURN),
@@ -186,7 +190,10 @@ impl Loop {
             }
             Some(Err(cause)) => {
                 count_error(Stage::Poll, "kafka");
-                warn!(error = %cause, "failed to read from kafka, trying again");
+                if now() >= self.warn_after {
+                    warn!(error = %cause, "failed to read from kafka, trying again");
+                    self.warn_after = now() + WARN_INTERVAL;
+                }
                 Ok(Taken::Message)
             }
             None => Ok(Taken::Nothing),
@@ -274,7 +281,7 @@ impl Loop {
             warn!("the running insert was abandoned: its rows are inserted again by the next process");
             inserting.cancelled.cancel();
         }
-        self.commit_after = now();
+        // Not if one has just failed: kafka is away then, and asking again would take the rest of the time.
         self.commit_due();
         info!(uncommitted = self.offsets.due().len(), "leaving the group");
     }
