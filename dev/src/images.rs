@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::command;
 use crate::console::Console;
 use crate::folders::Folders;
+use crate::lock;
 
 mod base;
 mod builder;
@@ -125,6 +126,8 @@ pub fn compile_and_build(folders: &Folders, console: &Console) -> anyhow::Result
 /// Returns one reference per entry of [`NAMES`], in that order.
 /// Fails if a binary is missing, if a Debian package cannot be fetched, or if the stack does not run.
 pub fn build(folders: &Folders, console: &Console, binaries: &Path) -> anyhow::Result<Vec<ImageRef>> {
+    // buildah's storage is not made for two of them, and each would remove the other's fresh images.
+    let _lock = lock::hold(folders, console)?;
     let containerfile = folders.checkout.join("Containerfile");
     let store = store::Store::new(folders);
     let mut images = Vec::new();

@@ -1,4 +1,4 @@
-//! One `up` or `down` at a time.
+//! One `up`, `down` or build of images at a time.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -34,7 +34,7 @@ pub(crate) struct Lock {
     _file: File,
 }
 
-/// Waits until no other program starts or stops the stack. The lock is in the cache, as `down` removes the state.
+/// Waits until no other program starts or stops the stack, or builds its images. The lock is in the cache, as `down` removes the state.
 pub(crate) fn hold(folders: &Folders, console: &Console) -> Result<Lock, Error> {
     folders::create(&folders.cache).map_err(Error::Folder)?;
     let path = folders.cache.join("stack.lock");
@@ -45,7 +45,7 @@ pub(crate) fn hold(folders: &Folders, console: &Console) -> Result<Lock, Error> 
         Err(TryLockError::Error(source)) => return Err(locking(source)),
         Err(TryLockError::WouldBlock) => {}
     }
-    console.step("wait for another `up` or `down`", || wait(&file, &path))?;
+    console.step("wait for another `up`, `down` or build of images", || wait(&file, &path))?;
     Ok(Lock { _file: file })
 }
 
