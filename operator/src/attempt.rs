@@ -42,16 +42,26 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Runs an attempt and counts it.
-#[allow(clippy::disallowed_methods, reason = "attempts are measured here")]
+/// Runs an attempt within its deadline and counts it.
 pub(crate) async fn run<E: Problem>(
     subject: &Subject,
     retries: &Retries,
     work: impl Future<Output = Result<Action, E>>,
     interrupted: impl FnOnce(Interruption) -> E,
 ) -> Result<Action, E> {
+    run_within(DEADLINE, subject, retries, work, interrupted).await
+}
+
+#[allow(clippy::disallowed_methods, reason = "attempts are measured here")]
+async fn run_within<E: Problem>(
+    deadline: Duration,
+    subject: &Subject,
+    retries: &Retries,
+    work: impl Future<Output = Result<Action, E>>,
+    interrupted: impl FnOnce(Interruption) -> E,
+) -> Result<Action, E> {
     let started = Instant::now();
-    let guarded = AssertUnwindSafe(tokio::time::timeout(DEADLINE, work)).catch_unwind();
+    let guarded = AssertUnwindSafe(tokio::time::timeout(deadline, work)).catch_unwind();
     let outcome = match guarded.await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(interrupted(Interruption::Deadline)),
@@ -77,11 +87,17 @@ pub(crate) fn after_failure(subject: &Subject, problem: &impl Problem, retries: 
             warn!(reason, error = %cause, delay_s = delay.as_secs(), "{subject} is not done, trying again");
             Action::requeue(delay)
         }
-        // An edit of the spec comes as a watch event; what is outside of Kubernetes is looked at from time to time.
-        Failure::Refused | Failure::Conflict => {
+        // An edit of the spec comes as a watch event; what is outside of it is looked at from time to time.
+        Failure::Refused => {
             retries.forget(&subject.uid);
             info!(reason, error = %cause, "{subject} needs a change");
-            Action::requeue(retries::longest())
+            Action::requeue(retries::recheck())
+        }
+        // The other one may go any time, and nothing tells of it.
+        Failure::Conflict => {
+            retries.forget(&subject.uid);
+            info!(reason, error = %cause, "{subject} is in conflict with another");
+            Action::requeue(retries::conflict())
         }
         Failure::Bug => {
             error!(reason, error = %cause, "{subject} met a bug of the operator");
@@ -136,9 +152,10 @@ mod tests {
         assert_eq!(outcome, Err(Interrupted(Interruption::Panic)));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_attempt_that_hangs_ends() {
-        let outcome = run(&subject(), &Retries::default(), std::future::pending(), Interrupted).await;
+        let (retries, hangs) = (Retries::default(), std::future::pending());
+        let outcome = run_within(Duration::from_millis(1), &subject(), &retries, hangs, Interrupted).await;
         assert_eq!(outcome, Err(Interrupted(Interruption::Deadline)));
     }
 

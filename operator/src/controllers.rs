@@ -27,6 +27,7 @@ use kube::{
         watcher,
     },
 };
+use runtime::health::Flag;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -46,11 +47,12 @@ pub(crate) async fn tenants<B: Backends>(
     client: Client,
     ctx: Arc<Context<B>>,
     writer: Writer<AnalyticsTenant>,
+    listed: Flag,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let store = writer.as_reader();
     let pipelines = watcher(Api::<Pipeline>::all(client.clone()), watcher::Config::default());
-    Controller::for_stream(primaries(&client, writer), store)
+    Controller::for_stream(primaries(&client, writer, listed), store)
         .owns_stream(children::<Secret>(&client))
         .watches_stream(pipelines.touched_objects(), |pipeline| {
             let tenant = ObjectRef::new(&pipeline.spec.tenant_ref.name);
@@ -69,6 +71,7 @@ pub(crate) async fn pipelines<B: Backends>(
     client: Client,
     ctx: Arc<Context<B>>,
     writer: Writer<Pipeline>,
+    listed: Flag,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let store = writer.as_reader();
@@ -76,7 +79,7 @@ pub(crate) async fn pipelines<B: Backends>(
     let tenants = watcher(Api::<AnalyticsTenant>::all(client.clone()), watcher::Config::default())
         .touched_objects()
         .predicate_filter(what_pipelines_need, PredicateConfig::default());
-    Controller::for_stream(primaries(&client, writer), store)
+    Controller::for_stream(primaries(&client, writer, listed), store)
         .owns_stream(children::<Deployment>(&client))
         .owns_stream(children::<Service>(&client))
         .owns_stream(children::<Ingress>(&client))
@@ -97,14 +100,21 @@ fn config() -> controller::Config {
     controller::Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE)
 }
 
-/// The resources of a controller's own kind, kept in its store. Our own status writes are no reason to look again.
+/// The resources of a controller's own kind, kept in its store; `listed` is set once all are there. Our own status writes are no reason to look again.
 fn primaries<K: Kind + Send + Sync + 'static>(
     client: &Client,
     writer: Writer<K>,
+    listed: Flag,
 ) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
     let watched = watcher(Api::<K>::all(client.clone()), watcher::Config::default())
         // Who set which field takes more room than the fields.
-        .modify(|resource| resource.managed_fields_mut().clear());
+        .modify(|resource| resource.managed_fields_mut().clear())
+        // The store's own signal wakes a single waiter, and the controller is one already.
+        .inspect(move |event| {
+            if let Ok(watcher::Event::InitDone) = event {
+                listed.set(true);
+            }
+        });
     let changed = predicates::generation
         .combine(predicates::annotations)
         .combine(predicates::finalizers)

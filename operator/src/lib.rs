@@ -33,6 +33,8 @@ mod retained;
 mod retries;
 mod tables;
 mod tenant;
+#[cfg(test)]
+mod testing;
 mod topics;
 
 use std::{sync::Arc, time::Duration};
@@ -41,7 +43,7 @@ use anyhow::Context as _;
 use crds::{AnalyticsTenant, Pipeline};
 use kube::{
     Client,
-    runtime::reflector::{self, Store},
+    runtime::reflector::{self, store::Writer},
 };
 use runtime::{
     health::{Health, router},
@@ -93,7 +95,7 @@ pub async fn run(options: Options, client: Client, shutdown: Shutdown) -> anyhow
         .with_context(|| format!("failed to listen on {}", options.listen))?;
 
     let (tenants, tenant_writer) = reflector::store::<AnalyticsTenant>();
-    let (pipelines, pipeline_writer) = reflector::store::<Pipeline>();
+    let pipeline_writer = Writer::<Pipeline>::default();
     let context = |manager: &'static str| {
         Arc::new(Context::<Live> {
             kubernetes: Kubernetes::new(client.clone(), manager),
@@ -112,14 +114,17 @@ pub async fn run(options: Options, client: Client, shutdown: Shutdown) -> anyhow
     let mut tasks = Tasks::new(shutdown);
     tasks.run("http", serve(listener, router(health.clone(), metrics), Limits::default(), token.clone()));
     tasks.run("heartbeat", beat(health.clone(), token.clone()));
-    tasks.run("readiness", tell_readiness(health, tenants.clone(), pipelines, token.clone()));
+    // Ready means that both kinds were listed. Kafka and ClickHouse do not count: conditions tell of their absence.
+    let (has_tenants, has_pipelines) = (health.flag("tenants"), health.flag("pipelines"));
+    let of_tenants = context(tenant::MANAGER);
     tasks.run(
         "tenants",
-        controllers::tenants(client.clone(), context(tenant::MANAGER), tenant_writer, token.clone()),
+        controllers::tenants(client.clone(), of_tenants, tenant_writer, has_tenants, token.clone()),
     );
+    let of_pipelines = context(pipeline::MANAGER);
     tasks.run(
         "pipelines",
-        controllers::pipelines(client.clone(), context(pipeline::MANAGER), pipeline_writer, token),
+        controllers::pipelines(client.clone(), of_pipelines, pipeline_writer, has_pipelines, token),
     );
     tasks.finish(STOP_DEADLINE).await
 }
@@ -144,27 +149,5 @@ async fn beat(health: Health, shutdown: CancellationToken) -> anyhow::Result<()>
             () = shutdown.cancelled() => return Ok(()),
             _ = ticks.tick() => heartbeat.beat(),
         }
-    }
-}
-
-/// Ready means that both kinds were listed. Kafka and ClickHouse do not count: the operator tells of their absence.
-async fn tell_readiness(
-    health: Health,
-    tenants: Store<AnalyticsTenant>,
-    pipelines: Store<Pipeline>,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let (has_tenants, has_pipelines) = (health.flag("tenants"), health.flag("pipelines"));
-    let listed = async {
-        tenants.wait_until_ready().await?;
-        has_tenants.set(true);
-        pipelines.wait_until_ready().await?;
-        has_pipelines.set(true);
-        shutdown.cancelled().await;
-        anyhow::Ok(())
-    };
-    tokio::select! {
-        () = shutdown.cancelled() => Ok(()),
-        outcome = listed => outcome.context("a controller ended before it had listed its resources"),
     }
 }

@@ -16,6 +16,8 @@ const LONGEST: Duration = Duration::from_secs(5 * 60);
 const RECHECK: Duration = Duration::from_secs(5 * 60);
 /// While something is missing that no watch tells of.
 const SOON: Duration = Duration::from_secs(10);
+/// While something of the same name belongs to somebody else.
+const CONFLICT: Duration = Duration::from_secs(60);
 /// Delays are spread by this part of themselves, so that objects do not come back all at once.
 const SPREAD: f64 = 0.2;
 
@@ -49,6 +51,11 @@ pub(crate) fn recheck() -> Duration {
 /// Until the next look while something is missing.
 pub(crate) fn soon() -> Duration {
     spread(SOON, rand::random())
+}
+
+/// Until the next look at a name that belongs to somebody else.
+pub(crate) fn conflict() -> Duration {
+    spread(CONFLICT, rand::random())
 }
 
 /// The longest delay, for failures that waiting does not mend.

@@ -33,7 +33,9 @@ pub(crate) async fn reconcile<B: Backends>(
     ctx: Arc<Context<B>>,
 ) -> Result<Action, Error> {
     let subject = subject(&tenant);
-    attempt::run(&subject, &ctx.retries, bring_about(&ctx, &tenant), Error::Interrupted).await
+    // On the heap: the future holds every manifest, and would go over the stack at each hand.
+    let work = Box::pin(bring_about(&ctx, &tenant));
+    attempt::run(&subject, &ctx.retries, work, Error::Interrupted).await
 }
 
 pub(crate) fn error_policy<B: Backends>(

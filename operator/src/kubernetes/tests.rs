@@ -1,1 +1,102 @@
+use k8s_openapi::{
+    api::core::v1::Secret,
+    apimachinery::pkg::apis::meta::v1::{OwnerReference, Time},
+};
+use serde_json::json;
 
+use super::*;
+use crate::{
+    failure::Failure,
+    testing::{ACME_KEYS, World},
+};
+
+fn owner(kind: &str, name: &str, uid: &str) -> Option<Vec<OwnerReference>> {
+    let (kind, name, uid) = (kind.to_owned(), name.to_owned(), uid.to_owned());
+    Some(vec![OwnerReference { kind, name, uid, controller: Some(true), ..OwnerReference::default() }])
+}
+
+fn ours() -> ObjectMeta {
+    ObjectMeta {
+        owner_references: owner("AnalyticsTenant", "acme", "u1"),
+        labels: Some(labels::of_tenant("acme")),
+        ..ObjectMeta::default()
+    }
+}
+
+#[test]
+fn only_what_is_ours_or_nobodys_is_taken() {
+    let foreign = |owner: &str| Err(Refusal::Foreign { owner: owner.to_owned() });
+    let with_owner = |owner_references| ObjectMeta { owner_references, ..ours() };
+    let deleted = Some(Time("2026-01-01T00:00:00Z".parse().unwrap()));
+    let cases = [
+        (ours(), Ok(())),
+        (ObjectMeta { deletion_timestamp: deleted, ..ours() }, Err(Refusal::Leftover)),
+        (with_owner(owner("AnalyticsTenant", "acme", "u0")), Err(Refusal::Leftover)),
+        (with_owner(owner("AnalyticsTenant", "other", "u0")), foreign("AnalyticsTenant `other`")),
+        (with_owner(owner("ReplicaSet", "acme", "u0")), foreign("ReplicaSet `acme`")),
+        (with_owner(None), Ok(())),
+        (ObjectMeta { labels: None, ..with_owner(None) }, foreign("nobody")),
+    ];
+    for (found, expected) in cases {
+        assert_eq!(may_take(&found, &ours()), expected, "{found:?}");
+    }
+}
+
+#[test]
+fn the_kind_of_failure_follows_from_the_answer() {
+    let failure = |code: u16| {
+        let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
+        let source = CallError::Api { source: Box::new(kube::Error::Api(Box::new(status))) };
+        let error = Error::Apply { object: "Secret `x`".to_owned(), source };
+        (error.failure(), error.reason())
+    };
+    assert_eq!(failure(403), (Failure::Permission, "KubernetesPermissionDenied"));
+    assert_eq!(failure(409), (Failure::Transient, "KubernetesChanged"));
+    assert_eq!(failure(422), (Failure::Refused, "KubernetesRefused"));
+    assert_eq!(failure(404), (Failure::Transient, "KubernetesUnreachable"));
+    assert_eq!(failure(503), (Failure::Transient, "KubernetesUnreachable"));
+}
+
+fn world_with_a_secret() -> World {
+    let world = World::default();
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "acme-api-keys", "namespace": "team", "uid": "u5", "resourceVersion": "5"},
+    });
+    world.state().objects.insert(ACME_KEYS.to_owned(), secret);
+    world
+}
+
+fn kubernetes(world: &World) -> Kubernetes {
+    Kubernetes::new(world.client(), "test")
+}
+
+fn secret(uid: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some("acme-api-keys".to_owned()),
+        namespace: Some("team".to_owned()),
+        uid: Some(uid.to_owned()),
+        ..ObjectMeta::default()
+    }
+}
+
+#[tokio::test]
+async fn another_incarnation_is_not_deleted() {
+    let world = world_with_a_secret();
+    let refused = kubernetes(&world).delete::<Secret>(&secret("u4")).await.unwrap_err();
+    assert_eq!(refused.reason(), "KubernetesChanged");
+    assert!(world.object(ACME_KEYS).is_some());
+}
+
+#[tokio::test]
+async fn what_is_gone_is_deleted() {
+    let world = world_with_a_secret();
+    kubernetes(&world).delete::<Secret>(&secret("u5")).await.unwrap();
+    assert!(world.object(ACME_KEYS).is_none());
+    kubernetes(&world).delete::<Secret>(&secret("u5")).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_object_that_is_not_there_is_no_failure_to_read() {
+    assert!(kubernetes(&World::default()).get::<Secret>("team", "x").await.unwrap().is_none());
+}

@@ -3,10 +3,8 @@
 //! Every part can be run again, and what is absent is done. It creates nothing and reads no Secret, since the
 //! namespace may be going away.
 
-use std::time::Duration;
-
 use crds::{AnalyticsTenant, Pipeline, analytics_tenant::DeletionPolicy, pipeline::TopicStatus};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use schema::names::{PipelineName, TopicId, TopicName, TopicPrefix};
@@ -29,7 +27,7 @@ use crate::{
 };
 
 /// Pods on a node that is gone never say that they ended; after this time they are not waited for any longer.
-const LONGEST_STOP: Duration = Duration::from_secs(300);
+const LONGEST_STOP: SignedDuration = SignedDuration::from_secs(300);
 
 pub(crate) async fn clean_up<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Action, Error> {
     if !is_held(pipeline) {
@@ -82,7 +80,7 @@ async fn stop_pods<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result
 
 fn is_overdue(pipeline: &Pipeline, now: Timestamp) -> bool {
     let deleted = pipeline.meta().deletion_timestamp.as_ref();
-    deleted.is_some_and(|deleted| now.duration_since(deleted.0).unsigned_abs() > LONGEST_STOP)
+    deleted.is_some_and(|deleted| now.duration_since(deleted.0) > LONGEST_STOP)
 }
 
 /// Keeps or deletes the topics.

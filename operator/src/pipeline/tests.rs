@@ -1,1 +1,178 @@
+//! The Pipeline controller against a world in memory: the order of changes, and what failures leave behind.
 
+use serde_json::json;
+
+use crate::{
+    failure::Failure,
+    progress::Problem as _,
+    testing::{ACME, ACME_DEFAULT, ACME_KEYS, TENANT, World},
+};
+
+const TOPIC: &str = "millrace.team-acme.acme-default";
+const SETTINGS: &str = "secrets/team/acme-default-settings";
+const INGESTER: &str = "deployments/team/acme-default-ingester";
+
+async fn settled() -> World {
+    let world = World::default();
+    world.apply(TENANT);
+    world.settle().await;
+    world.take_log();
+    world
+}
+
+/// The tenant is there, its Pipeline was not looked at yet.
+async fn with_a_new_pipeline() -> World {
+    let world = World::default();
+    world.apply(TENANT);
+    world.reconcile_tenants().await;
+    world.take_log();
+    world
+}
+
+fn topic_id(world: &World) -> String {
+    world.object(ACME_DEFAULT).unwrap()["status"]["topic"]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn topics_come_before_settings_and_settings_before_pods() {
+    let world = with_a_new_pipeline().await;
+    let failures = world.reconcile_pipelines().await;
+    assert!(failures.is_empty(), "{failures:?}");
+    insta::assert_yaml_snapshot!(world.take_log());
+}
+
+#[tokio::test]
+async fn a_pipeline_without_its_tenant_waits() {
+    let world = World::default();
+    world.apply(
+        "
+apiVersion: analytics.millrace.dev/v1alpha1
+kind: Pipeline
+metadata: {name: web, namespace: team}
+spec: {tenantRef: {name: acme}}
+",
+    );
+    let failures = world.reconcile_pipelines().await;
+    assert!(failures.is_empty(), "a missing tenant is no failure: {failures:?}");
+    assert_eq!(world.reason("pipelines/team/web", "Ready").as_deref(), Some("TenantNotFound"));
+    world.apply(TENANT);
+    world.reconcile_pipelines().await;
+    assert_eq!(world.reason("pipelines/team/web", "Ready").as_deref(), Some("TenantNotReady"));
+    world.settle().await;
+    assert_eq!(world.reason("pipelines/team/web", "Ready").as_deref(), Some("Ready"));
+}
+
+#[tokio::test]
+async fn kafka_away_at_first_makes_no_pods_and_later_keeps_them() {
+    let world = with_a_new_pipeline().await;
+    world.state().is_kafka_away = true;
+    let failures = world.reconcile_pipelines().await;
+    assert_eq!(failures[0].failure(), Failure::Transient);
+    assert_eq!(world.reason(ACME_DEFAULT, "WorkloadsAvailable").as_deref(), Some("TopicNotReady"));
+    assert!(world.object(INGESTER).is_none());
+
+    world.state().is_kafka_away = false;
+    world.settle().await;
+    let id = topic_id(&world);
+    world.state().is_kafka_away = true;
+    world.edit(ACME_DEFAULT, |pipeline| pipeline["spec"]["ingester"] = json!({"replicas": 3}));
+    world.reconcile_pipelines().await;
+    assert_eq!(world.object(INGESTER).unwrap()["spec"]["replicas"], 3, "an edit does not wait for Kafka");
+    assert_eq!(topic_id(&world), id);
+}
+
+#[tokio::test]
+async fn a_topic_made_anew_by_somebody_else_is_refused_and_left_alone() {
+    let world = settled().await;
+    let recorded = topic_id(&world);
+    world.state().topics.get_mut(TOPIC).unwrap().id.0 = uuid::Uuid::from_u128(77);
+    let failures = world.reconcile_pipelines().await;
+    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Conflict, "NameConflict"));
+    assert_eq!(topic_id(&world), recorded);
+    assert_eq!(world.reason(ACME_DEFAULT, "TopicReady").as_deref(), Some("NameConflict"));
+}
+
+#[tokio::test]
+async fn a_lost_topic_is_made_anew_with_a_new_group() {
+    let world = settled().await;
+    let group = |world: &World| world.object(ACME_DEFAULT).unwrap()["status"]["consumerGroup"].clone();
+    let before = (topic_id(&world), group(&world));
+    world.state().topics.remove(TOPIC);
+    world.settle().await;
+    assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"));
+    assert!(topic_id(&world) != before.0 && group(&world) != before.1);
+}
+
+#[tokio::test]
+async fn a_foreign_topic_of_our_name_is_not_taken_over() {
+    let world = settled().await;
+    let foreign = world.state().topics[TOPIC].clone();
+    let world = with_a_new_pipeline().await;
+    world.state().topics.insert(TOPIC.to_owned(), foreign);
+    let failures = world.reconcile_pipelines().await;
+    assert_eq!(failures[0].failure(), Failure::Conflict);
+    assert!(world.object(INGESTER).is_none());
+}
+
+#[tokio::test]
+async fn a_changed_key_reaches_the_settings_without_touching_the_pods() {
+    let world = settled().await;
+    let before = (world.object(SETTINGS).unwrap(), world.object(INGESTER).unwrap());
+    world.edit(ACME_KEYS, |secret| secret["data"]["default"] = json!("bXJ3XzE="));
+    world.reconcile_pipelines().await;
+    assert_ne!(world.object(SETTINGS).unwrap()["data"], before.0["data"]);
+    assert_eq!(world.object(INGESTER).unwrap(), before.1);
+}
+
+#[tokio::test]
+async fn the_settings_hold_no_key() {
+    let world = settled().await;
+    let key = world.object(ACME_KEYS).unwrap()["data"]["default"].as_str().unwrap().to_owned();
+    for (name, object) in &world.state().objects {
+        assert!(name == ACME_KEYS || !object.to_string().contains(&key), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn pods_that_do_not_come_up_hold_the_pipeline_up() {
+    let world = World::default();
+    world.state().are_pods_stuck = true;
+    world.apply(TENANT);
+    world.settle().await;
+    assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("RolloutInProgress"));
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("PipelineNotReady"));
+}
+
+#[tokio::test]
+async fn a_refused_child_does_not_hold_up_the_others() {
+    let world = with_a_new_pipeline().await;
+    world.state().refusals = vec![("APPLY services".to_owned(), 422)];
+    let failures = world.reconcile_pipelines().await;
+    assert_eq!(failures[0].failure(), Failure::Refused);
+    assert!(world.object(INGESTER).is_some());
+    assert_eq!(world.reason(ACME_DEFAULT, "Stalled").as_deref(), Some("KubernetesRefused"));
+}
+
+#[tokio::test]
+async fn what_the_spec_no_longer_asks_for_is_removed() {
+    let world = settled().await;
+    world.edit(ACME_DEFAULT, |pipeline| {
+        pipeline["spec"]["ingester"] = json!({"replicas": 2, "ingress": {"hostname": "events.example.com"}});
+    });
+    world.settle().await;
+    let (ingress, budget) =
+        ("ingresses/team/acme-default-ingester", "poddisruptionbudgets/team/acme-default-ingester");
+    assert!(world.object(ingress).is_some() && world.object(budget).is_some());
+    world.edit(ACME_DEFAULT, |pipeline| pipeline["spec"]["ingester"] = json!({"replicas": 1}));
+    world.settle().await;
+    assert!(world.object(ingress).is_none() && world.object(budget).is_none());
+}
+
+#[tokio::test]
+async fn a_deployment_changed_by_hand_is_repaired() {
+    let world = settled().await;
+    let before = world.object(INGESTER).unwrap()["spec"].clone();
+    world.edit(INGESTER, |deployment| deployment["spec"]["replicas"] = json!(9));
+    world.reconcile_pipelines().await;
+    assert_eq!(world.object(INGESTER).unwrap()["spec"], before);
+}

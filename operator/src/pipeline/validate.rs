@@ -270,4 +270,4 @@ fn keys(tenant: &AnalyticsTenant, secret: Option<&Secret>) -> Result<Vec<KeySett
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,1 +1,171 @@
+//! The AnalyticsTenant controller against a world in memory: the order of changes, and what failures leave behind.
 
+use super::{Error, apply::Outcome, next, validate::Invalid};
+use crate::{
+    attempt::Interruption,
+    failure::Failure,
+    progress::{Problem as _, Progress},
+    tables::DatabaseComment,
+    testing::{ACME, ACME_DEFAULT, ACME_KEYS, FLEETING_TENANT, TENANT, World},
+};
+
+const RIVAL: &str = "
+apiVersion: analytics.millrace.dev/v1alpha1
+kind: AnalyticsTenant
+metadata: {name: rival, namespace: other}
+spec: {tenantId: team-acme}
+";
+
+const DATABASE: &str = "t_team_acme";
+
+fn with_tenant(manifest: &str) -> World {
+    let world = World::default();
+    world.apply(manifest);
+    world
+}
+
+fn comment(world: &World) -> Option<DatabaseComment> {
+    world.state().databases.get(DATABASE).map(|database| database.comment.clone())
+}
+
+#[tokio::test]
+async fn the_finalizer_and_the_conditions_come_before_anything_else() {
+    let world = with_tenant(TENANT);
+    let failures = world.reconcile_tenants().await;
+    assert!(failures.is_empty(), "{failures:?}");
+    insta::assert_yaml_snapshot!(world.take_log());
+}
+
+#[tokio::test]
+async fn a_tenant_becomes_ready_with_its_pipeline() {
+    let world = with_tenant(TENANT);
+    world.reconcile_tenants().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("PipelineNotReady"));
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+    let endpoint = world.object(ACME).unwrap()["status"]["endpoints"]["ingest"].clone();
+    assert_eq!(endpoint, "http://acme-default-ingester.team.svc:8080");
+}
+
+#[tokio::test]
+async fn at_rest_no_status_is_written() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    world.take_log();
+    world.reconcile_tenants().await;
+    world.reconcile_pipelines().await;
+    let log = world.take_log();
+    assert!(log.iter().all(|line| !line.ends_with("status")), "{log:?}");
+}
+
+#[tokio::test]
+async fn keys_survive_a_reconcile() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    let keys = world.object(ACME_KEYS).unwrap()["data"].clone();
+    world.reconcile_tenants().await;
+    assert_eq!(world.object(ACME_KEYS).unwrap()["data"], keys);
+}
+
+#[tokio::test]
+async fn clickhouse_away_holds_up_the_database_alone() {
+    let world = with_tenant(TENANT);
+    world.state().is_clickhouse_away = true;
+    let failures = world.reconcile_tenants().await;
+    assert_eq!(failures[0].failure(), Failure::Transient);
+    assert!(world.object(ACME_KEYS).is_some() && world.object(ACME_DEFAULT).is_some());
+    assert_eq!(world.reason(ACME, "CredentialsReady").as_deref(), Some("AccessManagementDisabled"));
+    assert_eq!(world.reason(ACME, "SchemaInSync").as_deref(), Some("Pending"));
+
+    world.state().is_clickhouse_away = false;
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+}
+
+#[tokio::test]
+async fn an_outage_of_clickhouse_does_not_forget_the_database() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    let before = world.object(ACME).unwrap()["status"]["database"].clone();
+    world.state().is_clickhouse_away = true;
+    world.reconcile_tenants().await;
+    assert_eq!(world.object(ACME).unwrap()["status"]["database"], before);
+}
+
+#[tokio::test]
+async fn of_two_tenants_with_one_id_the_older_has_it() {
+    let world = with_tenant(TENANT);
+    world.apply(RIVAL);
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+    assert_eq!(world.reason("analyticstenants/other/rival", "Stalled").as_deref(), Some("NameConflict"));
+    assert!(world.object("secrets/other/rival-api-keys").is_none());
+}
+
+#[tokio::test]
+async fn a_database_of_somebody_else_is_not_touched() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    let foreign = DatabaseComment::Foreign("mine".to_owned());
+    world.state().databases.get_mut(DATABASE).unwrap().comment = foreign.clone();
+    world.take_log();
+    let failures = world.reconcile_tenants().await;
+    assert_eq!(failures[0].failure(), Failure::Conflict);
+    assert_eq!(comment(&world), Some(foreign));
+    assert!(world.object(ACME).unwrap()["status"]["database"].is_null());
+}
+
+#[tokio::test]
+async fn a_secret_of_somebody_else_is_not_touched() {
+    let world = with_tenant(TENANT);
+    world.state().objects.insert(
+        ACME_KEYS.to_owned(),
+        serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "acme-api-keys", "namespace": "team"}}),
+    );
+    world.reconcile_tenants().await;
+    assert_eq!(world.reason(ACME, "CredentialsReady").as_deref(), Some("ChildConflict"));
+    assert!(world.object(ACME_KEYS).unwrap()["data"].is_null());
+}
+
+#[tokio::test]
+async fn a_refused_secret_is_tried_again_later() {
+    let world = with_tenant(TENANT);
+    for (code, failure) in [(409, Failure::Transient), (403, Failure::Permission), (422, Failure::Refused)] {
+        world.state().refusals = vec![("APPLY secrets".to_owned(), code)];
+        let failures = world.reconcile_tenants().await;
+        assert_eq!(failures[0].failure(), failure, "{code}");
+    }
+    world.state().refusals.clear();
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+}
+
+#[tokio::test]
+async fn without_a_finalizer_nothing_is_made() {
+    let world = with_tenant(TENANT);
+    world.state().refusals = vec![("MERGE analyticstenants".to_owned(), 409)];
+    world.reconcile_tenants().await;
+    assert_eq!(world.take_log(), ["MERGE analyticstenants/team/acme"]);
+}
+
+#[tokio::test]
+async fn a_managed_pipeline_that_is_no_longer_wanted_keeps_its_topics() {
+    let world = with_tenant(FLEETING_TENANT);
+    world.settle().await;
+    world.edit(ACME, |tenant| tenant["spec"]["defaultPipeline"] = "None".into());
+    world.settle().await;
+    assert!(world.object(ACME_DEFAULT).is_none());
+    assert_eq!(world.state().topics.len(), 2);
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+}
+
+fn interrupted(interruption: Interruption) -> Progress<(), Error> {
+    Progress::Failed(Error::Interrupted(interruption))
+}
+
+#[test]
+fn a_failure_that_waiting_mends_decides_when_to_try_again() {
+    let outcome =
+        Outcome { pipeline: interrupted(Interruption::Deadline), ..Outcome::refused(Invalid::RetentionUnit) };
+    assert_eq!(next(outcome).unwrap_err().failure(), Failure::Transient);
+}

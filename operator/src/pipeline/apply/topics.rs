@@ -73,23 +73,32 @@ async fn ensure<B: Backends>(
     planned: Planned,
 ) -> Result<Topic, Error> {
     let spec = planned.wanted.spec;
-    let news = match planned.plan.map_err(|source| Error::DescribeTopic { source })? {
-        Plan::Create | Plan::Keep(_) => None,
-        Plan::Adopt(_) => Some(("TopicAdopted", format!("took over topic `{}` with its records", spec.name))),
+    let plan = planned.plan.map_err(|source| Error::DescribeTopic { source })?;
+    if let Plan::Refuse(refusal) = plan {
+        return Err(Error::Unclaimable(refusal));
+    }
+    let topic = ctx.topics.ensure(&spec).await.map_err(|source| Error::EnsureTopic { source })?;
+    tell(ctx, pipeline, &plan, &topic).await;
+    Ok(topic)
+}
+
+/// Tells an administrator of a topic that was taken over or lost.
+async fn tell<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, plan: &Plan, topic: &Topic) {
+    let about = pipeline.object_ref(&());
+    match plan {
+        Plan::Adopt(_) => {
+            let note = format!("took over topic `{}` with its records", topic.name);
+            ctx.events.tell(about, "TopicAdopted", note).await;
+        }
         Plan::Recreate { lost } => {
             let note = format!(
-                "topic `{}` with the id {lost} is gone with what was not stored yet; made anew",
-                spec.name
+                "topic `{}` of the id {lost} is gone with what was not stored; made anew",
+                topic.name
             );
-            Some(("TopicLost", note))
+            ctx.events.warn(about, "TopicLost", note).await;
         }
-        Plan::Refuse(refusal) => return Err(Error::Unclaimable(refusal)),
-    };
-    let topic = ctx.topics.ensure(&spec).await.map_err(|source| Error::EnsureTopic { source })?;
-    if let Some((reason, note)) = news {
-        ctx.events.warn(pipeline.object_ref(&()), reason, note).await;
+        Plan::Create | Plan::Keep(_) | Plan::Refuse(_) => {}
     }
-    Ok(topic)
 }
 
 fn status_of(topic: &Topic) -> TopicStatus {

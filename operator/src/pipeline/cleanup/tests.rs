@@ -1,1 +1,135 @@
+use serde_json::json;
+use uuid::Uuid;
 
+use super::*;
+use crate::{
+    progress::Problem as _,
+    testing::{ACME, World},
+};
+
+const TENANT: &str = "
+apiVersion: analytics.millrace.dev/v1alpha1
+kind: AnalyticsTenant
+metadata: {name: acme, namespace: team}
+spec: {defaultPipeline: None}
+";
+const WEB: &str = "pipelines/team/web";
+const TOPIC: &str = "millrace.team-acme.web";
+
+fn web(policy: &str) -> String {
+    format!(
+        "{{apiVersion: analytics.millrace.dev/v1alpha1, kind: Pipeline, metadata: {{name: web, namespace: team}}, \
+         spec: {{tenantRef: {{name: acme}}, deletionPolicy: {{kafka: {policy}}}}}}}"
+    )
+}
+
+async fn settled(policy: &str) -> World {
+    let world = World::default();
+    world.apply(TENANT);
+    world.apply(&web(policy));
+    world.settle().await;
+    world.take_log();
+    world
+}
+
+#[tokio::test]
+async fn kept_topics_are_noted_and_taken_over_by_the_next_of_this_name() {
+    let world = settled("Retain").await;
+    let id = world.state().topics[TOPIC].id.to_string();
+    world.delete(WEB);
+    world.settle().await;
+    let noted = world.object(ACME).unwrap()["status"]["retainedTopics"].clone();
+    assert!(noted.as_array().unwrap().contains(&json!(id)), "{noted}");
+    world.apply(&web("Retain"));
+    world.settle().await;
+    assert_eq!(world.object(WEB).unwrap()["status"]["topic"]["id"], id);
+    assert_eq!(world.reason(WEB, "Ready").as_deref(), Some("Ready"));
+}
+
+#[tokio::test]
+async fn deleted_topics_are_gone() {
+    let world = settled("Delete").await;
+    world.delete(WEB);
+    world.settle().await;
+    assert!(world.object(WEB).is_none() && world.state().topics.is_empty());
+}
+
+#[tokio::test]
+async fn a_topic_that_somebody_made_anew_is_not_deleted() {
+    let world = settled("Delete").await;
+    world.state().topics.get_mut(TOPIC).unwrap().id.0 = Uuid::from_u128(77);
+    world.delete(WEB);
+    world.settle().await;
+    assert!(world.object(WEB).is_none());
+    assert_eq!(world.state().topics.keys().collect::<Vec<_>>(), [TOPIC]);
+}
+
+#[tokio::test]
+async fn a_topic_of_another_pipeline_in_the_status_is_not_deleted() {
+    let world = settled("Delete").await;
+    let other = "millrace.team-acme.other";
+    let id = world.state().topics[TOPIC].id.to_string();
+    let mut stolen = world.state().topics.remove(TOPIC).unwrap();
+    stolen.name = TopicName::parse(other).unwrap();
+    world.state().topics.insert(other.to_owned(), stolen);
+    world.edit(WEB, |pipeline| {
+        pipeline["status"]["topic"] = json!({"name": other, "id": id, "partitions": 6})
+    });
+    world.delete(WEB);
+    world.settle().await;
+    assert!(world.state().topics.contains_key(other));
+}
+
+#[tokio::test]
+async fn kafka_away_blocks_a_deletion_that_deletes() {
+    let world = settled("Delete").await;
+    world.delete(WEB);
+    world.state().is_kafka_away = true;
+    world.settle().await;
+    let failures = world.reconcile_pipelines().await;
+    assert_eq!(failures[0].reason(), "TopicNotVisible");
+    assert!(world.reason(WEB, "DeletionBlocked").is_some());
+    world.edit(WEB, |pipeline| {
+        pipeline["metadata"]["annotations"][labels::ABANDON_EXTERNAL] = "true".into();
+    });
+    world.settle().await;
+    assert!(world.object(WEB).is_none());
+    assert_eq!(world.state().topics.len(), 2);
+}
+
+#[tokio::test]
+async fn kafka_away_does_not_hold_up_a_deletion_that_keeps() {
+    let world = settled("Retain").await;
+    world.delete(WEB);
+    world.state().is_kafka_away = true;
+    world.settle().await;
+    assert!(world.object(WEB).is_none());
+}
+
+#[test]
+fn the_pipelines_own_policy_wins_over_the_tenants() {
+    let pipeline = |policy: &str| serde_saphyr::from_str::<Pipeline>(&web(policy)).unwrap();
+    let mut tenant: AnalyticsTenant = serde_saphyr::from_str(TENANT).unwrap();
+    tenant.spec.deletion_policy.kafka = DeletionPolicy::Delete;
+    assert_eq!(policy(&pipeline("Retain"), Some(&tenant)), DeletionPolicy::Retain);
+    assert_eq!(policy(&pipeline("Delete"), None), DeletionPolicy::Delete);
+    let silent = Pipeline {
+        spec: crds::PipelineSpec { deletion_policy: None, ..pipeline("Delete").spec },
+        ..pipeline("Delete")
+    };
+    assert_eq!(policy(&silent, Some(&tenant)), DeletionPolicy::Delete);
+    assert_eq!(policy(&silent, None), DeletionPolicy::Retain);
+}
+
+#[test]
+fn pods_are_not_waited_for_for_ever() {
+    let mut pipeline: Pipeline = serde_saphyr::from_str(&web("Retain")).unwrap();
+    let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+    let deleted =
+        |text: &str| Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(text.parse().unwrap()));
+    assert!(!is_overdue(&pipeline, now));
+    pipeline.metadata.deletion_timestamp = deleted("2026-01-01T00:58:00Z");
+    assert!(!is_overdue(&pipeline, now));
+    pipeline.metadata.deletion_timestamp = deleted("2026-01-01T00:50:00Z");
+    assert!(is_overdue(&pipeline, now));
+}

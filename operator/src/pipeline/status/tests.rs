@@ -1,1 +1,67 @@
+use super::*;
+use crate::{
+    pipeline::validate::{Invalid, Obstacle},
+    progress::{Progress, Waiting},
+};
+use crds::pipeline::TableStatus;
+use schema::names::{ConsumerGroup, TableGeneration, TopicId, TopicName};
+use uuid::Uuid;
 
+fn pipeline() -> Pipeline {
+    let manifest = "{apiVersion: analytics.millrace.dev/v1alpha1, kind: Pipeline, \
+                    metadata: {name: web, namespace: team, uid: p1, generation: 4}, spec: {tenantRef: {name: acme}}}";
+    serde_saphyr::from_str(manifest).unwrap()
+}
+
+fn topic(name: &str) -> Option<TopicStatus> {
+    Some(TopicStatus { name: name.to_owned(), id: Uuid::from_u128(1).to_string(), partitions: 6 })
+}
+
+fn done() -> Outcome {
+    let name = TopicName::parse("millrace.acme.web").unwrap();
+    Outcome {
+        spec: Progress::Done(()),
+        topics: Progress::Done(()),
+        table: Progress::Done(TableStatus {
+            database: "t_acme".to_owned(),
+            name: "events_raw".to_owned(),
+            uuid: Uuid::from_u128(2).to_string(),
+        }),
+        workloads: Progress::Done(()),
+        topic: topic("millrace.acme.web"),
+        dead_letter: topic("millrace.acme.web.dlq"),
+        group: Some(ConsumerGroup::of(
+            &name,
+            TopicId(Uuid::from_u128(1)),
+            TableGeneration(Uuid::from_u128(2)),
+        )),
+        endpoint: Some("http://web-ingester.team.svc:8080".to_owned()),
+    }
+}
+
+fn described(pipeline: &Pipeline, outcome: &Outcome) -> PipelineStatus {
+    describe(pipeline, outcome, Timestamp::from_second(0).unwrap())
+}
+
+#[test]
+fn a_pipeline_with_everything_is_ready() {
+    insta::assert_yaml_snapshot!(described(&pipeline(), &done()));
+}
+
+#[test]
+fn a_missing_tenant_is_named_first_and_forgets_nothing() {
+    let mut pipeline = pipeline();
+    let before = described(&pipeline, &done());
+    pipeline.status = Some(before.clone());
+    let waiting = Waiting { reason: "TenantNotFound", message: "there is none".to_owned() };
+    let status = described(&pipeline, &Outcome::stopped(Obstacle::Waiting(waiting)));
+    assert_eq!(conditions::find(&status.conditions, kind::READY).unwrap().reason, "TenantNotFound");
+    assert!(conditions::find(&status.conditions, kind::STALLED).is_none());
+    assert_eq!((status.topic, status.table, status.endpoint), (before.topic, before.table, before.endpoint));
+}
+
+#[test]
+fn a_spec_that_cannot_be_brought_about_is_stalled() {
+    let status = described(&pipeline(), &Outcome::stopped(Obstacle::Invalid(Invalid::Batch)));
+    assert_eq!(conditions::find(&status.conditions, kind::STALLED).unwrap().reason, "InvalidBatch");
+}

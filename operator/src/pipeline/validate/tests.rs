@@ -1,1 +1,147 @@
+use k8s_openapi::ByteString;
 
+use super::*;
+use crate::{
+    installation,
+    pipeline::fetch::{ObservedTopics, Optional},
+};
+
+pub(crate) fn pipeline(spec: &str) -> Pipeline {
+    let manifest = format!(
+        "{{apiVersion: analytics.millrace.dev/v1alpha1, kind: Pipeline, \
+         metadata: {{name: web, namespace: team, uid: p1}}, spec: {{tenantRef: {{name: acme}}, {spec}}}}}"
+    );
+    serde_saphyr::from_str(&manifest).unwrap()
+}
+
+fn tenant() -> AnalyticsTenant {
+    let manifest = "
+apiVersion: analytics.millrace.dev/v1alpha1
+kind: AnalyticsTenant
+metadata: {name: acme, namespace: team, uid: t1}
+spec:
+  apiKeys: [{name: web, scopes: [Ingest]}, {name: bi, scopes: [Query]}, {name: lost, scopes: [Ingest]}]
+status:
+  tenantId: team-acme
+  database: {name: t_team_acme, uuid: u, tableUuid: 00000000-0000-0000-0000-000000000002}
+";
+    serde_saphyr::from_str(manifest).unwrap()
+}
+
+fn secret() -> Secret {
+    let owner = tenant().controller_owner_ref(&()).unwrap();
+    let entry = |name: &str, key: &str| (name.to_owned(), ByteString(key.as_bytes().to_vec()));
+    let mut secret = Secret {
+        data: Some([entry("web", "key of web"), entry("bi", "key of bi")].into()),
+        ..Secret::default()
+    };
+    secret.metadata.owner_references = Some(vec![owner]);
+    secret
+}
+
+pub(crate) fn fetched() -> Fetched {
+    Fetched {
+        tenant: Some(tenant()),
+        keys: Some(secret()),
+        topics: ObservedTopics { topic: Ok(None), dead_letter: Ok(None) },
+        optional: Optional::default(),
+    }
+}
+
+fn validated(pipeline: &Pipeline, fetched: &Fetched) -> Result<ValidatedPipeline, Obstacle> {
+    validate(&installation::tests::plain(), pipeline, fetched)
+}
+
+#[track_caller]
+fn waits(fetched: &Fetched, reason: &str) {
+    match validated(&pipeline(""), fetched) {
+        Err(Obstacle::Waiting(waiting)) => assert_eq!(waiting.reason, reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn defaults_come_from_the_installation() {
+    let validated = validated(&pipeline(""), &fetched()).unwrap();
+    let topic = &validated.topic.spec;
+    assert_eq!((topic.partitions, topic.replication_factor, topic.min_insync_replicas), (6, 3, 2));
+    assert_eq!((topic.name.as_str(), topic.retention_ms), ("millrace.team-acme.web", 168 * HOUR_MS));
+    let dead_letter = &validated.dead_letter.spec;
+    assert_eq!((dead_letter.partitions, dead_letter.replication_factor), (1, 3));
+    assert_eq!(
+        (dead_letter.name.as_str(), dead_letter.retention_ms),
+        ("millrace.team-acme.web.dlq", 336 * HOUR_MS)
+    );
+}
+
+#[test]
+fn dead_letters_are_kept_as_long_as_their_topic() {
+    let validated = validated(&pipeline("topic: {retentionHours: 1000}"), &fetched()).unwrap();
+    assert_eq!(validated.dead_letter.spec.retention_ms, 1000 * HOUR_MS);
+}
+
+#[test]
+fn fewer_copies_need_fewer_acknowledgements() {
+    let validated = validated(&pipeline("topic: {replicationFactor: 1}"), &fetched()).unwrap();
+    assert_eq!(validated.topic.spec.min_insync_replicas, 1);
+}
+
+#[test]
+fn more_acknowledgements_than_copies_are_refused() {
+    let refused = validated(&pipeline("topic: {minInsyncReplicas: 4}"), &fetched());
+    assert!(
+        matches!(refused, Err(Obstacle::Invalid(Invalid::Replication { copies: 3, needed: 4 }))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_negative_batch_is_refused() {
+    let refused = validated(&pipeline("batch: {maxRows: -1}"), &fetched());
+    assert!(matches!(refused, Err(Obstacle::Invalid(Invalid::Batch))));
+}
+
+#[test]
+fn only_keys_that_may_send_reach_the_ingester_as_digests() {
+    let validated = validated(&pipeline(""), &fetched()).unwrap();
+    let names: Vec<&str> = validated.keys.iter().map(|key| key.name.as_str()).collect();
+    assert_eq!(names, ["web"]);
+    assert_eq!(validated.keys[0].sha256, KeyDigest::of("key of web"));
+}
+
+#[test]
+fn a_missing_tenant_is_waited_for() {
+    waits(&Fetched { tenant: None, ..fetched() }, "TenantNotFound");
+}
+
+#[test]
+fn a_tenant_without_a_table_is_waited_for() {
+    let mut fresh = tenant();
+    fresh.status.as_mut().unwrap().database.as_mut().unwrap().table_uuid = None;
+    waits(&Fetched { tenant: Some(fresh), ..fetched() }, "TenantNotReady");
+}
+
+#[test]
+fn a_tenant_that_is_going_is_not_served_any_longer() {
+    let mut going = tenant();
+    going.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time("2026-01-01T00:00:00Z".parse().unwrap()));
+    waits(&Fetched { tenant: Some(going), ..fetched() }, "TenantNotReady");
+}
+
+#[test]
+fn keys_of_a_secret_that_is_not_the_tenants_do_not_count() {
+    let mut foreign = secret();
+    foreign.metadata.owner_references = None;
+    waits(&Fetched { keys: Some(foreign), ..fetched() }, "TenantNotReady");
+    waits(&Fetched { keys: None, ..fetched() }, "TenantNotReady");
+}
+
+#[test]
+fn an_empty_id_in_the_status_is_an_intention() {
+    let status = |id: &str| TopicStatus { name: "t".to_owned(), id: id.to_owned(), partitions: 0 };
+    assert_eq!(recorded(None), Recorded::Nothing);
+    assert_eq!(recorded(Some(&status(""))), Recorded::Intended);
+    let id = Uuid::from_u128(5);
+    assert_eq!(recorded(Some(&status(&id.to_string()))), Recorded::Incarnation(TopicId(id)));
+}

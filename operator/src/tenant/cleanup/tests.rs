@@ -1,1 +1,189 @@
+use schema::{names::DatabaseName, tenant_id::TenantId};
+use uuid::Uuid;
 
+use super::*;
+use crate::{
+    failure::Failure,
+    progress::Problem as _,
+    tables::DatabaseComment,
+    testing::{ACME, ACME_DEFAULT, Crash, FLEETING_TENANT, TENANT, World},
+};
+
+const BY_HAND: &str = "
+apiVersion: analytics.millrace.dev/v1alpha1
+kind: Pipeline
+metadata: {name: web, namespace: team}
+spec: {tenantRef: {name: acme}}
+";
+
+async fn settled(manifest: &str) -> World {
+    let world = World::default();
+    world.apply(manifest);
+    world.settle().await;
+    world.take_log();
+    world
+}
+
+fn database(comment: DatabaseComment) -> Option<Database> {
+    let name = DatabaseName::of(&TenantId::parse("acme").unwrap());
+    Some(Database { name, uuid: Uuid::from_u128(1), comment })
+}
+
+#[test]
+fn only_an_owned_database_is_released_or_dropped() {
+    let owner = DatabaseOwner { uid: "1".to_owned(), namespace: "team".to_owned(), name: "acme".to_owned() };
+    let other = DatabaseOwner { uid: "2".to_owned(), ..owner.clone() };
+    let released = DatabaseComment::Released {
+        namespace: "team".to_owned(),
+        name: "acme".to_owned(),
+        topics: Vec::new(),
+    };
+    for policy in [DeletionPolicy::Retain, DeletionPolicy::Delete] {
+        for comment in [
+            DatabaseComment::Owned(other.clone()),
+            released.clone(),
+            DatabaseComment::Foreign("x".to_owned()),
+        ] {
+            assert_eq!(plan(database(comment), &owner, policy), Plan::Nothing);
+        }
+        assert_eq!(plan(None, &owner, policy), Plan::Nothing);
+    }
+    let ours = || database(DatabaseComment::Owned(owner.clone()));
+    assert!(matches!(plan(ours(), &owner, DeletionPolicy::Retain), Plan::Release(_)));
+    assert!(matches!(plan(ours(), &owner, DeletionPolicy::Delete), Plan::Drop(_)));
+}
+
+#[tokio::test]
+async fn by_default_the_data_stays() {
+    let world = settled(TENANT).await;
+    world.delete(ACME);
+    world.settle().await;
+    insta::assert_yaml_snapshot!(world.take_log());
+    assert!(world.object(ACME).is_none());
+    assert_eq!(world.stored(), (2, 1));
+}
+
+#[tokio::test]
+async fn with_delete_nothing_stays() {
+    let world = settled(FLEETING_TENANT).await;
+    world.delete(ACME);
+    world.settle().await;
+    insta::assert_yaml_snapshot!(world.take_log());
+    assert!(world.state().objects.is_empty(), "{:?}", world.state().objects.keys());
+    assert_eq!(world.stored(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_tenant_of_the_same_name_takes_the_data_over() {
+    let world = settled(TENANT).await;
+    let topic = |world: &World| world.object(ACME_DEFAULT).unwrap()["status"]["topic"]["id"].clone();
+    let database = |world: &World| world.object(ACME).unwrap()["status"]["database"].clone();
+    let before = (topic(&world), database(&world));
+    world.delete(ACME);
+    world.settle().await;
+    world.apply(TENANT);
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+    assert_eq!((topic(&world), database(&world)), before);
+}
+
+#[tokio::test]
+async fn a_tenant_of_another_name_does_not_get_the_data() {
+    let world = settled(TENANT).await;
+    world.delete(ACME);
+    world.settle().await;
+    let other = "
+apiVersion: analytics.millrace.dev/v1alpha1
+kind: AnalyticsTenant
+metadata: {name: other, namespace: team}
+spec: {tenantId: team-acme}
+";
+    world.apply(other);
+    world.settle().await;
+    assert_eq!(world.reason("analyticstenants/team/other", "DatabaseReady").as_deref(), Some("NameConflict"));
+    assert!(world.object("deployments/team/other-default-consumer").is_none());
+}
+
+#[tokio::test]
+async fn a_pipeline_made_by_hand_blocks_the_deletion_until_it_is_deleted() {
+    let world = settled(TENANT).await;
+    world.apply(BY_HAND);
+    world.settle().await;
+    world.delete(ACME);
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "DeletionBlocked").as_deref(), Some("PipelinesExist"));
+    assert!(world.object(ACME_DEFAULT).is_none(), "the managed one does not wait for the other");
+    world.delete("pipelines/team/web");
+    world.settle().await;
+    assert!(world.object(ACME).is_none());
+}
+
+#[tokio::test]
+async fn clickhouse_away_blocks_the_deletion_until_it_is_back() {
+    let world = settled(FLEETING_TENANT).await;
+    world.delete(ACME);
+    world.state().is_clickhouse_away = true;
+    world.settle().await;
+    let failures = world.reconcile_tenants().await;
+    assert_eq!(failures[0].failure(), Failure::Transient);
+    assert!(world.reason(ACME, "DeletionBlocked").is_some());
+    world.state().is_clickhouse_away = false;
+    world.settle().await;
+    assert!(world.object(ACME).is_none() && world.state().databases.is_empty());
+}
+
+#[tokio::test]
+async fn an_annotation_lets_a_tenant_go_without_clickhouse() {
+    let world = settled(FLEETING_TENANT).await;
+    world.delete(ACME);
+    world.state().is_clickhouse_away = true;
+    world.settle().await;
+    world.edit(ACME, |tenant| {
+        tenant["metadata"]["annotations"][labels::ABANDON_EXTERNAL] = "true".into();
+    });
+    world.settle().await;
+    assert!(world.object(ACME).is_none());
+    assert!(world.state().log.iter().any(|line| line.starts_with("POST events")), "an Event tells of it");
+}
+
+#[tokio::test]
+async fn a_tenant_without_our_finalizer_is_left_alone() {
+    let world = settled(TENANT).await;
+    world.edit(ACME, |tenant| tenant["metadata"]["finalizers"] = serde_json::json!(["somebody.else/holds"]));
+    world.delete(ACME);
+    world.reconcile_tenants().await;
+    assert!(world.take_log().is_empty());
+}
+
+/// The end is the same whichever change was the last one before a crash, and whether it was made or not.
+#[tokio::test]
+async fn a_crash_at_any_change_leaves_a_state_to_go_on_from() {
+    let scenario = async |crash: Option<Crash>| {
+        let world = World::default();
+        if let Some(crash) = crash {
+            world.crash_at(crash);
+        }
+        world.apply(FLEETING_TENANT);
+        live(&world).await;
+        let ready = (world.reason(ACME, "Ready"), world.stored());
+        world.delete(ACME);
+        live(&world).await;
+        let is_clean = world.stored() == (0, 0) && world.state().objects.is_empty();
+        (ready, is_clean, world.take_log().len())
+    };
+    let (ready, is_clean, changes) = scenario(None).await;
+    assert!(is_clean && ready == (Some("Ready".to_owned()), (2, 1)), "{ready:?}");
+    for change in 1..=changes {
+        for crash in [Crash::Before(change), Crash::After(change)] {
+            let (after_crash, is_clean, _) = scenario(Some(crash)).await;
+            assert_eq!((&after_crash, is_clean), (&ready, true), "{crash:?}");
+        }
+    }
+}
+
+/// Works, and starts again after a crash.
+async fn live(world: &World) {
+    world.settle().await;
+    world.restart();
+    world.settle().await;
+}

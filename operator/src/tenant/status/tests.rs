@@ -1,1 +1,94 @@
+use schema::tenant_id::TenantId;
 
+use super::*;
+use crate::{attempt::Interruption, progress::Waiting};
+use crds::analytics_tenant::DatabaseStatus;
+use schema::names::TableGeneration;
+use uuid::Uuid;
+
+fn tenant() -> AnalyticsTenant {
+    let manifest = "{apiVersion: analytics.millrace.dev/v1alpha1, kind: AnalyticsTenant, \
+                    metadata: {name: acme, namespace: team, uid: u1, generation: 4}, spec: {}}";
+    serde_saphyr::from_str(manifest).unwrap()
+}
+
+fn done() -> Outcome {
+    Outcome {
+        spec: Progress::Done(TenantId::parse("acme").unwrap()),
+        credentials: Progress::Done(Vec::new()),
+        database: Progress::Done(database()),
+        schema: Progress::Done(TableGeneration(Uuid::from_u128(2))),
+        pipeline: Progress::Done(()),
+        endpoint: Some("http://acme".to_owned()),
+    }
+}
+
+fn database() -> DatabaseStatus {
+    DatabaseStatus { name: "t_acme".to_owned(), uuid: "1".to_owned(), table_uuid: Some("2".to_owned()) }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn ready(status: &AnalyticsTenantStatus) -> (String, String) {
+    let ready = conditions::find(&status.conditions, kind::READY).unwrap();
+    (format!("{:?}", ready.status), ready.reason.clone())
+}
+
+#[test]
+fn a_tenant_with_everything_is_ready() {
+    insta::assert_yaml_snapshot!(describe(&tenant(), &done(), at(0)));
+}
+
+#[test]
+fn a_second_look_changes_nothing() {
+    let mut tenant = tenant();
+    let first = describe(&tenant, &done(), at(1));
+    tenant.status = Some(first.clone());
+    assert_eq!(describe(&tenant, &done(), at(2)), first);
+}
+
+#[test]
+fn missing_users_of_clickhouse_hold_nothing_up() {
+    let status = describe(&tenant(), &done(), at(0));
+    let credentials = conditions::find(&status.conditions, kind::CREDENTIALS_READY).unwrap();
+    assert_eq!(credentials.reason, "AccessManagementDisabled");
+    assert_eq!(ready(&status), ("True".to_owned(), "Ready".to_owned()));
+}
+
+#[test]
+fn a_pipeline_that_is_not_ready_holds_its_tenant_up() {
+    let waiting = Waiting { reason: "PipelineNotReady", message: "soon".to_owned() };
+    let outcome = Outcome { pipeline: Progress::Waiting(waiting), ..done() };
+    assert_eq!(
+        ready(&describe(&tenant(), &outcome, at(0))),
+        ("False".to_owned(), "PipelineNotReady".to_owned())
+    );
+}
+
+#[test]
+fn what_could_not_be_looked_at_stays_as_it_was_known() {
+    let mut tenant = tenant();
+    tenant.status = Some(describe(&tenant, &done(), at(0)));
+    let outcome = Outcome {
+        database: Progress::Failed(Error::Interrupted(Interruption::Deadline)),
+        schema: Progress::Untried,
+        ..done()
+    };
+    assert_eq!(describe(&tenant, &outcome, at(0)).database, Some(database()));
+}
+
+#[test]
+fn a_lost_name_takes_the_database_away() {
+    let mut tenant = tenant();
+    tenant.status = Some(describe(&tenant, &done(), at(0)));
+    let conflict = Invalid::NameConflict {
+        id: TenantId::parse("acme").unwrap(),
+        namespace: "other".to_owned(),
+        name: "rival".to_owned(),
+    };
+    let status = describe(&tenant, &Outcome::refused(conflict), at(0));
+    assert_eq!(status.database, None);
+    assert!(conditions::find(&status.conditions, kind::STALLED).is_some());
+}

@@ -1,1 +1,74 @@
+use super::*;
 
+fn tenant(spec: &str) -> AnalyticsTenant {
+    let manifest = format!(
+        "{{apiVersion: analytics.millrace.dev/v1alpha1, kind: AnalyticsTenant, metadata: {{name: acme, \
+         namespace: team, uid: b, creationTimestamp: 2026-01-01T00:00:02Z}}, spec: {spec}}}"
+    );
+    serde_saphyr::from_str(&manifest).unwrap()
+}
+
+fn rival(created: &str, uid: &str) -> Rival {
+    Rival {
+        namespace: "other".to_owned(),
+        name: "rival".to_owned(),
+        uid: uid.to_owned(),
+        created: Some(Time(created.parse().unwrap())),
+    }
+}
+
+#[test]
+fn the_id_is_namespace_and_name_unless_the_spec_says_it() {
+    assert_eq!(id(&tenant("{}")).unwrap().as_str(), "team-acme");
+    assert_eq!(id(&tenant("{tenantId: shop}")).unwrap().as_str(), "shop");
+}
+
+#[test]
+fn an_id_that_is_too_long_is_refused() {
+    let mut long = tenant("{}");
+    long.metadata.namespace = Some("n".repeat(60));
+    assert!(matches!(validate(&long, &[]), Err(Invalid::Id { .. })));
+}
+
+#[test]
+fn an_older_rival_has_the_id() {
+    let refused = validate(&tenant("{}"), &[rival("2026-01-01T00:00:01Z", "z")]).unwrap_err();
+    assert_eq!(refused.failure(), Failure::Conflict);
+    assert!(matches!(refused, Invalid::NameConflict { .. }));
+}
+
+#[test]
+fn a_younger_rival_does_not() {
+    assert!(validate(&tenant("{}"), &[rival("2026-01-01T00:00:03Z", "a")]).is_ok());
+}
+
+#[test]
+fn of_two_from_the_same_second_the_smaller_uid_has_it() {
+    assert!(validate(&tenant("{}"), &[rival("2026-01-01T00:00:02Z", "a")]).is_err());
+    assert!(validate(&tenant("{}"), &[rival("2026-01-01T00:00:02Z", "c")]).is_ok());
+}
+
+#[test]
+fn a_retention_has_one_unit_and_a_range() {
+    let retention = |text: &str| {
+        validate(&tenant(&format!("{{retention: {text}}}")), &[]).map(|validated| validated.retention.hours())
+    };
+    assert_eq!(retention("{days: 2}"), Ok(48));
+    assert_eq!(retention("{hours: 5}"), Ok(5));
+    assert!(matches!(retention("{days: 0}"), Err(Invalid::Retention { .. })));
+    assert!(matches!(retention("{hours: -1}"), Err(Invalid::Retention { .. })));
+    assert!(matches!(retention("{days: 1, hours: 1}"), Err(Invalid::RetentionUnit)));
+    assert!(matches!(retention("{}"), Err(Invalid::RetentionUnit)));
+}
+
+#[test]
+fn every_reason_is_a_word_for_programs() {
+    for invalid in [
+        Invalid::RetentionUnit,
+        validate(&tenant("{retention: {days: 0}}"), &[]).unwrap_err(),
+        validate(&tenant("{tenantId: ''}"), &[]).unwrap_err(),
+        validate(&tenant("{}"), &[rival("2026-01-01T00:00:01Z", "z")]).unwrap_err(),
+    ] {
+        assert!(invalid.reason().chars().all(|c| c.is_ascii_alphabetic()), "{invalid:?}");
+    }
+}

@@ -1,0 +1,242 @@
+//! A small world for tests: an API server, a Kafka and a ClickHouse in memory, with one log of what is changed.
+//!
+//! A change can be made to fail or to be the last one before a crash, so that tests see what every prefix of the
+//! writes leaves behind.
+
+mod api_server;
+mod backends;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use crds::{AnalyticsTenant, Pipeline};
+use kube::{
+    Client,
+    runtime::{reflector, watcher},
+};
+use serde_json::Value;
+
+use crate::{
+    context::{Context, Events},
+    installation,
+    kubernetes::Kubernetes,
+    pipeline,
+    retries::Retries,
+    tables::Database,
+    tenant,
+    topics::Topic,
+};
+
+pub(crate) use backends::Fakes;
+use backends::{FakeTables, FakeTopics};
+
+/// When a crash happens: the change was made or it was not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    Before(usize),
+    After(usize),
+}
+
+/// Everything outside of the operator. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct World {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// Kubernetes objects by `<plural>/<namespace>/<name>`.
+    pub(crate) objects: BTreeMap<String, Value>,
+    pub(crate) topics: BTreeMap<String, Topic>,
+    pub(crate) databases: BTreeMap<String, Database>,
+    /// Every change that was tried, in order.
+    pub(crate) log: Vec<String>,
+    /// Changes whose line starts with this are answered with the HTTP status; outside of Kubernetes they fail.
+    pub(crate) refusals: Vec<(String, u16)>,
+    pub(crate) is_kafka_away: bool,
+    pub(crate) is_clickhouse_away: bool,
+    /// Pods never become ready.
+    pub(crate) are_pods_stuck: bool,
+    crash: Option<Crash>,
+    has_crashed: bool,
+    changes: usize,
+    next_number: u128,
+}
+
+impl State {
+    /// Notes that a change is about to be made. An error is the status to answer with instead.
+    fn begin(&mut self, line: String) -> Result<(), u16> {
+        self.log.push(line.clone());
+        if self.has_crashed {
+            return Err(500);
+        }
+        if let Some((_, code)) = self.refusals.iter().find(|(start, _)| line.starts_with(start)) {
+            return Err(*code);
+        }
+        self.changes += 1;
+        if self.crash == Some(Crash::Before(self.changes)) {
+            self.has_crashed = true;
+            return Err(500);
+        }
+        Ok(())
+    }
+
+    /// Notes that a change was made. An error means that nobody hears of it.
+    fn end(&mut self) -> Result<(), u16> {
+        if self.crash == Some(Crash::After(self.changes)) {
+            self.has_crashed = true;
+            return Err(500);
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> u128 {
+        self.next_number += 1;
+        self.next_number
+    }
+}
+
+impl World {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Puts a resource of YAML into the world, as a user does.
+    pub(crate) fn apply(&self, manifest: &str) {
+        api_server::create(&mut self.state(), serde_saphyr::from_str(manifest).unwrap());
+    }
+
+    /// Asks for the deletion of an object, as a user does.
+    pub(crate) fn delete(&self, key: &str) {
+        api_server::delete(&mut self.state(), key);
+    }
+
+    /// Changes an object in place, as a user or another controller does.
+    pub(crate) fn edit(&self, key: &str, edit: impl FnOnce(&mut Value)) {
+        let mut state = self.state();
+        edit(state.objects.get_mut(key).unwrap());
+    }
+
+    pub(crate) fn object(&self, key: &str) -> Option<Value> {
+        self.state().objects.get(key).cloned()
+    }
+
+    /// How many topics and databases there are.
+    pub(crate) fn stored(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.topics.len(), state.databases.len())
+    }
+
+    /// The reason of a condition of a resource.
+    pub(crate) fn reason(&self, key: &str, kind: &str) -> Option<String> {
+        let object = self.object(key)?;
+        let conditions = object["status"]["conditions"].as_array()?.clone();
+        let condition = conditions.into_iter().find(|condition| condition["type"] == kind)?;
+        Some(condition["reason"].as_str()?.to_owned())
+    }
+
+    /// The operator dies at a change and starts again later.
+    pub(crate) fn crash_at(&self, crash: Crash) {
+        self.state().crash = Some(crash);
+    }
+
+    pub(crate) fn restart(&self) {
+        let mut state = self.state();
+        (state.crash, state.has_crashed) = (None, false);
+    }
+
+    /// What was changed since the last time, without Events.
+    pub(crate) fn take_log(&self) -> Vec<String> {
+        let log = std::mem::take(&mut self.state().log);
+        log.into_iter().filter(|line| !line.starts_with("POST events")).collect()
+    }
+
+    fn all<K: serde::de::DeserializeOwned>(&self, plural: &str) -> Vec<Arc<K>> {
+        let state = self.state();
+        let ours = state.objects.iter().filter(|(key, _)| key.starts_with(&format!("{plural}/")));
+        ours.map(|(_, object)| Arc::new(serde_json::from_value(object.clone()).unwrap())).collect()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        api_server::client(self.clone())
+    }
+
+    fn context(&self, manager: &'static str) -> Arc<Context<Fakes>> {
+        let (tenants, mut writer) = reflector::store::<AnalyticsTenant>();
+        writer.apply_watcher_event(&watcher::Event::Init);
+        for tenant in self.all::<AnalyticsTenant>("analyticstenants") {
+            writer.apply_watcher_event(&watcher::Event::InitApply(tenant.as_ref().clone()));
+        }
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        let client = self.client();
+        Arc::new(Context {
+            kubernetes: Kubernetes::new(client.clone(), manager),
+            events: Events::new(client, manager),
+            installation: Arc::new(installation::tests::plain()),
+            topics: Arc::new(FakeTopics(self.clone())),
+            tables: Arc::new(FakeTables(self.clone())),
+            tenants,
+            retries: Retries::default(),
+        })
+    }
+
+    /// One look at every tenant. The failures, if there are any.
+    pub(crate) async fn reconcile_tenants(&self) -> Vec<tenant::Error> {
+        let mut failures = Vec::new();
+        for tenant in self.all::<AnalyticsTenant>("analyticstenants") {
+            failures.extend(tenant::reconcile(tenant, self.context(tenant::MANAGER)).await.err());
+        }
+        failures
+    }
+
+    /// One look at every Pipeline. The failures, if there are any.
+    pub(crate) async fn reconcile_pipelines(&self) -> Vec<pipeline::Error> {
+        let mut failures = Vec::new();
+        for pipeline in self.all::<Pipeline>("pipelines") {
+            failures.extend(pipeline::reconcile(pipeline, self.context(pipeline::MANAGER)).await.err());
+        }
+        failures
+    }
+
+    /// All that can be seen from outside.
+    fn seen(&self) -> impl PartialEq + use<> {
+        let state = self.state();
+        (state.objects.clone(), state.topics.clone(), state.databases.clone())
+    }
+
+    /// Looks at everything until nothing changes any more.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..20 {
+            let before = self.seen();
+            self.reconcile_tenants().await;
+            self.reconcile_pipelines().await;
+            if self.seen() == before || self.state().has_crashed {
+                return;
+            }
+        }
+        panic!("the operator never comes to rest: {:#?}", self.take_log());
+    }
+}
+
+/// A tenant `acme` in `team` with one key.
+pub(crate) const TENANT: &str = "
+apiVersion: analytics.millrace.dev/v1alpha1
+kind: AnalyticsTenant
+metadata: {name: acme, namespace: team}
+spec: {}
+";
+
+/// The same tenant, whose data goes with it.
+pub(crate) const FLEETING_TENANT: &str = "
+apiVersion: analytics.millrace.dev/v1alpha1
+kind: AnalyticsTenant
+metadata: {name: acme, namespace: team}
+spec: {deletionPolicy: {kafka: Delete, clickhouse: Delete}}
+";
+
+/// Keys of objects of the tenant `acme`.
+pub(crate) const ACME: &str = "analyticstenants/team/acme";
+pub(crate) const ACME_KEYS: &str = "secrets/team/acme-api-keys";
+pub(crate) const ACME_DEFAULT: &str = "pipelines/team/acme-default";

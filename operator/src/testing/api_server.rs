@@ -1,0 +1,232 @@
+//! The API server: get, list, create, server-side apply, merge patches, status, deletion with finalizers.
+
+use http_body_util::BodyExt as _;
+use hyper::{Request, Response, StatusCode};
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+use tower::service_fn;
+
+use super::{State, World};
+
+/// A client whose requests this world answers.
+pub(super) fn client(world: World) -> Client {
+    let service = service_fn(move |request: Request<Body>| {
+        let world = world.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await?.to_bytes();
+            let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+            let query = parts.uri.query().unwrap_or_default().to_owned();
+            let content_type =
+                parts.headers.get("content-type").map_or("", |value| value.to_str().unwrap()).to_owned();
+            let call = Call {
+                method: parts.method.to_string(),
+                path: parts.uri.path().to_owned(),
+                query,
+                content_type,
+                body,
+            };
+            let (code, answer) = match call.answer(&mut world.state()) {
+                Ok(answer) => (200, answer),
+                Err(code) => (code, failure(code)),
+            };
+            let response = Response::builder()
+                .status(StatusCode::from_u16(code)?)
+                .body(Body::from(serde_json::to_vec(&answer)?))?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(response)
+        }
+    });
+    Client::new(service, "default")
+}
+
+fn failure(code: u16) -> Value {
+    let reason = if code == 404 { "NotFound" } else { "Other" };
+    json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "code": code, "reason": reason, "message": "as the test asks",
+    })
+}
+
+struct Call {
+    method: String,
+    path: String,
+    query: String,
+    content_type: String,
+    body: Value,
+}
+
+impl Call {
+    /// `<plural>/<namespace>/<name>`, and whether it is about the status.
+    fn target(&self) -> (String, bool) {
+        let parts: Vec<&str> =
+            self.path.split('/').skip_while(|part| *part != "namespaces").skip(1).collect();
+        let (namespace, plural) = (parts[0], parts[1]);
+        let name = parts.get(2).copied().unwrap_or_default();
+        (format!("{plural}/{namespace}/{name}"), parts.get(3) == Some(&"status"))
+    }
+
+    fn answer(self, state: &mut State) -> Result<Value, u16> {
+        let (key, is_status) = self.target();
+        if self.method == "GET" {
+            return if key.ends_with('/') { Ok(list(state, &key)) } else { get(state, &key) };
+        }
+        let is_apply = self.content_type.contains("apply-patch");
+        let verb = match (self.method.as_str(), is_apply) {
+            ("PATCH", true) => "APPLY",
+            ("PATCH", false) => "MERGE",
+            (other, _) => other,
+        };
+        let what = if is_status { " status" } else { "" };
+        state.begin(format!("{verb} {key}{what}"))?;
+        if is_apply {
+            assert!(
+                self.query.contains("force=true") && self.query.contains("fieldManager="),
+                "{}",
+                self.query
+            );
+        }
+        let answer = match verb {
+            "POST" => Ok(self.body),
+            "DELETE" => {
+                is_expected(&get(state, &key)?, &self.body["preconditions"])?;
+                Ok(delete(state, &key))
+            }
+            _ if is_status => write_status(state, &key, self.body, is_apply),
+            "APPLY" => Ok(apply(state, &key, self.body)),
+            _ => merge(state, &key, &self.body),
+        };
+        state.end()?;
+        answer
+    }
+}
+
+fn get(state: &State, key: &str) -> Result<Value, u16> {
+    state.objects.get(key).cloned().ok_or(404)
+}
+
+fn list(state: &State, start: &str) -> Value {
+    let items: Vec<&Value> =
+        state.objects.iter().filter(|(key, _)| key.starts_with(start)).map(|(_, object)| object).collect();
+    json!({ "kind": "List", "apiVersion": "v1", "metadata": {}, "items": items })
+}
+
+/// Whether the object is the incarnation and the version that a request was made for.
+fn is_expected(object: &Value, expected: &Value) -> Result<(), u16> {
+    let differs = |field: &str| !expected[field].is_null() && expected[field] != object["metadata"][field];
+    if differs("uid") || differs("resourceVersion") { Err(409) } else { Ok(()) }
+}
+
+pub(super) fn create(state: &mut State, mut object: Value) {
+    let plural = match object["kind"].as_str().unwrap() {
+        "AnalyticsTenant" => "analyticstenants",
+        "Pipeline" => "pipelines",
+        other => panic!("no plural for {other}"),
+    };
+    let text = |field: &str| object["metadata"][field].as_str().unwrap().to_owned();
+    let key = format!("{plural}/{}/{}", text("namespace"), text("name"));
+    born(state, &mut object);
+    state.objects.insert(key, object);
+}
+
+fn born(state: &mut State, object: &mut Value) {
+    let number = state.number();
+    object["metadata"]["uid"] = json!(format!("uid-{number}"));
+    object["metadata"]["generation"] = json!(1);
+    object["metadata"]["creationTimestamp"] = json!(format!("2026-01-01T00:{:02}:00Z", number % 60));
+    object["metadata"]["resourceVersion"] = json!("1");
+}
+
+fn touched(object: &mut Value) {
+    let version: u64 = object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    object["metadata"]["resourceVersion"] = json!((version + 1).to_string());
+}
+
+fn apply(state: &mut State, key: &str, sent: Value) -> Value {
+    let mut object = state.objects.get(key).cloned().unwrap_or_else(|| {
+        let mut object = sent.clone();
+        born(state, &mut object);
+        object
+    });
+    let before = object.clone();
+    for (field, value) in sent.as_object().unwrap() {
+        if field == "metadata" || key.starts_with("pipelines/") {
+            deep_merge(&mut object[field], value);
+        } else {
+            object[field] = value.clone();
+        }
+    }
+    if object["spec"] != before["spec"] {
+        let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
+        object["metadata"]["generation"] = json!(generation + 1);
+    }
+    if key.starts_with("deployments/") && !state.are_pods_stuck {
+        let replicas = object["spec"]["replicas"].clone();
+        object["status"] = json!({
+            "observedGeneration": object["metadata"]["generation"],
+            "replicas": replicas, "updatedReplicas": replicas, "availableReplicas": replicas,
+        });
+    }
+    if object != before || !state.objects.contains_key(key) {
+        touched(&mut object);
+    }
+    state.objects.insert(key.to_owned(), object.clone());
+    object
+}
+
+fn merge(state: &mut State, key: &str, patch: &Value) -> Result<Value, u16> {
+    let mut object = get(state, key)?;
+    is_expected(&object, &patch["metadata"])?;
+    object["metadata"]["finalizers"] = patch["metadata"]["finalizers"].clone();
+    touched(&mut object);
+    state.objects.insert(key.to_owned(), object.clone());
+    forget_if_free(state, key);
+    Ok(object)
+}
+
+fn write_status(state: &mut State, key: &str, sent: Value, is_apply: bool) -> Result<Value, u16> {
+    let mut object = get(state, key)?;
+    is_expected(&object, &sent["metadata"])?;
+    let mut status = sent["status"].clone();
+    if is_apply {
+        // A field of another manager stays.
+        if let Some(retained) = object["status"].get("retainedTopics") {
+            status["retainedTopics"] = retained.clone();
+        }
+        object["status"] = status;
+    } else {
+        deep_merge(&mut object["status"], &status);
+    }
+    touched(&mut object);
+    state.objects.insert(key.to_owned(), object.clone());
+    Ok(object)
+}
+
+pub(super) fn delete(state: &mut State, key: &str) -> Value {
+    let object = state.objects.get_mut(key).unwrap();
+    object["metadata"]["deletionTimestamp"] = json!("2099-01-01T00:00:00Z");
+    touched(object);
+    forget_if_free(state, key);
+    json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" })
+}
+
+/// An object goes when it is deleted and nothing holds it; what it owns goes with it.
+fn forget_if_free(state: &mut State, key: &str) {
+    let object = &state.objects[key];
+    let is_held = object["metadata"]["finalizers"].as_array().is_some_and(|held| !held.is_empty());
+    if object["metadata"]["deletionTimestamp"].is_null() || is_held {
+        return;
+    }
+    let uid = state.objects.remove(key).unwrap()["metadata"]["uid"].clone();
+    state.objects.retain(|_, child| child["metadata"]["ownerReferences"][0]["uid"] != uid);
+}
+
+fn deep_merge(target: &mut Value, patch: &Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (field, value) in patch {
+                deep_merge(target.entry(field).or_insert(Value::Null), value);
+            }
+        }
+        (target, patch) => *target = patch.clone(),
+    }
+}

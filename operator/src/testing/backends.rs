@@ -1,0 +1,141 @@
+//! Kafka and ClickHouse: what they keep, and being away.
+
+use schema::{
+    names::{DatabaseName, TableGeneration, TopicId, TopicName},
+    retention::Retention,
+};
+use uuid::Uuid;
+
+use super::World;
+use crate::{
+    context::Backends,
+    tables::{Database, DatabaseComment, DatabaseOwner, Tables, TablesError},
+    topics::{Topic, TopicSpec, Topics, TopicsError},
+};
+
+/// The fakes as the context takes them.
+pub(crate) struct Fakes;
+
+impl Backends for Fakes {
+    type Topics = FakeTopics;
+    type Tables = FakeTables;
+}
+
+pub(crate) struct FakeTopics(pub(super) World);
+pub(crate) struct FakeTables(pub(super) World);
+
+fn kafka_away(name: &TopicName) -> TopicsError {
+    TopicsError::NotVisible { topic: name.clone() }
+}
+
+fn clickhouse_away(name: &DatabaseName) -> TablesError {
+    TablesError::Vanished { database: name.clone() }
+}
+
+impl Topics for FakeTopics {
+    async fn describe(&self, name: &TopicName) -> Result<Option<Topic>, TopicsError> {
+        let state = self.0.state();
+        if state.is_kafka_away || state.has_crashed {
+            return Err(kafka_away(name));
+        }
+        Ok(state.topics.get(name.as_str()).cloned())
+    }
+
+    async fn ensure(&self, spec: &TopicSpec) -> Result<Topic, TopicsError> {
+        let away = |_| kafka_away(&spec.name);
+        let mut state = self.0.state();
+        if let Some(topic) =
+            state.topics.get(spec.name.as_str()).filter(|topic| topic.partitions == spec.partitions)
+        {
+            return Ok(topic.clone());
+        }
+        state.begin(format!("ENSURE {}", spec.name)).map_err(away)?;
+        let fresh = TopicId(Uuid::from_u128(state.number()));
+        let topic = state.topics.entry(spec.name.to_string()).or_insert_with(|| Topic {
+            name: spec.name.clone(),
+            id: fresh,
+            partitions: spec.partitions,
+            replication_factor: spec.replication_factor,
+        });
+        topic.partitions = spec.partitions;
+        let topic = topic.clone();
+        state.end().map_err(away)?;
+        Ok(topic)
+    }
+
+    async fn delete(&self, topic: &Topic) -> Result<(), TopicsError> {
+        let away = |_| kafka_away(&topic.name);
+        let mut state = self.0.state();
+        state.begin(format!("DELETE TOPIC {}", topic.name)).map_err(away)?;
+        let found = state.topics.remove(topic.name.as_str());
+        assert_eq!(found.map(|found| found.id), Some(topic.id), "another incarnation was deleted");
+        state.end().map_err(away)
+    }
+}
+
+impl FakeTables {
+    /// Changes the comment of a database.
+    fn comment(&self, line: &str, name: &DatabaseName, comment: DatabaseComment) -> Result<(), TablesError> {
+        let away = |_| clickhouse_away(name);
+        let mut state = self.0.state();
+        state.begin(format!("{line} {name}")).map_err(away)?;
+        state.databases.get_mut(name.as_str()).unwrap().comment = comment;
+        state.end().map_err(away)
+    }
+}
+
+impl Tables for FakeTables {
+    async fn describe(&self, name: &DatabaseName) -> Result<Option<Database>, TablesError> {
+        let state = self.0.state();
+        if state.is_clickhouse_away || state.has_crashed {
+            return Err(clickhouse_away(name));
+        }
+        Ok(state.databases.get(name.as_str()).cloned())
+    }
+
+    async fn create(&self, name: &DatabaseName, owner: &DatabaseOwner) -> Result<Database, TablesError> {
+        let away = |_| clickhouse_away(name);
+        let mut state = self.0.state();
+        state.begin(format!("CREATE DATABASE {name}")).map_err(away)?;
+        let uuid = Uuid::from_u128(state.number());
+        let comment = DatabaseComment::Owned(owner.clone());
+        let database = Database { name: name.clone(), uuid, comment };
+        let database = state.databases.entry(name.to_string()).or_insert(database).clone();
+        state.end().map_err(away)?;
+        Ok(database)
+    }
+
+    async fn claim(&self, database: &Database, owner: &DatabaseOwner) -> Result<(), TablesError> {
+        self.comment("CLAIM", &database.name, DatabaseComment::Owned(owner.clone()))
+    }
+
+    async fn migrate(&self, name: &DatabaseName, _: Retention) -> Result<TableGeneration, TablesError> {
+        match self.0.state().databases.get(name.as_str()) {
+            Some(database) => Ok(TableGeneration(Uuid::from_u128(database.uuid.as_u128() + 1_000))),
+            None => Err(clickhouse_away(name)),
+        }
+    }
+
+    async fn release(
+        &self,
+        database: &Database,
+        owner: &DatabaseOwner,
+        topics: &[TopicId],
+    ) -> Result<(), TablesError> {
+        let released = DatabaseComment::Released {
+            namespace: owner.namespace.clone(),
+            name: owner.name.clone(),
+            topics: topics.to_vec(),
+        };
+        self.comment("RELEASE", &database.name, released)
+    }
+
+    async fn drop(&self, database: &Database, owner: &DatabaseOwner) -> Result<(), TablesError> {
+        let away = |_| clickhouse_away(&database.name);
+        let mut state = self.0.state();
+        state.begin(format!("DROP DATABASE {}", database.name)).map_err(away)?;
+        let found = state.databases.remove(database.name.as_str()).unwrap();
+        assert!(found.comment.is_owned_by(owner), "somebody else's database was dropped");
+        state.end().map_err(away)
+    }
+}
