@@ -156,6 +156,16 @@ pub(crate) fn of_deletion(
     ours.into_iter().chain(kept).collect()
 }
 
+/// What `Ready` says, if it says something else than before. For the log, which tells of changes of state.
+pub(crate) fn new_state(before: &[Condition], now: &[Condition]) -> Option<String> {
+    let said = find(before, kind::READY).map(|ready| (ready.status, &ready.reason));
+    let ready = find(now, kind::READY).filter(|ready| said != Some((ready.status, &ready.reason)))?;
+    Some(match ready.status {
+        ConditionStatus::True => "ready".to_owned(),
+        ConditionStatus::False | ConditionStatus::Unknown => format!("not ready: {}", ready.reason),
+    })
+}
+
 /// What newly needs an administrator: a stalled resource or a blocked deletion, told once and not at each look.
 pub(crate) fn new_obstacle(before: &[Condition], now: &[Condition]) -> Option<Obstacle> {
     [kind::STALLED, kind::DELETION_BLOCKED].into_iter().find_map(|kind| {
@@ -269,6 +279,15 @@ mod tests {
         );
         let free = of_deletion(&conditions, None, 4, at(3));
         assert_eq!(kinds(&free), ["Ready", "Reconciling", "SpecValid"]);
+    }
+
+    #[test]
+    fn a_change_of_ready_is_told_once() {
+        let unknown = merged(&[], &[Observed::unknown(kind::SPEC_VALID)], 1);
+        let ready = merged(&unknown, &[true_aspect()], 2);
+        assert_eq!(new_state(&[], &unknown).as_deref(), Some("not ready: Pending"));
+        assert_eq!(new_state(&unknown, &ready).as_deref(), Some("ready"));
+        assert_eq!(new_state(&ready, &ready), None);
     }
 
     #[test]

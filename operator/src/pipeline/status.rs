@@ -2,7 +2,8 @@
 
 use crds::{Pipeline, PipelineStatus, condition::kind, pipeline::TopicStatus};
 use jiff::Timestamp;
-use kube::Resource as _;
+use kube::{Resource as _, ResourceExt as _};
+use tracing::info;
 
 use super::{Error, apply::Outcome};
 use crate::{
@@ -68,8 +69,11 @@ async fn report_status<B: Backends>(
     if before == Some(&status) {
         return Ok(());
     }
-    let obstacle =
-        conditions::new_obstacle(before.map_or(&[], |status| &status.conditions), &status.conditions);
+    let known = before.map_or(&[][..], |status| &status.conditions);
+    if let Some(state) = conditions::new_state(known, &status.conditions) {
+        info!(pipeline.name = pipeline.name_any(), "pipeline `{}` is {state}", pipeline.name_any());
+    }
+    let obstacle = conditions::new_obstacle(known, &status.conditions);
     if let Some(obstacle) = obstacle {
         ctx.events.warn(pipeline.object_ref(&()), obstacle.reason, obstacle.message).await;
     }

@@ -2,7 +2,8 @@
 
 use crds::{AnalyticsTenant, AnalyticsTenantStatus, analytics_tenant::EndpointsStatus, condition::kind};
 use jiff::Timestamp;
-use kube::Resource as _;
+use kube::{Resource as _, ResourceExt as _};
+use tracing::info;
 
 use super::{Error, apply::Outcome, validate::Invalid};
 use crate::{
@@ -61,8 +62,11 @@ async fn report_status<B: Backends>(
     if before.map(applied) == Some(applied(&status)) {
         return Ok(());
     }
-    let obstacle =
-        conditions::new_obstacle(before.map_or(&[], |status| &status.conditions), &status.conditions);
+    let known = before.map_or(&[][..], |status| &status.conditions);
+    if let Some(state) = conditions::new_state(known, &status.conditions) {
+        info!(tenant.name = tenant.name_any(), "tenant `{}` is {state}", tenant.name_any());
+    }
+    let obstacle = conditions::new_obstacle(known, &status.conditions);
     if let Some(obstacle) = obstacle {
         ctx.events.warn(tenant.object_ref(&()), obstacle.reason, obstacle.message).await;
     }
