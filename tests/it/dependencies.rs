@@ -254,7 +254,7 @@ fn npm_lock_files_name_no_download_address() {
 
 #[test]
 fn binaries_do_not_import_what_only_tests_use() {
-    let only_for_tests = ["insta", "proptest", "tower-test", "cargo_metadata"];
+    let only_for_tests = ["insta", "proptest", "cargo_metadata"];
     let wrong: Vec<String> = METADATA
         .workspace_packages()
         .into_iter()
