@@ -329,15 +329,6 @@ impl Ingester {
 }
 
 impl Consumer {
-    /// Starts it again with the same flags, and does not wait for it.
-    ///
-    /// # Errors
-    /// When the binary is gone.
-    pub fn restart_soon(&mut self, line: &Line) -> anyhow::Result<()> {
-        self.program = Program::start("consumer", &self.arguments, line.folder.path())?;
-        Ok(())
-    }
-
     /// Starts it again with the same flags, after it was killed or stopped.
     ///
     /// # Errors

@@ -141,15 +141,22 @@ async fn a_lost_slow_or_swallowed_answer_of_clickhouse_doubles_nothing() -> anyh
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_killed_again_and_again_loses_and_doubles_nothing() -> anyhow::Result<()> {
     within(TEST, async {
-        let line = Line::make(&shared::kafka()?, &shared::clickhouse()?).await?;
+        let clickhouse = shared::clickhouse()?;
+        let line = Line::make(&shared::kafka()?, &clickhouse).await?;
+        let proxy = Proxy::start(clickhouse.url.trim_start_matches("http://").parse()?).await?;
         let ingester = line.ingester(&[]).await?;
-        let mut consumer = line.consumer().await?;
-        let load = Load::start(&ingester.url, &line.bearer(), seconds(20), PATIENCE);
-        for round in 0..5 {
-            // At another moment of its batch each time.
-            pause(Duration::from_millis(1_000 + 137 * round)).await;
+        let mut consumer = line.consumer_through(&format!("http://{}", proxy.address()), &[]).await?;
+        let load = Load::start(&ingester.url, &line.bearer(), seconds(30), PATIENCE);
+        for before_the_kill in
+            [Mode::Blackhole, Mode::Delay(Duration::from_millis(150)), Mode::Blackhole, Mode::Pass]
+        {
+            pause(seconds(1)).await;
+            // An insert that is on its way at the kill is where a commit too early would lose events.
+            proxy.set(before_the_kill);
+            pause(Duration::from_millis(900)).await;
             consumer.program.kill()?;
-            consumer.restart_soon(&line)?;
+            proxy.set(Mode::Pass);
+            consumer.restart(&line).await?;
         }
         assert_exact(&line, load).await?;
         line.wait_until_committed(RECOVERED).await
