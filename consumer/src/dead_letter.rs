@@ -119,6 +119,8 @@ fn config(kafka: &KafkaSettings) -> ClientConfig {
         .set("client.id", "millrace-consumer")
         .set("acks", "all")
         .set("enable.idempotence", "true")
+        // A topic that the brokers made by themselves would have their replication, not the Pipeline's.
+        .set("allow.auto.create.topics", "false")
         .set("compression.type", "lz4")
         .set("linger.ms", "5")
         .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())

@@ -139,6 +139,11 @@ impl Source {
         self.consumer.pause(&self.consumer.assignment()?)
     }
 
+    /// Lifts the pause of partitions that are about to be released: librdkafka keeps it beyond the assignment.
+    pub(crate) fn resume_released(&self, list: &TopicPartitionList) -> KafkaResult<()> {
+        self.consumer.resume(list)
+    }
+
     /// Fetches again.
     pub(crate) fn resume(&self) -> KafkaResult<()> {
         self.consumer.resume(&self.consumer.assignment()?)

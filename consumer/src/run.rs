@@ -50,7 +50,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> anyhow::Result<()> {
     let source = Source::join(&settings).context("failed to join the consumer group")?;
 
     let health = Health::new();
-    let probes = runtime::health::router(health.clone(), recorder);
+    let probes = runtime::health::router(health.clone(), recorder.clone());
     let store = Store::new(Arc::clone(&settings), inserter, Pace::default());
     let (jobs, waiting_jobs) = mpsc::channel(1);
     let (done, waiting_done) = blocking::channel();
@@ -59,6 +59,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.run("probes", serve(listener, probes, Limits::default(), shutdown.token()));
+    tasks.run("metrics", recorder.upkeep(shutdown.token()));
     tasks.run("store", store_jobs(store, waiting_jobs, done));
     tasks.run_blocking("poll", move || consumer.run(stop_timeout));
     tasks.finish(stop_timeout + STOP_MARGIN).await
@@ -67,7 +68,11 @@ pub async fn run(options: Options, shutdown: Shutdown) -> anyhow::Result<()> {
 fn read_settings(file: &Path) -> anyhow::Result<ConsumerSettings> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("failed to read the settings `{}`", file.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("failed to parse the settings `{}`", file.display()))
+    // The parser's own words may quote a password.
+    serde_json::from_str(&text).map_err(|cause| {
+        let (line, column) = (cause.line(), cause.column());
+        anyhow::anyhow!("failed to parse the settings `{}` at line {line}, column {column}", file.display())
+    })
 }
 
 /// Stores batch after batch, until the loop has ended.

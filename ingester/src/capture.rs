@@ -116,11 +116,17 @@ fn count(protocol: Protocol, events: &[Result<Uuid, Refusal>]) {
     }
 }
 
+/// The hops of all `X-Forwarded-For` lines in their order: a proxy may add a line of its own below the client's.
+fn forwarded_for(headers: &HeaderMap) -> String {
+    let lines = headers.get_all("x-forwarded-for").iter();
+    lines.filter_map(|line| line.to_str().ok()).collect::<Vec<_>>().join(",")
+}
+
 fn receipt(app: &App, protocol: Protocol, received_at: Timestamp, head: &Parts) -> Receipt {
     let headers = &head.headers;
-    let forwarded_for = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    let forwarded_for = forwarded_for(headers);
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-    let address = peer.map(|peer| client_address(peer.0.ip(), forwarded_for, &app.trusted_proxies));
+    let address = peer.map(|peer| client_address(peer.0.ip(), Some(&forwarded_for), &app.trusted_proxies));
     let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Receipt {
         protocol,

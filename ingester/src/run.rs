@@ -169,6 +169,7 @@ fn run_servers(
         let drained = drained.clone();
         move || producer.poll(&life, &drained, FLUSH_TIMEOUT)
     });
+    tasks.run("metrics", ports.metrics.clone().upkeep(drained.clone()));
     tasks.run("admin", serve(ports.admin, probes::router(health, ports.metrics), Limits::default(), drained));
 }
 

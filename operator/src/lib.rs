@@ -112,6 +112,7 @@ pub async fn run(options: Options, client: Client, shutdown: Shutdown) -> anyhow
     // Only the first operator of a process, which in tests has several, gets the recorder of all metrics.
     let metrics = telemetry::install_metrics().unwrap_or_else(|_| telemetry::MetricsHandle::detached());
     let mut tasks = Tasks::new(shutdown);
+    tasks.run("metrics", metrics.clone().upkeep(token.clone()));
     tasks.run("http", serve(listener, router(health.clone(), metrics), Limits::default(), token.clone()));
     tasks.run("heartbeat", beat(health.clone(), token.clone()));
     // Ready means that both kinds were listed. Kafka and ClickHouse do not count: conditions tell of their absence.

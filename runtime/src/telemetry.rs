@@ -1,9 +1,11 @@
 //! Logs and metrics of a process.
 
-use std::io::IsTerminal as _;
+use std::{io::IsTerminal as _, time::Duration};
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// Options of the log, to be flattened into a binary's options.
@@ -56,6 +58,9 @@ impl std::fmt::Debug for MetricsHandle {
 const SECONDS_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// Often enough that a few thousand samples a second stay below a megabyte.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Makes the recorder behind the `metrics` macros.
 ///
 /// # Errors
@@ -76,6 +81,17 @@ impl MetricsHandle {
     #[must_use]
     pub fn detached() -> Self {
         Self(PrometheusBuilder::new().build_recorder().handle())
+    }
+
+    /// Compacts the histograms every few seconds until the stop: without a scraper they would keep every sample.
+    ///
+    /// # Errors
+    /// Never; the type is that of a task.
+    pub async fn upkeep(self, stop: CancellationToken) -> anyhow::Result<()> {
+        while stop.run_until_cancelled(sleep(UPKEEP_INTERVAL)).await.is_some() {
+            self.0.run_upkeep();
+        }
+        Ok(())
     }
 
     /// The metrics in Prometheus' text format. Histograms are compacted on the way.

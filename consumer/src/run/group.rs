@@ -94,6 +94,10 @@ impl Loop {
         if self.offsets.is_empty() {
             self.drop_batches();
         }
+        if self.is_paused {
+            // A partition that is released while it is paused would still be so when it comes back.
+            self.report_kafka("resume released partitions", self.source.resume_released(list));
+        }
         self.report_kafka("release partitions", self.source.release(list));
         gauge!(names::PARTITIONS).set(self.offsets.len() as f64);
         Ok(())

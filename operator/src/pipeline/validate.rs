@@ -97,6 +97,10 @@ pub(crate) enum Invalid {
     Replication { copies: i32, needed: i32 },
     #[error("`batch` holds a number that is out of range")]
     Batch,
+    #[error(
+        "the Pipeline works with topic `{recorded}` and not with `{wanted}`: set the chart's `kafka.topicPrefix` back, or make a new Pipeline"
+    )]
+    TopicRenamed { recorded: String, wanted: TopicName },
 }
 
 impl Invalid {
@@ -105,6 +109,7 @@ impl Invalid {
             Self::Name { .. } => "InvalidName",
             Self::Replication { .. } => "InvalidReplication",
             Self::Batch => "InvalidBatch",
+            Self::TopicRenamed { .. } => "TopicRenamed",
         }
     }
 }
@@ -123,6 +128,8 @@ pub(crate) fn validate(
     let keys = keys(tenant, fetched.keys.as_ref()).map_err(Obstacle::Waiting)?;
     let topic = topic(TopicName::of(&installation.topic_prefix, &facts.id, &name), pipeline, replication);
     let status = pipeline.status.as_ref();
+    refuse_another_name(&topic.name, status.and_then(|status| status.topic.as_ref()))
+        .map_err(Obstacle::Invalid)?;
     Ok(ValidatedPipeline {
         name,
         namespace: pipeline.namespace().unwrap_or_default(),
@@ -150,6 +157,16 @@ pub(crate) fn topic_name(
     let id = tenant.status.as_ref()?.tenant_id.as_deref()?;
     let name = PipelineName::parse(&pipeline.name_any()).ok()?;
     Some(TopicName::of(&installation.topic_prefix, &TenantId::parse(id).ok()?, &name))
+}
+
+/// A topic of another prefix would look as if the recorded one were lost, and strand what is not stored yet.
+fn refuse_another_name(wanted: &TopicName, recorded: Option<&TopicStatus>) -> Result<(), Invalid> {
+    match recorded.filter(|recorded| recorded.name != wanted.as_str()) {
+        Some(recorded) => {
+            Err(Invalid::TopicRenamed { recorded: recorded.name.clone(), wanted: wanted.clone() })
+        }
+        None => Ok(()),
+    }
 }
 
 /// What a status says of a topic. An empty id is the intention to make it.

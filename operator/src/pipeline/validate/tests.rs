@@ -110,6 +110,19 @@ fn only_keys_that_may_send_reach_the_ingester_as_digests() {
 }
 
 #[test]
+fn another_topic_prefix_is_refused_while_a_topic_is_recorded() {
+    let recorded = |name: &str| {
+        let topic = TopicStatus { name: name.to_owned(), id: String::new(), partitions: 6 };
+        let mut pipeline = pipeline("");
+        pipeline.status.get_or_insert_default().topic = Some(topic);
+        validated(&pipeline, &fetched())
+    };
+    assert!(recorded("millrace.team-acme.web").is_ok());
+    let refused = recorded("before.team-acme.web");
+    assert!(matches!(refused, Err(Obstacle::Invalid(Invalid::TopicRenamed { .. }))));
+}
+
+#[test]
 fn a_missing_tenant_is_waited_for() {
     waits(&Fetched { tenant: None, ..fetched() }, "TenantNotFound");
 }
