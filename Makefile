@@ -10,7 +10,8 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace/targe
 # What `make test` builds, once: every later command finds its programs there.
 EVERYTHING := --workspace --all-targets --features tests/live --locked
 PROGRAMS := $(CARGO_TARGET_DIR)/debug
-DEV := cargo run --quiet --locked --package dev --bin dev --
+# The program that started the stack is also the one that shows and stops it, even while a crate does not compile.
+DEV = $(if $(wildcard $(PROGRAMS)/dev),$(PROGRAMS)/dev,cargo run --quiet --locked --package dev --bin dev --)
 
 # Compiles OpenSSL and librdkafka, which are linked in; the rest of what is missing `dev up` installs.
 .PHONY: compilers
@@ -20,13 +21,18 @@ compilers:
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes g++ git perl; \
 	fi
 
+# All of them in one go: one alone would be built with other features, and with it its dependencies once more.
+.PHONY: programs
+programs: compilers
+	@cargo build --locked --workspace --bins
+
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
 
 .PHONY: up
-up: compilers ## Start the local stack: Kubernetes, Kafka, ClickHouse
-	@$(DEV) up
+up: programs ## Start the local stack: Kubernetes, Kafka, ClickHouse
+	@$(PROGRAMS)/dev up
 
 .PHONY: down
 down: ## Stop the local stack and remove all it left
@@ -37,12 +43,12 @@ status: ## Show the parts of the local stack
 	@$(DEV) status
 
 .PHONY: demo
-demo: compilers ## Build and start everything, send events to a tenant and read them back
-	@$(DEV) demo
+demo: programs ## Build and start everything, send events to a tenant and read them back
+	@$(PROGRAMS)/dev demo
 
 .PHONY: bench
-bench: compilers ## Measure CPU per event on the local stack, in the release profile
-	@$(DEV) up
+bench: programs ## Measure CPU per event on the local stack, in the release profile
+	@$(PROGRAMS)/dev up
 	cargo build --release --locked --package bench --package ingester --package consumer
 	$(CARGO_TARGET_DIR)/release/bench events
 

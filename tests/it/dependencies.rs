@@ -1,10 +1,11 @@
 //! Who may depend on whom, and on what: the Cargo graph is the architecture.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use serde::Deserialize;
 
 use crate::checkout::{root, text, texts};
 
@@ -47,26 +48,79 @@ const DUPLICATES: [(&str, &str); 8] = [
 /// Dependencies that only the code of a derive macro names.
 const NAMED_BY_MACROS: [(&str, &str); 1] = [("crds", "serde_json")];
 
+/// What `cargo metadata` says
+/// (<https://doc.rust-lang.org/cargo/commands/cargo-metadata.html#json-format>), as far as the gates need it.
+/// The crate that reads all of it would switch on a feature of serde_json, and with it build half of the
+/// dependencies again for the tests.
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    workspace_members: BTreeSet<String>,
+    resolve: Resolve,
+}
+
+#[derive(Debug, Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Node {
+    id: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+    version: String,
+    license: Option<String>,
+    source: Option<String>,
+    manifest_path: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dependency {
+    name: String,
+    rename: Option<String>,
+    /// `None` for a normal one, else `dev` or `build`.
+    kind: Option<String>,
+}
+
+impl Metadata {
+    fn members(&self) -> Vec<&Package> {
+        self.packages.iter().filter(|package| self.workspace_members.contains(&package.id)).collect()
+    }
+}
+
 static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
-    MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .other_options(
-            ["--locked", "--offline", "--filter-platform", "x86_64-unknown-linux-gnu"].map(str::to_owned),
-        )
-        .exec()
-        .expect("cargo describes the workspace")
+    let platform = ["--filter-platform", "x86_64-unknown-linux-gnu"];
+    let text = cargo(&[&["metadata", "--format-version", "1"], platform.as_slice()].concat());
+    serde_json::from_str(&text).expect("cargo writes its format")
 });
+
+/// What cargo prints, without a look at the network or a change of the lock file.
+fn cargo(words: &[&str]) -> String {
+    let ran = Command::new(env!("CARGO"))
+        .current_dir(root())
+        .args(words)
+        .args(["--locked", "--offline"])
+        .output()
+        .expect("cargo runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).expect("cargo writes UTF-8")
+}
 
 /// The packages that are really built, as opposed to those the lock file mentions for other platforms.
 fn built() -> Vec<&'static Package> {
-    let resolve = METADATA.resolve.as_ref().expect("cargo resolved the graph");
-    let ids: BTreeSet<_> = resolve.nodes.iter().map(|node| &node.id).collect();
-    METADATA.packages.iter().filter(|package| ids.contains(&package.id)).collect()
+    let ids: BTreeSet<&str> = METADATA.resolve.nodes.iter().map(|node| node.id.as_str()).collect();
+    METADATA.packages.iter().filter(|package| ids.contains(package.id.as_str())).collect()
 }
 
 fn folder(package: &Package) -> String {
-    let folder = package.manifest_path.parent().expect("a manifest is in a folder");
-    folder.strip_prefix(root()).expect("members are in the checkout").to_string()
+    let folder = Path::new(&package.manifest_path).parent().expect("a manifest is in a folder");
+    folder.strip_prefix(root()).expect("members are in the checkout").display().to_string()
 }
 
 #[track_caller]
@@ -76,12 +130,12 @@ fn assert_none(what: &str, offenders: &[String]) {
 
 #[test]
 fn our_crates_import_each_other_as_the_architecture_says() {
-    let members = METADATA.workspace_packages();
+    let members = METADATA.members();
     let names: BTreeSet<&str> = members.iter().map(|package| package.name.as_str()).collect();
     assert_eq!(names, IMPORTS.iter().map(|(name, _)| *name).collect(), "the members of the workspace");
     let mut wrong = Vec::new();
     for (name, allowed) in IMPORTS {
-        let package = members.iter().find(|package| package.name.as_str() == name).expect("compared above");
+        let package = members.iter().find(|package| package.name == name).expect("compared above");
         for dependency in &package.dependencies {
             let import = dependency.name.as_str();
             if names.contains(import) && !allowed.contains(&import) {
@@ -111,21 +165,15 @@ fn what_must_be_absent_is_absent() {
 /// What one crate is built from when it is built alone. `cargo metadata` would tell of the features that
 /// its neighbours switch on.
 fn reached_from(name: &str) -> BTreeSet<String> {
-    let tree = Command::new(env!("CARGO"))
-        .current_dir(root())
-        .args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
-        .args(["--package", name])
-        .output()
-        .expect("cargo prints the tree");
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    let text = String::from_utf8(tree.stdout).expect("names of crates are ASCII");
+    let text =
+        cargo(&["tree", "--edges", "normal", "--prefix", "none", "--format", "{p}", "--package", name]);
     text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 #[test]
 fn members_inherit_the_lints_and_every_dependency() {
     let mut wrong = Vec::new();
-    for package in METADATA.workspace_packages() {
+    for package in METADATA.members() {
         let manifest = text(&format!("{}/Cargo.toml", folder(package)));
         if !manifest.contains("[lints]\nworkspace = true") {
             wrong.push(format!("{} does not inherit the lints", package.name));
@@ -149,7 +197,7 @@ fn is_inherited(line: &str) -> bool {
 #[test]
 fn every_declared_dependency_is_used() {
     let mut unused = Vec::new();
-    for package in METADATA.workspace_packages() {
+    for package in METADATA.members() {
         let folder = format!("{}/", folder(package));
         let code: String = texts(&[".rs"])
             .into_iter()
@@ -161,7 +209,7 @@ fn every_declared_dependency_is_used() {
             .join("\n");
         for dependency in &package.dependencies {
             let name = dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_");
-            let is_excused = NAMED_BY_MACROS.contains(&(package.name.as_str(), &dependency.name));
+            let is_excused = NAMED_BY_MACROS.contains(&(&package.name, &dependency.name));
             if !is_excused && !names_word(&code, &name) {
                 unused.push(format!("{} declares {}", package.name, dependency.name));
             }
@@ -173,7 +221,7 @@ fn every_declared_dependency_is_used() {
 #[test]
 fn every_dependency_of_the_workspace_is_some_members() {
     let used: BTreeSet<&str> = METADATA
-        .workspace_packages()
+        .members()
         .into_iter()
         .flat_map(|package| package.dependencies.iter().map(|dependency| dependency.name.as_str()))
         .collect();
@@ -218,7 +266,7 @@ fn every_licence_is_one_we_may_ship_with() {
 fn a_crate_is_there_in_one_version_or_with_a_reason() {
     let mut versions: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for package in built() {
-        versions.entry(package.name.as_str()).or_default().insert(package.version.to_string());
+        versions.entry(&package.name).or_default().insert(package.version.clone());
     }
     let doubled: BTreeSet<&str> =
         versions.iter().filter(|(_, versions)| versions.len() > 1).map(|(name, _)| *name).collect();
@@ -230,12 +278,15 @@ fn a_crate_is_there_in_one_version_or_with_a_reason() {
     assert_none("reasons for duplicates that are gone", &outdated);
 }
 
+/// How the lock file begins the name of the public registry, whatever mirror a machine uses.
+const REGISTRY: &str = "registry+https://github.com/rust-lang/";
+
 #[test]
 fn cargo_packages_come_from_the_public_registry_or_from_here() {
     let foreign: Vec<String> = METADATA
         .packages
         .iter()
-        .filter(|package| !package.source.as_ref().is_none_or(cargo_metadata::Source::is_crates_io))
+        .filter(|package| !package.source.as_deref().is_none_or(|source| source.starts_with(REGISTRY)))
         .map(|package| format!("{} {:?}", package.name, package.source))
         .collect();
     assert_none("packages from elsewhere", &foreign);
@@ -256,10 +307,10 @@ fn npm_lock_files_name_no_download_address() {
 fn binaries_do_not_import_what_only_tests_use() {
     let only_for_tests = ["insta", "proptest", "cargo_metadata"];
     let wrong: Vec<String> = METADATA
-        .workspace_packages()
+        .members()
         .into_iter()
         .flat_map(|package| package.dependencies.iter().map(move |dependency| (package, dependency)))
-        .filter(|(_, dependency)| dependency.kind == DependencyKind::Normal)
+        .filter(|(_, dependency)| dependency.kind.is_none())
         .filter(|(_, dependency)| only_for_tests.contains(&dependency.name.as_str()))
         .map(|(package, dependency)| format!("{} imports {}", package.name, dependency.name))
         .collect();

@@ -18,7 +18,8 @@ pub(crate) fn build(checkout: &Path) -> Result<PathBuf, Error> {
     cargo
         .current_dir(checkout)
         .args(["build", "--quiet", "--locked", "--message-format=json-render-diagnostics"])
-        .args(NAMES.iter().flat_map(|name| ["--package", name, "--bin", name]));
+        // As the Makefile does: these three alone would be built with other features, and OpenSSL once more.
+        .args(["--workspace", "--bins"]);
     let messages = finish(&mut cargo, DEADLINE).map_err(|source| Error::Compile { source })?;
     let mut folder = None;
     for name in NAMES {
