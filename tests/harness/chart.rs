@@ -1,7 +1,9 @@
 //! The chart on the shared cluster: one release per run, used by every test that needs the operator.
 
+use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use dev::console::Console;
@@ -14,6 +16,7 @@ use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::kubernetes::{helm, kubectl};
 use crate::process::folder;
 use crate::shared::stack;
+use crate::wait::{Look, until};
 
 /// Where the operator lives.
 pub const NAMESPACE: &str = "millrace-system";
@@ -28,8 +31,13 @@ const CLICKHOUSE_SECRET: &str = "clickhouse";
 /// Time until the operator is ready; helm and kubectl understand the text.
 const READY: &str = "180s";
 
+/// A whole run takes a few minutes; more than this means that it hangs.
+const OTHER_RUN: Duration = Duration::from_secs(1800);
+
 /// Tests that use the operator hold it for reading, tests that need it away for writing.
 static OPERATOR: RwLock<()> = RwLock::const_new(());
+/// Held as long as the process lives.
+static RUN: OnceCell<File> = OnceCell::const_new();
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 static VALUES: OnceCell<Value> = OnceCell::const_new();
 
@@ -52,6 +60,7 @@ pub struct NoOperator {
 /// When it cannot be installed.
 pub async fn operator() -> anyhow::Result<Operator> {
     let guard = OPERATOR.read().await;
+    RUN.get_or_try_init(only_this_run).await?;
     INSTALLED.get_or_try_init(install).await?;
     scale("1").await?;
     Ok(Operator { _guard: guard })
@@ -63,6 +72,7 @@ pub async fn operator() -> anyhow::Result<Operator> {
 /// When it cannot be installed or scaled down.
 pub async fn no_operator() -> anyhow::Result<NoOperator> {
     let guard = OPERATOR.write().await;
+    RUN.get_or_try_init(only_this_run).await?;
     INSTALLED.get_or_try_init(install).await?;
     scale("0").await?;
     let pods = format!("--namespace={NAMESPACE}");
@@ -79,6 +89,21 @@ impl NoOperator {
     pub async fn bring_back(self) -> anyhow::Result<()> {
         scale("1").await
     }
+}
+
+/// Waits until no other run of these tests uses the release of this stack.
+async fn only_this_run() -> anyhow::Result<File> {
+    let path = stack()?.kubeconfig.with_file_name("tests.lock");
+    let file = File::create(&path)?;
+    until(OTHER_RUN, "end of another run of the live tests", || async {
+        match file.try_lock() {
+            Ok(()) => Ok(Look::There(())),
+            Err(TryLockError::WouldBlock) => Ok(Look::NotYet(format!("it holds {}", path.display()))),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    })
+    .await?;
+    Ok(file)
 }
 
 async fn scale(replicas: &str) -> anyhow::Result<()> {

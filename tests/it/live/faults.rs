@@ -12,9 +12,11 @@ use harness::proxy::{Mode, Proxy};
 use harness::shared;
 use harness::wait::within;
 
-const TEST: Duration = Duration::from_secs(240);
+const TEST: Duration = Duration::from_secs(300);
 /// Time that what was acknowledged gets to become readable, once all parts are back.
-const RECOVERED: Duration = Duration::from_secs(90);
+const RECOVERED: Duration = Duration::from_secs(120);
+/// How long Kafka or ClickHouse is away: longer than any deadline of a request or an insert.
+const OUTAGE: Duration = Duration::from_secs(60);
 /// Time after the load in which what was not answered is sent again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -50,10 +52,10 @@ async fn kafka_killed_under_load_is_answered_with_503_and_loses_nothing() -> any
         let line = Line::make(&Kafka::plain(&kafka.address()), &shared::clickhouse()?).await?;
         let mut ingester = line.ingester(&["--publish-timeout-ms=2000"]).await?;
         let mut consumer = line.consumer().await?;
-        let load = Load::start(&ingester.url, &line.bearer(), seconds(15), PATIENCE);
-        pause(seconds(3)).await;
+        let load = Load::start(&ingester.url, &line.bearer(), OUTAGE + seconds(10), PATIENCE);
+        pause(seconds(4)).await;
         kafka.kill().await?;
-        pause(seconds(6)).await;
+        pause(OUTAGE).await;
         kafka.start_again().await?;
         let tally = assert_exact(&line, load).await?;
         assert!(tally.busy > 0, "there were answers while Kafka was away: {tally:?}");
@@ -99,11 +101,11 @@ async fn clickhouse_killed_under_load_delays_events_and_loses_none() -> anyhow::
         let line = Line::make(&shared::kafka()?, &clickhouse.reader()).await?;
         let ingester = line.ingester(&[]).await?;
         let mut consumer = line.consumer().await?;
-        let load = Load::start(&ingester.url, &line.bearer(), seconds(15), PATIENCE);
-        for _ in 0..2 {
+        let load = Load::start(&ingester.url, &line.bearer(), OUTAGE + seconds(10), PATIENCE);
+        for outage in [seconds(1), OUTAGE] {
             pause(seconds(3)).await;
             clickhouse.kill().await?;
-            pause(seconds(2)).await;
+            pause(outage).await;
             clickhouse.start_again().await?;
         }
         let tally = assert_exact(&line, load).await?;
