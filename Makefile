@@ -13,6 +13,15 @@ PROGRAMS := $(CARGO_TARGET_DIR)/debug
 # The program that started the stack is also the one that shows and stops it, even while a crate does not compile.
 DEV = $(if $(wildcard $(PROGRAMS)/dev),$(PROGRAMS)/dev,cargo run --quiet --locked --package dev --bin dev --)
 
+# Cargo keeps the members of two checkouts under one name, and takes for fresh what is only newer.
+# So the first build of another checkout drops the members and keeps their dependencies.
+.PHONY: own
+own:
+	@if [ "$$(cat $(CARGO_TARGET_DIR)/checkout 2>/dev/null)" != "$(CURDIR)" ]; then \
+	  cargo clean --quiet --workspace --locked; \
+	  mkdir -p $(CARGO_TARGET_DIR) && echo "$(CURDIR)" >$(CARGO_TARGET_DIR)/checkout; \
+	fi
+
 # Compiles OpenSSL and librdkafka, which are linked in; the rest of what is missing `dev up` installs.
 .PHONY: compilers
 compilers:
@@ -23,7 +32,7 @@ compilers:
 
 # All of them in one go: one alone would be built with other features, and with it its dependencies once more.
 .PHONY: programs
-programs: compilers
+programs: compilers own
 	@cargo build --locked --workspace --bins
 
 .PHONY: help
@@ -53,7 +62,7 @@ bench: programs ## Measure CPU per event on the local stack, in the release prof
 	$(CARGO_TARGET_DIR)/release/bench events
 
 .PHONY: check
-check: compilers ## Check the format, the lints and the documentation; needs nothing but cargo
+check: compilers own ## Check the format, the lints and the documentation; needs nothing but cargo
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy $(EVERYTHING) -- -D warnings
