@@ -32,6 +32,12 @@ pub(crate) const NODE_NAME: &str = "millrace";
 pub(crate) const NODE_BRIDGE: &str = "mrnode";
 pub(crate) const POD_BRIDGE: &str = "mrpods";
 
+/// A bridge without an address of its own takes the lowest of its ports, and changes it when that pod goes:
+/// the others then send to an address that nobody has, until they ask again.
+/// Locally administered, written like the pod networks of the field: `0a:58`, then the IPv4 address.
+const NODE_HARDWARE_ADDRESS: &str = "0a:58:0a:f4:ff:01";
+const POD_GATEWAY_HARDWARE_ADDRESS: &str = "0a:58:0a:f4:00:01";
+
 /// Kernel modules that a stock Debian loads on demand or not at all; a kernel that has them built in answers the same.
 const MODULES: [&str; 4] = ["overlay", "br_netfilter", "nf_tables", "nf_conntrack"];
 
@@ -75,9 +81,9 @@ pub fn up(folders: &Folders) -> anyhow::Result<()> {
     refuse_foreign_routes()?;
     load_modules();
     kernel_settings::apply(&folders.state).map_err(|source| Error::Settings { source })?;
-    bridge(NODE_BRIDGE, &format!("{NODE_ADDRESS}/32"))?;
+    bridge(NODE_BRIDGE, NODE_HARDWARE_ADDRESS, &format!("{NODE_ADDRESS}/32"))?;
     ip(&["route", "replace", SERVICE_RANGE, "dev", NODE_BRIDGE]).map_err(making(NODE_BRIDGE))?;
-    bridge(POD_BRIDGE, &format!("{POD_GATEWAY}/24"))?;
+    bridge(POD_BRIDGE, POD_GATEWAY_HARDWARE_ADDRESS, &format!("{POD_GATEWAY}/24"))?;
     reattach_pods().map_err(making(POD_BRIDGE))?;
     Ok(())
 }
@@ -135,10 +141,11 @@ fn load_modules() {
     let _ = run("modprobe", &[["--all", "--quiet"].as_slice(), &MODULES].concat(), QUICK);
 }
 
-fn bridge(name: &'static str, address: &str) -> Result<(), Error> {
+fn bridge(name: &'static str, hardware_address: &str, address: &str) -> Result<(), Error> {
     if !exists(name) {
         ip(&["link", "add", name, "type", "bridge"]).map_err(making(name))?;
     }
+    ip(&["link", "set", name, "address", hardware_address]).map_err(making(name))?;
     ip(&["address", "replace", address, "dev", name]).map_err(making(name))?;
     ip(&["link", "set", name, "up"]).map_err(making(name))?;
     Ok(())
