@@ -2,12 +2,28 @@
 //!
 //! `axum::serve` builds hyper's connection without a timer, so that hyper's header timeout never fires
 //! (<https://github.com/tokio-rs/axum/issues/2741>). Deadlines for bodies and requests belong to the application.
+//!
+//! ```text
+//! serving --stop--> every answer says `connection: close` --drain_grace--> idle ones closed --> the last answer
+//! ```
+//!
+//! A connection that is closed while it is idle may reset a request that is just on its way. Hence, as nginx does
+//! (<https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_min_timeout>), a stop first goes on for a
+//! grace, in which clients learn from an answer that the connection ends.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod write_deadline;
+
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -23,6 +39,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, info, warn};
 
+use self::write_deadline::WriteDeadline;
+
 /// Bounds of a listening port.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -32,7 +50,12 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Bytes of a request's headers.
     pub max_header_bytes: usize,
-    /// How long requests in flight may go on after the shutdown was requested.
+    /// How long a client may leave an answer unread, from the first byte that the kernel has no room for to the last.
+    pub write_timeout: Duration,
+    /// How long connections are accepted and kept after the shutdown was requested; each answer is then the last one
+    /// of its connection.
+    pub drain_grace: Duration,
+    /// How long requests in flight may go on after the grace.
     pub drain_timeout: Duration,
 }
 
@@ -43,6 +66,9 @@ impl Default for Limits {
             // An idle keep-alive connection waits for its next headers, so this is the idle timeout too.
             header_timeout: Duration::from_secs(30),
             max_header_bytes: 32 * 1024,
+            // Answers are some kilobytes, which the kernel takes at once unless earlier ones were never read.
+            write_timeout: Duration::from_secs(10),
+            drain_grace: Duration::ZERO,
             drain_timeout: Duration::from_secs(20),
         }
     }
@@ -51,7 +77,7 @@ impl Default for Limits {
 /// How long to wait after a failed accept: it fails when the process is out of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Accepts connections until the shutdown is requested, then lets requests in flight finish.
+/// Accepts connections until the grace after the shutdown is over, then lets requests in flight finish.
 ///
 /// # Errors
 /// When requests in flight do not finish within the drain timeout.
@@ -66,9 +92,13 @@ pub async fn serve(
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    let mut grace_is_over = pin!(async {
+        shutdown.cancelled().await;
+        sleep(limits.drain_grace).await;
+    });
     loop {
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
+            () = &mut grace_is_over => break,
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &slots) => accepted,
         };
@@ -77,7 +107,8 @@ pub async fn serve(
             continue;
         };
         gauge!("http_connections").set((limits.max_connections - slots.available_permits()) as f64);
-        let connection = graceful.watch(connection(stream, peer, router.clone(), &limits));
+        let connection =
+            graceful.watch(connection((stream, peer), router.clone(), &limits, shutdown.clone()));
         connections.spawn(async move {
             if let Err(cause) = connection.await {
                 debug!(error = %cause, "connection ended");
@@ -107,12 +138,12 @@ async fn accept(
 }
 
 fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
     router: Router,
     limits: &Limits,
+    shutdown: CancellationToken,
 ) -> http1::Connection<
-    TokioIo<TcpStream>,
+    TokioIo<WriteDeadline<TcpStream>>,
     impl hyper::service::Service<
         Request<Incoming>,
         Response = hyper::Response<Body>,
@@ -126,8 +157,16 @@ fn connection(
     }
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request.map(Body::new))
+        let (answer, shutdown) = (router.clone().oneshot(request.map(Body::new)), shutdown.clone());
+        async move {
+            let mut answer = answer.await?;
+            if shutdown.is_cancelled() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(answer)
+        }
     });
+    let stream = WriteDeadline::new(stream, limits.write_timeout);
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -136,81 +175,4 @@ fn connection(
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    use super::*;
-
-    async fn started(
-        limits: Limits,
-        router: Router,
-    ) -> (SocketAddr, CancellationToken, JoinSet<anyhow::Result<()>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, token) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let mut server = JoinSet::new();
-        server.spawn(serve(listener, router, limits, token.clone()));
-        (address, token, server)
-    }
-
-    async fn answer_to(address: SocketAddr, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(request).await.unwrap();
-        let mut answer = Vec::new();
-        // A refused connection may be reset after its answer; what came before the reset counts.
-        let _ = stream.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    fn hello() -> Router {
-        Router::new().route("/", get(async || "hello"))
-    }
-
-    #[tokio::test]
-    async fn a_request_is_answered_and_a_stop_is_clean() {
-        let (address, token, mut server) = started(Limits::default(), hello()).await;
-        let answer = answer_to(address, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
-        token.cancel();
-        server.join_next().await.unwrap().unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn headers_that_never_end_are_cut() {
-        let limits = Limits { header_timeout: Duration::from_millis(50), ..Limits::default() };
-        let (address, _token, _server) = started(limits, hello()).await;
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
-        let mut answer = Vec::new();
-        let ended = timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
-        assert!(ended.is_ok(), "the connection was still open after 5 s");
-    }
-
-    #[tokio::test]
-    async fn headers_that_are_too_long_are_refused() {
-        let (address, _token, _server) = started(Limits::default(), hello()).await;
-        let request = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "a".repeat(64 * 1024));
-        let answer = answer_to(address, request.as_bytes()).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
-    }
-
-    #[tokio::test]
-    async fn a_request_in_flight_is_answered_after_the_stop() {
-        let slow = Router::new().route(
-            "/",
-            get(async || {
-                sleep(Duration::from_millis(200)).await;
-                "late"
-            }),
-        );
-        let (address, token, mut server) = started(Limits::default(), slow).await;
-        let answer = answer_to(address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-        let stop = async {
-            sleep(Duration::from_millis(50)).await;
-            token.cancel();
-        };
-        let (answer, ()) = tokio::join!(answer, stop);
-        assert!(answer.ends_with("late"), "{answer}");
-        server.join_next().await.unwrap().unwrap().unwrap();
-    }
-}
+mod tests;
