@@ -54,8 +54,12 @@ pub struct Deadlines {
     pub header: Duration,
     /// The body.
     pub body: Duration,
-    /// Everything after the headers, the answer included.
+    /// Everything after the headers, until the answer is made.
     pub request: Duration,
+    /// How long a client may leave an answer unread.
+    pub write: Duration,
+    /// How long connections are taken and kept after the stop was asked for.
+    pub drain_grace: Duration,
 }
 
 /// What the process may hold at a time.
@@ -84,6 +88,10 @@ impl Default for Options {
                 header: Duration::from_secs(30),
                 body: Duration::from_secs(8),
                 request: Duration::from_secs(20),
+                write: Duration::from_secs(10),
+                // A pod left its Service before it is told to stop; this is for clients with a connection, most of
+                // which send in this time and learn from the answer that it ends.
+                drain_grace: Duration::from_secs(2),
             },
             // With the producer's queue and the records made of the bodies, below 160 MiB at the worst.
             bounds: Bounds { connections: 1_024, inflight_bytes: 32 * 1024 * 1024 },

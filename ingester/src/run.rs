@@ -1,7 +1,7 @@
 //! The process: what it consists of, and the order in which it ends.
 //!
-//! A stop makes the process unready and closes the public port; requests in flight finish; only then do the
-//! producer, which sends what is left, and the port of the probes end.
+//! A stop makes the process unready and, after a grace for clients with a connection, closes the public port;
+//! requests in flight finish; only then do the producer, which sends what is left, and the port of the probes end.
 
 use std::{
     net::SocketAddr,
@@ -33,6 +33,11 @@ use crate::{
     receive::InFlight,
 };
 
+/// The conditions of readiness: Kafka answers and has every topic, no stop was asked for, the producer works.
+const KAFKA: &str = "kafka";
+const ACCEPTING: &str = "accepting";
+const PRODUCER: &str = "producer";
+
 /// How long the poll loop may be silent before the process counts as dead; it turns ten times a second.
 const POLL_MAX_AGE: Duration = Duration::from_secs(30);
 /// After the last request every record has its outcome, so the flush has little left to do.
@@ -47,6 +52,7 @@ pub struct Ingester {
     settings: IngesterSettings,
     public: TcpListener,
     admin: TcpListener,
+    health: Health,
 }
 
 /// Runs an ingester until the shutdown is requested.
@@ -67,7 +73,18 @@ impl Ingester {
         override_addresses(&mut settings, &options);
         let public = listen(options.public).await?;
         let admin = listen(options.admin).await?;
-        Ok(Self { options, settings, public, admin })
+        let health = Health::new();
+        // Known from the start, so that a process that does not run yet is not ready.
+        for condition in [KAFKA, ACCEPTING, PRODUCER] {
+            let _ = health.flag(condition);
+        }
+        Ok(Self { options, settings, public, admin, health })
+    }
+
+    /// The health of the process, to wait for its changes.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health.clone()
     }
 
     /// The address of the public port.
@@ -93,13 +110,12 @@ impl Ingester {
     /// process has to be started anew.
     pub async fn run(self, shutdown: Shutdown, metrics: MetricsHandle) -> anyhow::Result<()> {
         metrics::describe();
-        let Self { options, settings, public, admin } = self;
-        let health = Health::new();
+        let Self { options, settings, public, admin, health } = self;
         let producer = KafkaProducer::new(&settings.kafka, &options.producer)
             .context("failed to make the producer from the settings")?;
         let clickhouse_url = settings.clickhouse_url.clone();
         let services = Services {
-            kafka: health.flag("kafka"),
+            kafka: health.flag(KAFKA),
             clickhouse: clickhouse_url.as_ref().map(|_| Arc::new(AtomicBool::new(false))),
         };
         let (current, keys) = Current::new(settings);
@@ -119,7 +135,8 @@ impl Ingester {
             Ports { public, admin, router, metrics },
             (producer, health, shutdown),
         );
-        tasks.finish(drain_timeout(&options) + FLUSH_TIMEOUT + END_SLACK).await
+        let drain = options.deadlines.drain_grace + drain_timeout(&options);
+        tasks.finish(drain + FLUSH_TIMEOUT + END_SLACK).await
     }
 }
 
@@ -142,10 +159,12 @@ fn run_servers(
     let limits = Limits {
         max_connections: options.bounds.connections,
         header_timeout: options.deadlines.header,
+        write_timeout: options.deadlines.write,
+        drain_grace: options.deadlines.drain_grace,
         drain_timeout: drain_timeout(options),
         ..Limits::default()
     };
-    let (token, is_accepting) = (shutdown.token(), health.flag("accepting"));
+    let (token, is_accepting) = (shutdown.token(), health.flag(ACCEPTING));
     is_accepting.set(true);
     tasks.run("readiness", {
         let token = token.clone();
@@ -162,7 +181,7 @@ fn run_servers(
         drop(ends_producer);
         outcome
     });
-    let is_working = health.flag("producer");
+    let is_working = health.flag(PRODUCER);
     is_working.set(true);
     let life = Life { heartbeat: health.heartbeat("producer", POLL_MAX_AGE), is_working, shutdown };
     tasks.run_blocking("producer", {

@@ -15,6 +15,8 @@ use std::{
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use serde::Serialize;
 
+use tokio::sync::watch;
+
 use crate::telemetry::MetricsHandle;
 
 /// The health of a process. Clones share it.
@@ -26,24 +28,30 @@ pub struct Health {
 #[derive(Debug)]
 struct Inner {
     started: Instant,
-    flags: Mutex<BTreeMap<&'static str, Arc<AtomicBool>>>,
+    flags: Mutex<BTreeMap<&'static str, Flag>>,
+    changes: watch::Sender<()>,
     heartbeats: Mutex<BTreeMap<&'static str, Heartbeat>>,
 }
 
 /// A condition of readiness, false at first.
 #[derive(Debug, Clone)]
-pub struct Flag(Arc<AtomicBool>);
+pub struct Flag {
+    holds: Arc<AtomicBool>,
+    changes: watch::Sender<()>,
+}
 
 impl Flag {
     /// Says whether the condition holds now.
     pub fn set(&self, holds: bool) {
-        self.0.store(holds, Ordering::Release);
+        if self.holds.swap(holds, Ordering::AcqRel) != holds {
+            self.changes.send_replace(());
+        }
     }
 
     /// Whether the condition holds.
     #[must_use]
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.holds.load(Ordering::Acquire)
     }
 }
 
@@ -82,7 +90,12 @@ impl Health {
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "ages of heartbeats are measured from here")]
     pub fn new() -> Self {
-        let inner = Inner { started: Instant::now(), flags: Mutex::default(), heartbeats: Mutex::default() };
+        let inner = Inner {
+            started: Instant::now(),
+            flags: Mutex::default(),
+            changes: watch::Sender::new(()),
+            heartbeats: Mutex::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -90,7 +103,8 @@ impl Health {
     #[must_use]
     pub fn flag(&self, name: &'static str) -> Flag {
         let mut flags = self.inner.flags.lock().unwrap_or_else(PoisonError::into_inner);
-        Flag(Arc::clone(flags.entry(name).or_default()))
+        let new = || Flag { holds: Arc::default(), changes: self.inner.changes.clone() };
+        flags.entry(name).or_insert_with(new).clone()
     }
 
     /// The sign of life of a loop, which has to come at least every `max_age`.
@@ -115,7 +129,25 @@ impl Health {
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
         let flags = self.inner.flags.lock().unwrap_or_else(PoisonError::into_inner);
-        flags.iter().filter(|(_, flag)| !flag.load(Ordering::Acquire)).map(|(name, _)| *name).collect()
+        flags.iter().filter(|(_, flag)| !flag.is_set()).map(|(name, _)| *name).collect()
+    }
+
+    /// Waits until every condition of readiness holds. It has no deadline of its own.
+    pub async fn until_ready(&self) {
+        self.until(|missing| missing.is_empty()).await;
+    }
+
+    /// Waits until a condition of readiness does not hold. It has no deadline of its own.
+    pub async fn until_unready(&self) {
+        self.until(|missing| !missing.is_empty()).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&[&'static str]) -> bool) {
+        // Subscribed before the first look, so that no change falls between the two.
+        let mut changes = self.inner.changes.subscribe();
+        while !holds(&self.missing()) {
+            changes.changed().await.expect("the sender lives as long as the health that is borrowed here");
+        }
     }
 }
 
@@ -164,6 +196,16 @@ mod tests {
         assert_eq!(health.missing(), ["kafka"]);
         flag.set(true);
         assert!(health.missing().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_change_of_a_condition_wakes_who_waits_for_it() {
+        let health = Health::new();
+        let flag = health.flag("kafka");
+        health.until_unready().await;
+        let ((), ()) = tokio::join!(health.until_ready(), async { flag.set(true) });
+        let ((), ()) = tokio::join!(health.until_unready(), async { flag.set(false) });
+        assert_eq!(health.missing(), ["kafka"]);
     }
 
     #[test]

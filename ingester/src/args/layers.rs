@@ -121,6 +121,17 @@ struct Layer {
     #[serde(skip_serializing_if = "Option::is_none")]
     request_timeout_ms: Option<u64>,
 
+    /// How long a client may leave an answer unread before it is disconnected, in milliseconds [default: 10000].
+    #[arg(long, env = "MILLRACE_WRITE_TIMEOUT_MS", value_name = "MS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write_timeout_ms: Option<u64>,
+
+    /// How long connections are still taken and kept after SIGTERM, each answer then being the last one of its
+    /// connection, in milliseconds [default: 2000].
+    #[arg(long, env = "MILLRACE_DRAIN_GRACE_MS", value_name = "MS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain_grace_ms: Option<u64>,
+
     /// The most connections at a time [default: 1024].
     #[arg(long, env = "MILLRACE_MAX_CONNECTIONS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -214,6 +225,8 @@ impl Layer {
         set(&mut options.deadlines.header, self.header_timeout_ms.map(Duration::from_millis));
         set(&mut options.deadlines.body, self.body_timeout_ms.map(Duration::from_millis));
         set(&mut options.deadlines.request, self.request_timeout_ms.map(Duration::from_millis));
+        set(&mut options.deadlines.write, self.write_timeout_ms.map(Duration::from_millis));
+        set(&mut options.deadlines.drain_grace, self.drain_grace_ms.map(Duration::from_millis));
         set(&mut options.bounds.connections, self.max_connections);
         set(&mut options.bounds.inflight_bytes, self.max_inflight_bytes);
         set(&mut options.producer.linger, self.kafka_linger_ms.map(Duration::from_millis));
@@ -248,6 +261,7 @@ fn checked(options: Options) -> Result<Options, Error> {
         ("kafka_batch_size", options.producer.batch_messages == 0),
         ("kafka_queue_kib", options.producer.queue_kib == 0),
         ("publish_timeout_ms", options.producer.publish_timeout.is_zero()),
+        ("write_timeout_ms", options.deadlines.write.is_zero()),
         ("settings_poll_ms", options.settings.poll.is_zero()),
     ] {
         if is_zero {

@@ -9,7 +9,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 use super::*;
@@ -23,14 +23,19 @@ struct Process {
     cluster: Cluster,
     public: SocketAddr,
     admin: SocketAddr,
+    health: Health,
     shutdown: Shutdown,
     ended: JoinHandle<anyhow::Result<()>>,
     _folder: tempfile::TempDir,
 }
 
 impl Process {
-    /// Starts a process and waits until it is ready.
+    /// Starts a process without a grace after the stop, and waits until it is ready.
     async fn started() -> Self {
+        Self::started_with(Duration::ZERO).await
+    }
+
+    async fn started_with(drain_grace: Duration) -> Self {
         let cluster = MockCluster::new(1).unwrap();
         for topic in ["millrace.acme.web", route().topic.as_str()] {
             cluster.create_topic(topic, 1, 1).unwrap();
@@ -42,23 +47,25 @@ impl Process {
         let mut options = Options { public: local, admin: local, ..Options::default() };
         options.settings.file = file;
         options.producer.publish_timeout = Duration::from_secs(2);
+        options.deadlines.drain_grace = drain_grace;
         let ingester = Ingester::bind(options).await.unwrap();
         let (public, admin) = (ingester.address().unwrap(), ingester.admin_address().unwrap());
-        let shutdown = Shutdown::manual();
+        let (health, shutdown) = (ingester.health(), Shutdown::manual());
         #[allow(clippy::disallowed_methods, reason = "the test joins it")]
         let ended = tokio::spawn(ingester.run(shutdown.clone(), MetricsHandle::detached()));
-        let process = Self { cluster, public, admin, shutdown, ended, _folder: folder };
+        let process = Self { cluster, public, admin, health, shutdown, ended, _folder: folder };
         process.until_ready().await;
         process
     }
 
     async fn until_ready(&self) {
-        let is_ready = async {
-            while !get(self.admin, "/health/ready").await.starts_with("HTTP/1.1 200") {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, is_ready).await.expect("the process is ready in time");
+        timeout(PATIENCE, self.health.until_ready()).await.expect("the process is ready in time");
+        assert!(get(self.admin, "/health/ready").await.starts_with("HTTP/1.1 200"));
+    }
+
+    async fn until_unready(&self) {
+        timeout(PATIENCE, self.health.until_unready()).await.expect("the process is unready in time");
+        assert!(get(self.admin, "/health/ready").await.starts_with("HTTP/1.1 503"));
     }
 
     async fn end(self) -> anyhow::Result<()> {
@@ -78,35 +85,55 @@ async fn get(address: SocketAddr, path: &str) -> String {
     exchange(address, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
 }
 
-async fn post_event(address: SocketAddr) -> String {
-    let body = r#"{"event_name":"page_view"}"#;
-    let length = body.len();
-    exchange(
-        address,
-        format!(
-            "POST /events HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {ACME_KEY}\r\n\
-             content-length: {length}\r\n\r\n{body}"
-        ),
+const EVENT: &str = r#"{"event_name":"page_view"}"#;
+
+/// The head of a request with an event, ready for more header lines.
+fn event_head() -> String {
+    let length = EVENT.len();
+    format!(
+        "POST /events HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {ACME_KEY}\r\n\
+         content-length: {length}\r\n"
     )
-    .await
+}
+
+async fn post_event(address: SocketAddr) -> String {
+    exchange(address, format!("{}\r\n{EVENT}", event_head())).await
+}
+
+/// A request of which the server has the head and waits for the body.
+async fn begun_event(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("{}expect: 100-continue\r\n\r\n", event_head());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    timeout(PATIENCE, stream.read_exact(&mut go_on)).await.expect("the body is asked for").unwrap();
+    stream
 }
 
 #[tokio::test]
 async fn a_request_in_flight_is_acknowledged_after_the_stop_and_the_end_is_clean() {
     let process = Process::started().await;
-    assert!(post_event(process.public).await.starts_with("HTTP/1.1 200"));
-    // The broker takes its time, so that the stop comes while the request waits for its acknowledgement.
-    process.cluster.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
-    let public = process.public;
-    let answer = post_event(public);
-    let stop = async {
-        sleep(Duration::from_millis(200)).await;
-        process.shutdown.request();
-    };
-    let (answer, ()) = tokio::join!(answer, stop);
+    let mut request = begun_event(process.public).await;
+    process.shutdown.request();
+    process.until_unready().await;
+    // The stop is long under way when the broker acknowledges.
+    process.cluster.broker_round_trip_time(1, Duration::from_millis(200)).unwrap();
+    request.write_all(EVENT.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, request.read_to_string(&mut answer)).await.expect("an answer in time").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let public = process.public;
     process.end().await.unwrap();
     assert!(TcpStream::connect(public).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn in_the_grace_after_the_stop_the_unready_process_goes_on() {
+    let process = Process::started_with(Duration::from_secs(3_600)).await;
+    process.shutdown.request();
+    process.until_unready().await;
+    assert!(post_event(process.public).await.starts_with("HTTP/1.1 200"));
+    process.ended.abort();
 }
 
 #[tokio::test]
@@ -115,12 +142,7 @@ async fn kafka_that_goes_away_makes_the_process_unready_until_it_is_back() {
     process.cluster.broker_down(1).unwrap();
     let answer = post_event(process.public).await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 2"), "{answer}");
-    let is_unready = async {
-        while get(process.admin, "/health/ready").await.starts_with("HTTP/1.1 200") {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, is_unready).await.expect("the process is unready in time");
+    process.until_unready().await;
     assert!(get(process.admin, "/health/live").await.starts_with("HTTP/1.1 200"));
     process.cluster.broker_up(1).unwrap();
     process.until_ready().await;

@@ -79,9 +79,14 @@ fn options_that_contradict_each_other_are_refused() {
     assert!(matches!(deadlines, Err(Error::Deadlines)));
     let in_flight = flags(&["--max-inflight-bytes", "1048576"]).resolve_with(none);
     assert!(matches!(in_flight, Err(Error::InFlight)));
-    for option in
-        ["max_connections", "kafka_batch_size", "kafka_queue_kib", "publish_timeout_ms", "settings_poll_ms"]
-    {
+    for option in [
+        "max_connections",
+        "kafka_batch_size",
+        "kafka_queue_kib",
+        "publish_timeout_ms",
+        "write_timeout_ms",
+        "settings_poll_ms",
+    ] {
         let flag = format!("--{}", option.replace('_', "-"));
         let error = flags(&[&flag, "0"]).resolve_with(none);
         assert!(matches!(error, Err(Error::Zero { option: named }) if named == option), "{option}");
