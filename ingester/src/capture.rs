@@ -25,7 +25,7 @@ use crate::{
     error::Error,
     health::Services,
     metrics,
-    publish::{Produce, publish},
+    publish::{Produce, Settled, publish},
     receive::{InFlight, receive},
     refusal::Refusal,
     route::{self, Origin, Record, Route},
@@ -69,13 +69,10 @@ pub(crate) async fn capture(
 
     let received = receive(&head.headers, body, &app.in_flight, app.body_timeout).await;
     let (body, reservation) = received.map_err(Error::Receive)?;
-    let Judged { records, events } = judge(&body, &receipt, &route, traceparent.as_deref())?;
+    let Judged { records, mut events } = judge(&body, &receipt, &route, traceparent.as_deref())?;
     drop(body);
     if !records.is_empty() {
-        let published_from = Instant::now();
-        let outcome = publish(app.producer.as_ref(), records).await;
-        metrics::published(outcome, published_from.elapsed());
-        outcome.map_err(Error::Publish)?;
+        store(app, records, &mut events).await?;
     }
     drop(reservation);
 
@@ -107,6 +104,30 @@ fn judge(
     }
     let origin = Origin { protocol: receipt.protocol, traceparent };
     Ok(Judged { records: route::records(route, origin, &accepted), events: results })
+}
+
+/// Publishes the records, and refuses the events of those that Kafka will never take.
+#[allow(clippy::disallowed_methods, reason = "the duration of publishing is measured here")]
+async fn store(app: &App, records: Vec<Record>, events: &mut [Result<Uuid, Refusal>]) -> Result<(), Error> {
+    let sizes: Vec<usize> = records.iter().map(|record| record.events).collect();
+    let began = Instant::now();
+    let outcome = publish(app.producer.as_ref(), records).await;
+    metrics::published(&outcome, began.elapsed());
+    let Settled { too_large } = outcome.map_err(Error::Publish)?;
+    if too_large.len() == sizes.len() {
+        return Err(Error::RecordTooLarge);
+    }
+    refuse_events_of(&too_large, &sizes, events);
+    Ok(())
+}
+
+/// Refuses the accepted events of these records; `sizes` are the events of every record, in their order.
+fn refuse_events_of(too_large: &[usize], sizes: &[usize], events: &mut [Result<Uuid, Refusal>]) {
+    let places = sizes.iter().enumerate().flat_map(|(place, size)| std::iter::repeat_n(place, *size));
+    let accepted = events.iter_mut().filter(|event| event.is_ok());
+    for (event, _) in accepted.zip(places).filter(|(_, place)| too_large.contains(place)) {
+        *event = Err(Refusal::RecordTooLarge);
+    }
 }
 
 fn count(protocol: Protocol, events: &[Result<Uuid, Refusal>]) {

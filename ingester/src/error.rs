@@ -27,6 +27,8 @@ pub(crate) enum Error {
     Decode(decode::Error),
     #[error("the events could not be stored now; send them again")]
     Publish(#[source] publish::Error),
+    #[error("Kafka takes no record as large as these events make")]
+    RecordTooLarge,
     #[error("the request took too long; send it again")]
     Deadline,
 }
@@ -49,6 +51,7 @@ impl Error {
             Self::Decode(decode::Error::EmptyBatch) => "empty_batch",
             Self::Decode(decode::Error::TooManyEvents) => "too_many_events",
             Self::Publish(_) => "unavailable",
+            Self::RecordTooLarge => "record_too_large",
             Self::Deadline => "deadline",
         }
     }
@@ -65,6 +68,7 @@ impl Error {
             | Self::MethodNotAllowed
             | Self::Decode(_)
             | Self::Publish(_)
+            | Self::RecordTooLarge
             | Self::Deadline => false,
         }
     }
@@ -74,9 +78,10 @@ impl Error {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Self::Receive(receive::Error::TooLarge) | Self::Decode(decode::Error::TooManyEvents) => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            // No status that invites to send it again: the answer would be the same for ever.
+            Self::Receive(receive::Error::TooLarge)
+            | Self::Decode(decode::Error::TooManyEvents)
+            | Self::RecordTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Receive(receive::Error::Encoding) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Receive(receive::Error::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::Receive(receive::Error::Broken)

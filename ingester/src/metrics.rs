@@ -50,9 +50,14 @@ pub(crate) fn refused(protocol: Protocol, refusal: Refusal) {
 }
 
 /// Records were published, or not.
-pub(crate) fn published(outcome: Result<(), publish::Error>, took: Duration) {
+pub(crate) fn published(outcome: &Result<publish::Settled, publish::Error>, took: Duration) {
     match outcome {
-        Ok(()) => histogram!("ingester_publish_seconds").record(took),
+        Ok(settled) => {
+            histogram!("ingester_publish_seconds").record(took);
+            if !settled.too_large.is_empty() {
+                counter!("ingester_publish_failures_total", "reason" => "record_too_large").increment(1);
+            }
+        }
         Err(error) => {
             counter!("ingester_publish_failures_total", "reason" => error.reason()).increment(1);
         }

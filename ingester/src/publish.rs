@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing is acknowledged to a client that Kafka has not acknowledged with `acks=all`.
 //! There is no queue of accepted events of our own: a request that fails is the client's to send again.
+//! A record that Kafka will never take, since it is too large, fails alone; sending it again would be of no use.
 
 mod delivery;
 pub(crate) mod kafka;
@@ -28,8 +29,6 @@ pub(crate) enum Error {
     UnknownTopic,
     #[error("Kafka refuses the credentials")]
     Forbidden,
-    #[error("Kafka refuses the record as too large")]
-    TooLarge,
     #[error("the producer failed for good")]
     Fatal,
     #[error("Kafka answered with another error")]
@@ -48,7 +47,6 @@ impl Error {
             Self::NotEnoughReplicas => "not_enough_replicas",
             Self::UnknownTopic => "unknown_topic",
             Self::Forbidden => "forbidden",
-            Self::TooLarge => "record_too_large",
             Self::Fatal => "fatal",
             Self::Other => "other",
             Self::Ended => "ended",
@@ -73,7 +71,6 @@ impl Error {
             | RDKafkaErrorCode::ClusterAuthorizationFailed
             | RDKafkaErrorCode::Authentication
             | RDKafkaErrorCode::SaslAuthenticationFailed => Self::Forbidden,
-            RDKafkaErrorCode::MessageSizeTooLarge => Self::TooLarge,
             RDKafkaErrorCode::Fatal => Self::Fatal,
             // librdkafka's codes are open-ended; one that we have no word for is still "send it again".
             _ => Self::Other,
@@ -81,16 +78,45 @@ impl Error {
     }
 }
 
+/// What became of one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settlement {
+    /// Kafka has it.
+    Stored,
+    /// Kafka takes no record of this size, however often it is sent.
+    TooLarge,
+    /// It is not known to be stored.
+    Failed(Error),
+}
+
+impl Settlement {
+    /// What librdkafka's code means to a record.
+    pub(crate) fn of(code: RDKafkaErrorCode) -> Self {
+        if code == RDKafkaErrorCode::MessageSizeTooLarge {
+            Self::TooLarge
+        } else {
+            Self::Failed(Error::of(code))
+        }
+    }
+}
+
+/// Every record of a request has its outcome: Kafka has all of them but those that it will never take.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// The places of these records in the request.
+    pub(crate) too_large: Vec<usize>,
+}
+
 /// The promise of an answer for all records of a request.
 #[derive(Debug)]
-pub(crate) struct Acknowledgement(oneshot::Receiver<Result<(), Error>>);
+pub(crate) struct Acknowledgement(oneshot::Receiver<Result<Settled, Error>>);
 
 impl Acknowledgement {
-    /// Waits until every record is acknowledged.
+    /// Waits until every record is acknowledged, or refused for good.
     ///
     /// # Errors
     /// The first failure, once all records have their outcome.
-    pub(crate) async fn wait(self) -> Result<(), Error> {
+    pub(crate) async fn wait(self) -> Result<Settled, Error> {
         self.0.await.unwrap_or(Err(Error::Ended))
     }
 }
@@ -107,8 +133,8 @@ pub(crate) trait Produce: Send + Sync {
 /// Sends the records of a request and waits for their acknowledgement.
 ///
 /// # Errors
-/// When any of them is not known to be stored.
-pub(crate) async fn publish(producer: &dyn Produce, records: Vec<Record>) -> Result<(), Error> {
+/// When any of them is neither known to be stored nor refused for good.
+pub(crate) async fn publish(producer: &dyn Produce, records: Vec<Record>) -> Result<Settled, Error> {
     let acknowledgement = producer.produce(&records)?;
     // librdkafka has its own copy; holding ours while Kafka is slow would double the memory.
     drop(records);

@@ -33,6 +33,8 @@ pub(crate) enum Refusal {
     TimeUnreadable,
     #[error("{0}")]
     Time(TimeRefused),
+    #[error("Kafka takes no record as large as the one with this event")]
+    RecordTooLarge,
 }
 
 impl Refusal {
@@ -53,6 +55,7 @@ impl Refusal {
             Self::ForeignTenant => "foreign_tenant",
             Self::TimeUnreadable => "timestamp_unreadable",
             Self::Time(refused) => refused.reason(),
+            Self::RecordTooLarge => "record_too_large",
         }
     }
 }

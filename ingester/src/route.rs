@@ -30,6 +30,8 @@ pub(crate) struct Record {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// Events as JSON, one a line, with a line feed between two.
     pub(crate) payload: Vec<u8>,
+    /// How many of the request's accepted events it holds, after those of the records before it.
+    pub(crate) events: usize,
 }
 
 /// What the headers tell beside the route.
@@ -50,6 +52,7 @@ pub(crate) fn records(route: &Arc<Route>, origin: Origin<'_>, events: &[Event<'_
             key: key.map(str::to_owned),
             headers: headers(route, origin, count),
             payload: lines,
+            events: count,
         })
         .collect()
 }

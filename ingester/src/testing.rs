@@ -21,7 +21,7 @@ use crate::{
     decode::Protocol,
     health::Services,
     keys::Current,
-    publish::{self, Acknowledgement, Delivery, Produce},
+    publish::{self, Acknowledgement, Delivery, Produce, Settlement},
     receive::InFlight,
     route::{Record, Route},
     validate::Receipt,
@@ -78,16 +78,22 @@ pub(crate) fn receipt(protocol: Protocol) -> Receipt {
     Receipt { protocol, received_at: now(), ip_address: String::new(), user_agent: String::new(), fresh_id }
 }
 
-/// Takes every record, and answers all of them with one outcome.
+/// Takes every record, and answers each with its own outcome, or all that have none with one.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) records: Mutex<Vec<Record>>,
-    outcome: Result<(), publish::Error>,
+    own: Vec<Settlement>,
+    others: Settlement,
 }
 
 impl Recorder {
     pub(crate) fn answering(outcome: Result<(), publish::Error>) -> Arc<Self> {
-        Arc::new(Self { records: Mutex::default(), outcome })
+        let others = outcome.map_or_else(Settlement::Failed, |()| Settlement::Stored);
+        Arc::new(Self { records: Mutex::default(), own: Vec::new(), others })
+    }
+
+    pub(crate) fn settling(own: &[Settlement]) -> Arc<Self> {
+        Arc::new(Self { records: Mutex::default(), own: own.to_vec(), others: Settlement::Stored })
     }
 }
 
@@ -95,7 +101,9 @@ impl Produce for Recorder {
     fn produce(&self, records: &[Record]) -> Result<Acknowledgement, publish::Error> {
         self.records.lock().unwrap().extend_from_slice(records);
         let (delivery, acknowledgement) = Delivery::of(records.len());
-        records.iter().for_each(|_| delivery.settle(self.outcome));
+        for place in 0..records.len() {
+            delivery.settle(place, self.own.get(place).copied().unwrap_or(self.others));
+        }
         Ok(acknowledgement)
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::ConnectInfo,
     http::{Method, StatusCode},
 };
@@ -201,6 +201,60 @@ async fn kafka_that_fails_is_the_clients_to_try_again() {
 }
 
 #[tokio::test]
+async fn what_kafka_will_never_take_is_not_the_clients_to_try_again() {
+    for (path, body) in [("/events", EVENT), ("/ingest", r#"{"events":[{"type":"click"},{"type":"buy"}]}"#)] {
+        let recorder = Recorder::settling(&[publish::Settlement::TooLarge]);
+        let answer = send(app(recorder), post_to(path, body)).await;
+        assert_eq!(
+            (answer.status, answer.reason(), answer.header("retry-after")),
+            (StatusCode::PAYLOAD_TOO_LARGE, "record_too_large", None),
+            "{path}"
+        );
+    }
+}
+
+/// Five good events of nearly the largest size make two records, of four events and of one.
+fn two_records_and_a_bad_event() -> String {
+    let good = json!({ "type": "click", "properties": { "text": "x".repeat(200_000) } });
+    let bad = json!({ "type": "buy" });
+    json!({ "events": [good, bad, good, good, good, good] }).to_string()
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_large_refuses_its_own_events_alone() {
+    use publish::Settlement::{Stored, TooLarge};
+    let too_large = "record_too_large";
+    let own: [([_; 2], [Option<&str>; 6]); 2] = [
+        ([Stored, TooLarge], [None, Some("unknown_type"), None, None, None, Some(too_large)]),
+        (
+            [TooLarge, Stored],
+            [Some(too_large), Some("unknown_type"), Some(too_large), Some(too_large), Some(too_large), None],
+        ),
+    ];
+    for (outcomes, expected) in own {
+        let recorder = Recorder::settling(&outcomes);
+        let answer = send(app(recorder.clone()), post_to("/ingest", two_records_and_a_bad_event())).await;
+        assert_eq!(recorder.records.lock().unwrap().len(), 2);
+        assert_eq!((answer.status, &answer.body["status"]), (StatusCode::OK, &json!("partial")));
+        let reasons: Vec<Option<&str>> = answer.body["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|result| result["reason"].as_str())
+            .collect();
+        assert_eq!(reasons, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_may_yet_be_taken_makes_the_whole_request_one_to_try_again() {
+    use publish::Settlement::{Failed, TooLarge};
+    let recorder = Recorder::settling(&[TooLarge, Failed(publish::Error::TimedOut)]);
+    let answer = send(app(recorder), post_to("/ingest", two_records_and_a_bad_event())).await;
+    assert_eq!((answer.status, answer.reason()), (StatusCode::SERVICE_UNAVAILABLE, "unavailable"));
+}
+
+#[tokio::test]
 async fn a_request_ends_with_its_deadline() {
     let app = App { request_timeout: Duration::from_millis(20), ..app(Arc::new(Silent::default())) };
     let answer = send(app, post_to("/events", EVENT)).await;
@@ -224,7 +278,7 @@ async fn the_bounds_of_a_body_have_their_own_status() {
     let many = send(usual(), post_to("/ingest", many)).await;
     assert_eq!((many.status.as_u16(), many.reason()), (413, "too_many_events"));
 
-    let never = stream::pending::<Result<axum::body::Bytes, std::io::Error>>();
+    let never = stream::pending::<Result<Bytes, std::io::Error>>();
     let hasty = App { body_timeout: Duration::from_millis(20), ..usual() };
     let slow = send(hasty, post_to("/events", Body::from_stream(never))).await;
     assert_eq!((slow.status.as_u16(), slow.reason()), (408, "body_timeout"));

@@ -25,7 +25,7 @@ use schema::settings::KafkaSettings;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::{Acknowledgement, Delivery, Error, Produce};
+use super::{Acknowledgement, Delivery, Error, Produce, Settlement};
 use crate::route::Record;
 
 /// How the producer trades delay, memory and size of batches.
@@ -130,15 +130,23 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 impl Produce for KafkaProducer {
     fn produce(&self, records: &[Record]) -> Result<Acknowledgement, Error> {
         let (delivery, acknowledgement) = Delivery::of(records.len());
-        for record in records {
-            let message = BaseRecord::with_opaque_to(record.route.topic.as_str(), Arc::clone(&delivery))
+        for (place, record) in records.iter().enumerate() {
+            let ticket = Box::new(Ticket { delivery: Arc::clone(&delivery), place });
+            let message = BaseRecord::with_opaque_to(record.route.topic.as_str(), ticket)
                 .payload(record.payload.as_slice())
                 .headers(headers(record));
             let message = match &record.key {
                 Some(key) => message.key(key.as_str()),
                 None => message,
             };
-            self.client.send::<str, [u8]>(message).map_err(|(cause, _)| of(&cause))?;
+            if let Err((cause, _)) = self.client.send::<str, [u8]>(message) {
+                match of(&cause) {
+                    Settlement::Failed(error) => return Err(error),
+                    settlement @ (Settlement::TooLarge | Settlement::Stored) => {
+                        delivery.settle(place, settlement)
+                    }
+                }
+            }
         }
         Ok(acknowledgement)
     }
@@ -152,8 +160,15 @@ fn headers(record: &Record) -> OwnedHeaders {
         .fold(empty, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_str()) }))
 }
 
-fn of(cause: &KafkaError) -> Error {
-    cause.rdkafka_error_code().map_or(Error::Other, Error::of)
+/// What librdkafka carries with a record and hands back with its outcome.
+#[derive(Debug)]
+struct Ticket {
+    delivery: Arc<Delivery>,
+    place: usize,
+}
+
+fn of(cause: &KafkaError) -> Settlement {
+    cause.rdkafka_error_code().map_or(Settlement::Failed(Error::Other), Settlement::of)
 }
 
 fn configuration(settings: &KafkaSettings, options: &ProducerOptions) -> ClientConfig {
@@ -211,13 +226,16 @@ impl ClientContext for Reports {
 }
 
 impl ProducerContext for Reports {
-    type DeliveryOpaque = Arc<Delivery>;
+    type DeliveryOpaque = Box<Ticket>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Arc<Delivery>) {
-        delivery.settle(match result {
-            Ok(_) => Ok(()),
-            Err((cause, _)) => Err(of(cause)),
-        });
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        ticket.delivery.settle(
+            ticket.place,
+            match result {
+                Ok(_) => Settlement::Stored,
+                Err((cause, _)) => of(cause),
+            },
+        );
     }
 }
 

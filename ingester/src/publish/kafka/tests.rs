@@ -12,10 +12,12 @@ use rdkafka::{
 };
 use runtime::health::Health;
 
-use super::*;
+use super::{super::Settled, *};
 use crate::testing::{route, settings};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+const STORED: Result<Settled, Error> = Ok(Settled { too_large: Vec::new() });
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -70,10 +72,11 @@ fn record(key: Option<&str>, payload: &[u8]) -> Record {
         key: key.map(str::to_owned),
         headers: vec![("content-type", "application/x-ndjson".to_owned()), ("count", "1".to_owned())],
         payload: payload.to_vec(),
+        events: 1,
     }
 }
 
-async fn outcome(producer: &KafkaProducer, records: &[Record]) -> Result<(), Error> {
+async fn outcome(producer: &KafkaProducer, records: &[Record]) -> Result<Settled, Error> {
     let acknowledgement = producer.produce(records)?;
     tokio::time::timeout(PATIENCE, acknowledgement.wait()).await.expect("every record has an outcome")
 }
@@ -83,7 +86,7 @@ async fn records_are_acknowledged_with_key_and_headers() {
     let cluster = cluster();
     let running = Running::on(&cluster, &options());
     let records = [record(Some("u-1"), b"{\"a\":1}"), record(None, b"{\"b\":2}")];
-    assert_eq!(outcome(&running.producer, &records).await, Ok(()));
+    assert_eq!(outcome(&running.producer, &records).await, STORED);
     running.stop().unwrap();
 
     let consumer: BaseConsumer<DefaultConsumerContext> = ClientConfig::new()
@@ -122,7 +125,7 @@ async fn a_broker_that_is_down_ends_in_a_timeout() {
     assert_eq!(running.producer.reach(&topics, Duration::from_millis(200)), Reach::NoAnswer);
     cluster.broker_up(1).unwrap();
     assert_eq!(running.producer.reach(&topics, PATIENCE), Reach::There);
-    assert_eq!(outcome(&running.producer, &[record(None, b"{}")]).await, Ok(()));
+    assert_eq!(outcome(&running.producer, &[record(None, b"{}")]).await, STORED);
     running.stop().unwrap();
 }
 
@@ -154,10 +157,25 @@ async fn a_full_queue_is_told_at_once() {
 async fn an_error_of_the_broker_fails_the_request_and_not_the_producer() {
     let cluster = cluster();
     let running = Running::on(&cluster, &options());
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[refused]);
+    assert_eq!(outcome(&running.producer, &[record(None, b"{}")]).await, Err(Error::Other));
+    assert_eq!(outcome(&running.producer, &[record(None, b"{}")]).await, STORED);
+    running.stop().unwrap();
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_large_fails_alone_be_it_here_or_at_the_broker() {
+    let cluster = cluster();
+    let running = Running::on(&cluster, &options());
+    // librdkafka's own bound, message.max.bytes.
+    let records = [record(None, b"{}"), record(None, &vec![b' '; 1_000_001]), record(None, b"{}")];
+    assert_eq!(outcome(&running.producer, &records).await, Ok(Settled { too_large: vec![1] }));
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     cluster.request_errors(RDKafkaApiKey::Produce, &[refused]);
-    assert_eq!(outcome(&running.producer, &[record(None, b"{}")]).await, Err(Error::TooLarge));
-    assert_eq!(outcome(&running.producer, &[record(None, b"{}")]).await, Ok(()));
+    let at_the_broker = outcome(&running.producer, &[record(None, b"{}")]).await;
+    assert_eq!(at_the_broker, Ok(Settled { too_large: vec![0] }));
+    assert_eq!(outcome(&running.producer, &[record(None, b"{}")]).await, STORED);
     running.stop().unwrap();
 }
 
