@@ -1,13 +1,17 @@
 //! Requests against the routes, with a producer that records or fails.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::ConnectInfo,
     http::{Method, StatusCode},
 };
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -252,6 +256,29 @@ async fn a_record_that_may_yet_be_taken_makes_the_whole_request_one_to_try_again
     let recorder = Recorder::settling(&[TooLarge, Failed(publish::Error::TimedOut)]);
     let answer = send(app(recorder), post_to("/ingest", two_records_and_a_bad_event())).await;
     assert_eq!((answer.status, answer.reason()), (StatusCode::SERVICE_UNAVAILABLE, "unavailable"));
+}
+
+/// A connection that is closed while its client still sends is reset, and the refusal is never seen.
+#[tokio::test]
+async fn the_rest_of_a_refused_body_is_read_before_the_answer() {
+    let usual = || app(Recorder::answering(Ok(())));
+    let full_house = App { in_flight: InFlight::new(0), ..usual() };
+    for (app, name, value, status) in [
+        (usual(), "authorization", "Bearer unknown", 401),
+        (usual(), "content-encoding", "gzip", 415),
+        (usual(), "content-length", "99999999", 413),
+        (full_house, "content-length", "12", 503),
+    ] {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&read);
+        let chunks = stream::iter(0..3).map(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from_static(b"body"))
+        });
+        let mut request = post_to("/events", Body::from_stream(chunks));
+        request.headers_mut().insert(name, value.parse().unwrap());
+        assert_eq!((send(app, request).await.status.as_u16(), read.load(Ordering::Relaxed)), (status, 3));
+    }
 }
 
 #[tokio::test]
