@@ -45,6 +45,8 @@ pub struct SettingsOptions {
     pub kafka_brokers: Option<String>,
     /// Instead of the settings' ClickHouse URL.
     pub clickhouse_url: Option<String>,
+    /// A PEM file, instead of the settings' authority for ClickHouse's certificate.
+    pub clickhouse_ca_file: Option<PathBuf>,
 }
 
 /// How long each part of a request may take.
@@ -82,6 +84,7 @@ impl Default for Options {
                 poll: Duration::from_secs(5),
                 kafka_brokers: None,
                 clickhouse_url: None,
+                clickhouse_ca_file: None,
             },
             // Body and publishing together end before the request does, so that most outcomes are definite.
             deadlines: Deadlines {

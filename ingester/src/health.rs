@@ -3,6 +3,8 @@
 //! The checks run by themselves at a fixed pace and the answer repeats their last result, so that no flood of
 //! health requests reaches Kafka or ClickHouse.
 
+mod ping;
+
 use std::{
     sync::{
         Arc,
@@ -11,23 +13,15 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Json,
-    body::Bytes,
-    http::{StatusCode, Uri},
-};
-use http_body_util::Empty;
-use hyper_util::{
-    client::legacy::{Client, connect::Connect, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use axum::{Json, http::StatusCode};
 use runtime::health::Flag;
 use schema::timestamp::Timestamp;
 use serde::Serialize;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub(crate) use self::ping::Ping;
 use crate::{
     keys::Keys,
     publish::kafka::{KafkaProducer, Reach},
@@ -108,44 +102,11 @@ fn tell(found: &Reach) {
 }
 
 const CLICKHOUSE_INTERVAL: Duration = Duration::from_secs(10);
-const CLICKHOUSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Asks ClickHouse's `/ping` until the shutdown. It needs no credentials, and no other path is ever asked.
-///
-/// # Errors
-/// When the URL is none.
-pub(crate) async fn watch_clickhouse(
-    url: String,
-    answers: Arc<AtomicBool>,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let ping: Uri = format!("{}/ping", url.trim_end_matches('/')).parse()?;
-    if ping.scheme_str() == Some("https") {
-        // The system's authorities are read only if they are needed: they take a few megabytes.
-        let provider = rustls::crypto::ring::default_provider();
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(provider)?
-            .https_only()
-            .enable_http1()
-            .build();
-        ping_until(connector, ping, answers, shutdown).await;
-    } else {
-        ping_until(HttpConnector::new(), ping, answers, shutdown).await;
-    }
-    Ok(())
-}
-
-async fn ping_until<C: Connect + Clone + Send + Sync + 'static>(
-    connector: C,
-    ping: Uri,
-    answers: Arc<AtomicBool>,
-    shutdown: CancellationToken,
-) {
-    let client: Client<C, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+pub(crate) async fn watch_clickhouse(ping: Ping, answers: Arc<AtomicBool>, shutdown: CancellationToken) {
     loop {
-        let answer = timeout(CLICKHOUSE_DEADLINE, client.get(ping.clone())).await;
-        let is_there = matches!(answer, Ok(Ok(response)) if response.status() == StatusCode::OK);
-        answers.store(is_there, Ordering::Release);
+        answers.store(ping.is_answered().await, Ordering::Release);
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = sleep(CLICKHOUSE_INTERVAL) => {}

@@ -94,7 +94,10 @@ impl Current {
         if settings == self.settings {
             return;
         }
-        if settings.kafka != self.settings.kafka || settings.clickhouse_url != self.settings.clickhouse_url {
+        let addresses = |settings: &IngesterSettings| {
+            (settings.kafka.clone(), settings.clickhouse_url.clone(), settings.clickhouse_ca_pem.clone())
+        };
+        if addresses(&settings) != addresses(&self.settings) {
             warn!("the addresses in the settings file changed; they count after a restart");
         }
         let ring = KeyRing::of(&settings.pipelines);

@@ -26,7 +26,7 @@ use uuid::{NoContext, Uuid};
 use crate::{
     Options, app,
     capture::{App, Clock},
-    health::{Services, watch_clickhouse, watch_kafka},
+    health::{Ping, Services, watch_clickhouse, watch_kafka},
     keys::{self, Current, Keys},
     metrics,
     publish::kafka::{KafkaProducer, Life},
@@ -70,7 +70,7 @@ impl Ingester {
     /// When the settings cannot be read, or a port is taken.
     pub async fn bind(options: Options) -> anyhow::Result<Self> {
         let mut settings = keys::read(&options.settings.file).await?;
-        override_addresses(&mut settings, &options);
+        override_with(&options, &mut settings).await?;
         let public = listen(options.public).await?;
         let admin = listen(options.admin).await?;
         let health = Health::new();
@@ -113,18 +113,23 @@ impl Ingester {
         let Self { options, settings, public, admin, health } = self;
         let producer = KafkaProducer::new(&settings.kafka, &options.producer)
             .context("failed to make the producer from the settings")?;
-        let clickhouse_url = settings.clickhouse_url.clone();
+        let ping = |url: &String| Ping::new(url, settings.clickhouse_ca_pem.as_deref());
+        let ping = settings.clickhouse_url.as_ref().map(ping).transpose()?;
         let services = Services {
             kafka: health.flag(KAFKA),
-            clickhouse: clickhouse_url.as_ref().map(|_| Arc::new(AtomicBool::new(false))),
+            clickhouse: ping.as_ref().map(|_| Arc::new(AtomicBool::new(false))),
         };
         let (current, keys) = Current::new(settings);
         let router = app::router(app(&options, &producer, &keys, &services), health.clone());
 
         let mut tasks = Tasks::new(shutdown.clone());
         let token = shutdown.token();
-        if let Some((url, answers)) = clickhouse_url.zip(services.clickhouse) {
-            tasks.run("clickhouse", watch_clickhouse(url, answers, token.clone()));
+        if let Some((ping, answers)) = ping.zip(services.clickhouse) {
+            let watch = watch_clickhouse(ping, answers, token.clone());
+            tasks.run("clickhouse", async {
+                watch.await;
+                Ok(())
+            });
         }
         tasks.run("kafka", watch_kafka(producer.clone(), keys, services.kafka, token.clone()));
         let file = Arc::from(options.settings.file.as_path());
@@ -210,13 +215,20 @@ fn drain_timeout(options: &Options) -> Duration {
     options.deadlines.request + Duration::from_secs(1)
 }
 
-fn override_addresses(settings: &mut IngesterSettings, options: &Options) {
+/// Lays the options over the settings.
+async fn override_with(options: &Options, settings: &mut IngesterSettings) -> anyhow::Result<()> {
     if let Some(brokers) = &options.settings.kafka_brokers {
         settings.kafka.bootstrap_servers.clone_from(brokers);
     }
     if let Some(url) = &options.settings.clickhouse_url {
         settings.clickhouse_url = Some(url.clone());
     }
+    if let Some(path) = &options.settings.clickhouse_ca_file {
+        let pem = tokio::fs::read_to_string(path).await;
+        settings.clickhouse_ca_pem =
+            Some(pem.with_context(|| format!("failed to read `{}`", path.display()))?);
+    }
+    Ok(())
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -66,7 +66,7 @@ pub(crate) fn settings(bootstrap_servers: &str) -> IngesterSettings {
         pipeline(TENANT, &[(KEY, Scope::Ingest), (QUERY_KEY, Scope::Query)]),
         pipeline("acme", &[(ACME_KEY, Scope::Ingest)]),
     ];
-    IngesterSettings { kafka, clickhouse_url: None, pipelines }
+    IngesterSettings { kafka, clickhouse_url: None, clickhouse_ca_pem: None, pipelines }
 }
 
 pub(crate) fn route() -> Route {

@@ -25,6 +25,9 @@ pub struct IngesterSettings {
     /// Base URL of ClickHouse's HTTP interface, whose `/ping` the health answer asks; nothing else of it is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clickhouse_url: Option<String>,
+    /// PEM of the authority that signed ClickHouse's certificate; without it, the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clickhouse_ca_pem: Option<String>,
     /// Where events of a key go. One pipeline per process today; a shared ingester has several.
     pub pipelines: Vec<IngesterPipeline>,
 }

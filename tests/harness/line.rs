@@ -128,6 +128,7 @@ impl Line {
         let settings = IngesterSettings {
             kafka: self.kafka.settings.clone(),
             clickhouse_url: Some(self.clickhouse.url.clone()),
+            clickhouse_ca_pem: None,
             pipelines: vec![IngesterPipeline {
                 tenant_id: self.tenant.clone(),
                 name: self.settings.pipeline.clone(),

@@ -75,6 +75,7 @@ impl Round {
         let settings = IngesterSettings {
             kafka: self.kafka(),
             clickhouse_url: None,
+            clickhouse_ca_pem: None,
             pipelines: vec![IngesterPipeline {
                 tenant_id: self.tenant.clone(),
                 name: self.pipeline.clone(),

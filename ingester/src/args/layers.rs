@@ -101,6 +101,12 @@ struct Layer {
     #[serde(skip_serializing_if = "Option::is_none")]
     clickhouse_url: Option<String>,
 
+    /// PEM of the authority that signed ClickHouse's certificate, instead of the one in the settings file
+    /// [default: the system's authorities].
+    #[arg(long, env = "MILLRACE_CLICKHOUSE_CA_FILE", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clickhouse_ca_file: Option<PathBuf>,
+
     /// How long headers may take, and how long an idle connection is kept, in milliseconds [default: 30000].
     #[arg(long, env = "MILLRACE_HEADER_TIMEOUT_MS", value_name = "MS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -222,6 +228,7 @@ impl Layer {
         set(&mut options.settings.poll, self.settings_poll_ms.map(Duration::from_millis));
         options.settings.kafka_brokers = self.kafka_brokers;
         options.settings.clickhouse_url = self.clickhouse_url;
+        options.settings.clickhouse_ca_file = self.clickhouse_ca_file;
         set(&mut options.deadlines.header, self.header_timeout_ms.map(Duration::from_millis));
         set(&mut options.deadlines.body, self.body_timeout_ms.map(Duration::from_millis));
         set(&mut options.deadlines.request, self.request_timeout_ms.map(Duration::from_millis));

@@ -163,6 +163,26 @@ async fn a_producer_that_failed_for_good_ends_the_process_with_a_failure() {
 }
 
 #[tokio::test]
+async fn the_options_authority_for_clickhouse_replaces_the_settings_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, authority) = (folder.path().join("settings.json"), folder.path().join("ca.crt"));
+    let of_the_settings =
+        IngesterSettings { clickhouse_ca_pem: Some("SETTINGS".to_owned()), ..settings("unused") };
+    std::fs::write(&file, serde_json::to_vec(&of_the_settings).unwrap()).unwrap();
+    let local = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut options = Options { public: local, admin: local, ..Options::default() };
+    options.settings.file = file;
+    let plain = Ingester::bind(options.clone()).await.unwrap();
+    assert_eq!(plain.settings.clickhouse_ca_pem.as_deref(), Some("SETTINGS"));
+    options.settings.clickhouse_ca_file = Some(authority.clone());
+    let failure = Ingester::bind(options.clone()).await.unwrap_err();
+    assert_eq!(failure.to_string(), format!("failed to read `{}`", authority.display()));
+    std::fs::write(&authority, "OPTIONS").unwrap();
+    let replaced = Ingester::bind(options).await.unwrap();
+    assert_eq!(replaced.settings.clickhouse_ca_pem.as_deref(), Some("OPTIONS"));
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();

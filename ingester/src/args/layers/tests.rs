@@ -23,7 +23,9 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 
 #[test]
 fn a_flag_wins_over_the_seeds_environment_which_wins_over_the_file_which_wins_over_the_default() {
-    let (_folder, path) = file("port = 1\nkafka_brokers = \"file:1\"\nbody_timeout_ms = 1000\n");
+    let (_folder, path) = file(
+        "port = 1\nkafka_brokers = \"file:1\"\nbody_timeout_ms = 1000\nclickhouse_ca_file = \"ca.crt\"\n",
+    );
     let seed = |variable: &'static str| match variable {
         "INGESTION_PORT" => Some("2".to_owned()),
         "INGESTION_REDPANDA_BROKERS" => Some("seed:2".to_owned()),
@@ -33,6 +35,7 @@ fn a_flag_wins_over_the_seeds_environment_which_wins_over_the_file_which_wins_ov
     assert_eq!(options.public.port(), 3);
     assert_eq!(options.settings.kafka_brokers.as_deref(), Some("seed:2"));
     assert_eq!(options.deadlines.body, Duration::from_secs(1));
+    assert_eq!(options.settings.clickhouse_ca_file, Some("ca.crt".into()));
     assert_eq!(options.admin.port(), 9090);
 }
 

@@ -25,6 +25,7 @@ pub(super) fn ingester(installation: &Installation, pipeline: &ValidatedPipeline
     IngesterSettings {
         kafka: installation.kafka.clone(),
         clickhouse_url: Some(installation.clickhouse.url.clone()),
+        clickhouse_ca_pem: installation.clickhouse.ca_pem.clone(),
         pipelines: vec![IngesterPipeline {
             tenant_id: pipeline.tenant.id.clone(),
             name: pipeline.name.clone(),

@@ -136,6 +136,16 @@ fn the_settings_are_what_the_pods_read() {
 }
 
 #[test]
+fn both_pods_trust_the_authority_that_signed_for_clickhouse() {
+    let mut installation = installation::tests::plain();
+    installation.clickhouse.ca_pem = Some("PEM".to_owned());
+    let desired = built_in(&installation, "");
+    let ingester = entry::<IngesterSettings>(&desired, INGESTER_ENTRY).clickhouse_ca_pem;
+    let consumer = entry::<ConsumerSettings>(&desired, CONSUMER_ENTRY).clickhouse.ca_pem;
+    assert_eq!((ingester.as_deref(), consumer.as_deref()), (Some("PEM"), Some("PEM")));
+}
+
+#[test]
 fn each_pod_mounts_its_own_entry_alone() {
     let desired = built("");
     for (deployment, entry) in [(desired.ingester, INGESTER_ENTRY), (desired.consumer, CONSUMER_ENTRY)] {
