@@ -29,6 +29,8 @@ enum Look {
     Terminal(MultiProgress),
     Plain,
     Silent,
+    #[cfg(test)]
+    Recorded(Sender<String>),
 }
 
 /// The running step, for the work to say how far it is.
@@ -50,6 +52,13 @@ impl Console {
     #[must_use]
     pub fn silent() -> Self {
         Self { look: Look::Silent }
+    }
+
+    /// A console for tests, and the lines that it shows.
+    #[cfg(test)]
+    pub(crate) fn recorded() -> (Self, mpsc::Receiver<String>) {
+        let (sender, lines) = mpsc::channel();
+        (Self { look: Look::Recorded(sender) }, lines)
     }
 
     /// Does the work and shows its name and how long it took.
@@ -84,6 +93,8 @@ impl Console {
             Look::Terminal(all) => all.println(line),
             Look::Plain => writeln!(std::io::stderr(), "{line}"),
             Look::Silent => Ok(()),
+            #[cfg(test)]
+            Look::Recorded(lines) => lines.send(line.to_owned()).map_err(std::io::Error::other),
         };
     }
 
@@ -91,6 +102,8 @@ impl Console {
         let detail = Arc::new(Mutex::new(String::new()));
         match &self.look {
             Look::Silent => (Progress { spinner: None, detail }, None),
+            #[cfg(test)]
+            Look::Recorded(_) => (Progress { spinner: None, detail }, None),
             Look::Plain => {
                 let ticker = Ticker::start(name.to_owned(), begin, Arc::clone(&detail));
                 (Progress { spinner: None, detail }, Some(ticker))
@@ -163,11 +176,12 @@ fn running(name: &str, elapsed: Duration, detail: &str) -> String {
 
 fn finished(look: &Look, name: &str, elapsed: Duration, is_ok: bool) -> String {
     let seconds = elapsed.as_secs_f64();
-    match (look, is_ok) {
-        (Look::Terminal(_), true) => format!("\x1b[32m✓\x1b[0m {name} \x1b[2m{seconds:.1} s\x1b[0m"),
-        (Look::Terminal(_), false) => format!("\x1b[31m✗\x1b[0m {name} \x1b[2m{seconds:.1} s\x1b[0m"),
-        (Look::Plain | Look::Silent, true) => format!("  {name}: done in {seconds:.1} s"),
-        (Look::Plain | Look::Silent, false) => format!("  {name}: failed after {seconds:.1} s"),
+    let is_coloured = matches!(look, Look::Terminal(_));
+    match (is_coloured, is_ok) {
+        (true, true) => format!("\x1b[32m✓\x1b[0m {name} \x1b[2m{seconds:.1} s\x1b[0m"),
+        (true, false) => format!("\x1b[31m✗\x1b[0m {name} \x1b[2m{seconds:.1} s\x1b[0m"),
+        (false, true) => format!("  {name}: done in {seconds:.1} s"),
+        (false, false) => format!("  {name}: failed after {seconds:.1} s"),
     }
 }
 

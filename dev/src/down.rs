@@ -25,16 +25,20 @@ pub fn down(folders: &Folders, console: &Console) -> anyhow::Result<()> {
     if !folders.state.exists() && remains(folders).is_empty() {
         return Ok(());
     }
-    let steps = [
-        kubernetes::down(folders, console).context("failed to stop Kubernetes"),
-        console.step("kafka", || kafka::down(folders)),
-        console.step("clickhouse", || clickhouse::down(folders)),
-        stop_rest(folders),
-        kubernetes::network::down(folders).context("failed to remove the network"),
-        remove(folders),
-    ];
+    // It shows steps of its own.
+    let cluster = kubernetes::down(folders, console).context("failed to stop Kubernetes");
+    let others = each(
+        console,
+        &[
+            ("kafka", &|| kafka::down(folders)),
+            ("clickhouse", &|| clickhouse::down(folders)),
+            ("other processes", &|| stop_rest(folders)),
+            ("network", &|| kubernetes::network::down(folders).context("failed to remove the network")),
+            ("state folder", &|| remove(folders)),
+        ],
+    );
     let failures: Vec<String> =
-        steps.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+        cluster.err().into_iter().chain(others).map(|error| format!("{error:#}")).collect();
     let left = remains(folders);
     if failures.is_empty() && left.is_empty() {
         return Ok(());
@@ -43,6 +47,14 @@ pub fn down(folders: &Folders, console: &Console) -> anyhow::Result<()> {
     anyhow::bail!(
         "failed to leave nothing behind; run it again, and if it stays, end or remove by hand:{list}"
     )
+}
+
+/// The name under which a step is shown, and its work.
+type Step<'a> = (&'static str, &'a dyn Fn() -> anyhow::Result<()>);
+
+/// Does every step, whatever became of the one before, and returns what failed.
+fn each(console: &Console, steps: &[Step<'_>]) -> Vec<anyhow::Error> {
+    steps.iter().filter_map(|(name, work)| console.step(name, work).err()).collect()
 }
 
 fn stop_rest(folders: &Folders) -> anyhow::Result<()> {
@@ -82,6 +94,16 @@ fn remains(folders: &Folders) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_step_is_shown_with_its_time_and_a_failed_one_does_not_keep_the_next() {
+        let (console, lines) = Console::recorded();
+        let steps: [Step<'_>; 2] = [("kafka", &|| anyhow::bail!("it stays")), ("network", &|| Ok(()))];
+        let failures = each(&console, &steps);
+        assert_eq!(failures.iter().map(ToString::to_string).collect::<Vec<_>>(), ["it stays"]);
+        let lines = lines.try_iter().collect::<Vec<_>>();
+        assert_eq!(lines, ["  kafka: failed after 0.0 s", "  network: done in 0.0 s"]);
+    }
 
     #[test]
     fn a_mount_below_the_state_folder_is_seen() {

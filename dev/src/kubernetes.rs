@@ -97,9 +97,11 @@ pub fn up(folders: &Folders, console: &Console) -> anyhow::Result<Vec<Part>> {
 pub fn down(folders: &Folders, console: &Console) -> anyhow::Result<()> {
     let steps = Steps::new(folders);
     // Whoever would make new pods or start containers again goes first.
-    let makers = steps.stop(&[Component::ControllerManager, Component::Scheduler]);
+    let makers = console.step("kube-controller-manager, kube-scheduler", || {
+        steps.stop(&[Component::ControllerManager, Component::Scheduler])
+    });
     console.step("pods", || steps.end_pods())?;
-    let starters = steps.stop(&[Component::Kubelet]);
+    let starters = console.step("kubelet", || steps.stop(&[Component::Kubelet]));
     console.step("kubernetes", || {
         let others =
             steps.stop(&[Component::Containerd, Component::Proxy, Component::ApiServer, Component::Etcd]);
