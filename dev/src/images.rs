@@ -21,8 +21,10 @@ mod cargo;
 mod pause;
 mod store;
 mod tag;
+mod workbench;
 
 pub(crate) use pause::{ensure as ensure_pause, reference as pause_reference};
+pub use workbench::Workbench;
 
 /// The images that the chart installs; each is a binary of the workspace and a target of the Containerfile.
 pub const NAMES: [&str; 3] = ["operator", "ingester", "consumer"];

@@ -6,6 +6,7 @@ mod definitions;
 mod examples;
 mod faults;
 mod operator_start;
+mod readme;
 mod secured_kafka;
 mod tables;
 mod walking_line;

@@ -8,3 +8,4 @@ mod dependencies;
 mod layout;
 #[cfg(feature = "live")]
 mod live;
+mod readme;

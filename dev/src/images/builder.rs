@@ -97,12 +97,12 @@ fn strip(name: &'static str, binary: &Path, copy: &Path) -> Result<(), Error> {
 }
 
 /// An exported image lives on in containerd, so that buildah's storage stays as small as its base.
-fn forget(folders: &Folders, image: &ImageRef) {
+pub(crate) fn forget(folders: &Folders, image: &ImageRef) {
     // What stays costs disk until `down`, and nothing else.
     let _ = buildah(folders, &["rmi", &image.to_string()], QUICK);
 }
 
-fn forget_blob_cache() {
+pub(crate) fn forget_blob_cache() {
     let cache = Path::new(BLOB_CACHE);
     let _ = fs::remove_file(cache);
     // The folders go only if nobody else has something in them.
@@ -123,6 +123,18 @@ fn buildah(folders: &Folders, arguments: &[&str], deadline: Duration) -> Result<
         .args(arguments)
         .env("CONTAINERS_CONF", settings(&home));
     finish(&mut buildah, deadline)
+}
+
+/// What a buildah that is typed by hand has to find in its environment to use the same storage.
+pub(crate) fn environment(folders: &Folders) -> Result<Vec<(&'static str, PathBuf)>, Error> {
+    let home = home(folders);
+    let path = home.join("storage.conf");
+    let (storage, run) = (serde_json::json!(home.join("storage")), serde_json::json!(home.join("run")));
+    let text = format!("[storage]\ndriver = \"vfs\"\ngraphroot = {storage}\nrunroot = {run}\n");
+    fs::create_dir_all(&home)
+        .and_then(|()| fs::write(&path, text))
+        .map_err(|source| Error::Write { path: path.clone(), source })?;
+    Ok(vec![("CONTAINERS_STORAGE_CONF", path), ("CONTAINERS_CONF", settings(&home))])
 }
 
 /// Networks are not used, but buildah makes a folder for them, by default one in `/etc`.

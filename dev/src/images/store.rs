@@ -9,6 +9,9 @@ use crate::command::{self, QUICK, run};
 use crate::folders::Folders;
 use crate::kubernetes::containerd_socket;
 
+/// containerd's namespace of the images and containers of Kubernetes.
+const NAMESPACE: &str = "k8s.io";
+
 /// An import takes 0.2 s; the bound is for a busy disk.
 const IMPORT: Duration = Duration::from_secs(120);
 
@@ -56,8 +59,13 @@ impl Store {
             .map_err(|source| Error::Write { path: record, source })
     }
 
+    /// What a `ctr` that is typed by hand has to find in its environment to use the same store.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {
+        vec![("CONTAINERD_ADDRESS", self.socket.clone()), ("CONTAINERD_NAMESPACE", PathBuf::from(NAMESPACE))]
+    }
+
     /// Removes an image under its name and under the hash that the node's image service gave it as a second name.
-    fn remove(&self, reference: &str) -> Result<(), Error> {
+    pub(crate) fn remove(&self, reference: &str) -> Result<(), Error> {
         let table = self.ctr(&["images", "list"], QUICK).map_err(|source| Error::ListImages { source })?;
         for name in names_of(&table, reference) {
             // An image that is gone already is as good as removed.
@@ -68,7 +76,7 @@ impl Store {
 
     fn ctr(&self, arguments: &[&str], deadline: Duration) -> Result<String, command::Error> {
         let socket = self.socket.display().to_string();
-        let all = [["--address", &socket, "--namespace", "k8s.io"].as_slice(), arguments].concat();
+        let all = [["--address", &socket, "--namespace", NAMESPACE].as_slice(), arguments].concat();
         run("ctr", &all, deadline)
     }
 }
