@@ -13,7 +13,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::testing::{ACME_KEY, route, settings};
+use crate::{
+    args::Deadlines,
+    testing::{ACME_KEY, route, settings},
+};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
@@ -32,10 +35,10 @@ struct Process {
 impl Process {
     /// Starts a process without a grace after the stop, and waits until it is ready.
     async fn started() -> Self {
-        Self::started_with(Duration::ZERO).await
+        Self::started_with(|_| {}).await
     }
 
-    async fn started_with(drain_grace: Duration) -> Self {
+    async fn started_with(change: impl FnOnce(&mut Deadlines)) -> Self {
         let cluster = MockCluster::new(1).unwrap();
         for topic in ["millrace.acme.web", route().topic.as_str()] {
             cluster.create_topic(topic, 1, 1).unwrap();
@@ -47,7 +50,8 @@ impl Process {
         let mut options = Options { public: local, admin: local, ..Options::default() };
         options.settings.file = file;
         options.producer.publish_timeout = Duration::from_secs(2);
-        options.deadlines.drain_grace = drain_grace;
+        options.deadlines.drain_grace = Duration::ZERO;
+        change(&mut options.deadlines);
         let ingester = Ingester::bind(options).await.unwrap();
         let (public, admin) = (ingester.address().unwrap(), ingester.admin_address().unwrap());
         let (health, shutdown) = (ingester.health(), Shutdown::manual());
@@ -129,11 +133,24 @@ async fn a_request_in_flight_is_acknowledged_after_the_stop_and_the_end_is_clean
 
 #[tokio::test]
 async fn in_the_grace_after_the_stop_the_unready_process_goes_on() {
-    let process = Process::started_with(Duration::from_secs(3_600)).await;
+    let process = Process::started_with(|deadlines| deadlines.drain_grace = Duration::from_secs(3_600)).await;
     process.shutdown.request();
     process.until_unready().await;
     assert!(post_event(process.public).await.starts_with("HTTP/1.1 200"));
     process.ended.abort();
+}
+
+/// Its requests are many, since the kernel keeps megabytes of answers for it.
+#[tokio::test]
+async fn a_client_that_reads_no_answer_is_disconnected() {
+    let process = Process::started_with(|deadlines| deadlines.write = Duration::from_millis(100)).await;
+    let mut stream = TcpStream::connect(process.public).await.unwrap();
+    let requests = "GET /health HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let until_it_ends = async { while stream.write_all(requests.as_bytes()).await.is_ok() {} };
+    // The default would be ten seconds.
+    timeout(Duration::from_secs(8), until_it_ends).await.expect("the connection ends in time");
+    process.shutdown.request();
+    process.end().await.unwrap();
 }
 
 #[tokio::test]
