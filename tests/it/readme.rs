@@ -11,7 +11,7 @@ const SHELL: &str = "sh";
 /// The fences of blocks without commands.
 const OTHERS: [&str; 2] = ["text", "yaml"];
 
-/// What README.md says, and what the local stack has in its place. The variables are those of [`super::live`].
+/// What README.md says, and what the local stack has in its place. The variables are set in `live/readme.rs`.
 ///
 /// Everything else is run as it is written. None of them adds or removes a line.
 const PLACEHOLDERS: [(&str, &str); 9] = [
