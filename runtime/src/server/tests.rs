@@ -146,3 +146,17 @@ async fn after_the_grace_idle_connections_are_closed_and_nobody_listens() {
     assert!(idle.read_u8().await.is_err(), "the idle connection was closed");
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_the_header_timeout() {
+    let limits = Limits { header_timeout: Duration::from_millis(50), ..Limits::default() };
+    let (address, _token, _server) = started(limits, hello()).await;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    ask(&mut idle, "/").await;
+    hello_from(&mut idle).await;
+    let ended = timeout(PATIENCE, idle.read_u8()).await;
+    assert!(ended.is_ok_and(|read| read.is_err()), "the connection was still open after 5 s");
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let ended = timeout(PATIENCE, silent.read_u8()).await;
+    assert!(ended.is_ok_and(|read| read.is_err()), "the connection was still open after 5 s");
+}
