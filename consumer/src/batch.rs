@@ -73,7 +73,7 @@ impl Batch {
 
     /// Appends a dead letter.
     pub(crate) fn reject(&mut self, letter: DeadLetter) {
-        self.dead_letter_bytes += letter.bytes();
+        self.dead_letter_bytes += letter.bytes_beside(self.dead_letters.last());
         self.dead_letters.push(letter);
     }
 
@@ -138,7 +138,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::parse::{Parsed, Parser, Record};
+    use crate::{
+        letter::tests::{letter, original},
+        parse::{Parsed, Parser, Record},
+        refused::Refused,
+    };
 
     const BOUNDS: BatchSettings = BatchSettings { max_rows: 3, max_bytes: 10_000, max_delay_ms: 500 };
 
@@ -185,10 +189,29 @@ mod tests {
     fn dead_letters_close_a_batch_too() {
         let mut batch = Batch::new(BatchId(0));
         for _ in 0..3 {
-            batch.reject(DeadLetter::for_test(b"original"));
+            batch.reject(letter(b"original"));
         }
         assert!(batch.is_full(&BOUNDS));
         assert!(batch.bytes() >= 24);
+    }
+
+    #[test]
+    fn the_letters_of_one_record_take_little_more_than_the_record() {
+        let mut batch = Batch::new(BatchId(0));
+        let record = original(&[b'k'; 900_000], &[("h", Some(&[b'h'; 9_000]))]);
+        for index in 0..2_500 {
+            batch.reject(DeadLetter::of(&record, Some(index), Some(b""), Refused::Malformed));
+        }
+        assert!((9_000..300_000).contains(&batch.bytes()), "{}", batch.bytes());
+        // Each other record brings a key and headers of its own.
+        let before = batch.bytes();
+        batch.reject(DeadLetter::of(
+            &original(b"k", &[("h", Some(&[b'h'; 9_000]))]),
+            None,
+            None,
+            Refused::Nul,
+        ));
+        assert!(batch.bytes() - before > 9_000);
     }
 
     #[test]

@@ -79,8 +79,8 @@ const PARTITION: usize = 21;
 const OFFSET: usize = 22;
 const INDEX: usize = 23;
 
-/// Where a row came from, read back from its columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a row came from, read back from its columns. They are ordered as Kafka is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Origin {
     pub(crate) partition: i32,
     pub(crate) offset: i64,

@@ -9,10 +9,17 @@ use rdkafka::{
     message::{DeliveryResult, Header, OwnedHeaders},
     producer::{BaseRecord, NoCustomPartitioner, ProducerContext, ThreadedProducer},
 };
-use schema::{names::TopicName, settings::KafkaSettings};
+use schema::{
+    names::TopicName,
+    record::MAX_DEAD_LETTER_BYTES,
+    settings::{ConsumerSettings, KafkaSettings},
+};
 use tokio::sync::oneshot;
 
-use crate::{letter::DeadLetter, poll};
+use crate::{
+    letter::{DeadLetter, Source},
+    poll,
+};
 
 /// How long librdkafka tries before it gives a letter up; then the whole group is sent again.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,6 +59,7 @@ impl Error {
 pub(crate) struct DeadLetters {
     config: ClientConfig,
     topic: TopicName,
+    source: Source,
     producer: Option<Producer>,
 }
 
@@ -59,8 +67,14 @@ type Producer = ThreadedProducer<Deliveries, NoCustomPartitioner>;
 type Acknowledged = oneshot::Receiver<Result<(), KafkaError>>;
 
 impl DeadLetters {
-    pub(crate) fn new(kafka: &KafkaSettings, topic: TopicName) -> Self {
-        Self { config: config(kafka), topic, producer: None }
+    pub(crate) fn new(settings: &ConsumerSettings) -> Self {
+        let source = Source { topic: settings.topic.clone(), topic_id: settings.topic_id };
+        Self {
+            config: config(&settings.kafka),
+            topic: settings.dead_letter_topic.clone(),
+            source,
+            producer: None,
+        }
     }
 
     /// Sends letters and waits for all of them.
@@ -87,8 +101,10 @@ impl DeadLetters {
                 none.insert(created.map_err(|source| Error::Create { source })?)
             }
         };
-        let sent: Vec<Acknowledged> =
-            letters.iter().map(|letter| send(producer, &self.topic, letter)).collect::<Result<_, _>>()?;
+        let sent: Vec<Acknowledged> = letters
+            .iter()
+            .map(|letter| send(producer, &self.topic, &self.source, letter))
+            .collect::<Result<_, _>>()?;
         for acknowledged in sent {
             match tokio::time::timeout(ACKNOWLEDGE_TIMEOUT, acknowledged).await {
                 Ok(Ok(Ok(()))) => {}
@@ -104,7 +120,7 @@ impl DeadLetters {
 pub(crate) fn group(letters: &[DeadLetter]) -> usize {
     let mut bytes = 0;
     let fitting = letters.iter().take(GROUP_LETTERS).take_while(|letter| {
-        bytes += letter.bytes();
+        bytes += letter.wire_bytes();
         bytes <= GROUP_BYTES
     });
     fitting.count().max(1).min(letters.len())
@@ -124,23 +140,28 @@ fn config(kafka: &KafkaSettings) -> ClientConfig {
         .set("compression.type", "lz4")
         .set("linger.ms", "5")
         .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())
-        // A record of the largest size and our headers; the topic has the last word.
-        .set("message.max.bytes", (4 * 1024 * 1024).to_string())
+        // Above the largest letter, so that each can be written; the topic has the last word.
+        .set("message.max.bytes", (2 * MAX_DEAD_LETTER_BYTES).to_string())
         .set("queue.buffering.max.kbytes", (32 * 1024).to_string());
     config
 }
 
-fn send(producer: &Producer, topic: &TopicName, letter: &DeadLetter) -> Result<Acknowledged, Error> {
+fn send(
+    producer: &Producer,
+    topic: &TopicName,
+    source: &Source,
+    letter: &DeadLetter,
+) -> Result<Acknowledged, Error> {
     let (sender, receiver) = oneshot::channel();
-    let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len());
-    for (key, value) in &letter.headers {
-        headers = headers.insert(Header { key, value: value.as_ref() });
-    }
+    let ours = letter.headers(source);
+    let headers = ours.iter().fold(OwnedHeaders::new_with_capacity(ours.len()), |headers, (key, value)| {
+        headers.insert(Header { key, value: value.as_deref() })
+    });
     let record = BaseRecord::<[u8], [u8], _> {
         topic: topic.as_str(),
         partition: None,
-        payload: letter.payload.as_deref(),
-        key: letter.key.as_deref(),
+        payload: letter.payload(),
+        key: letter.key(),
         timestamp: None,
         headers: Some(headers),
         delivery_opaque: Box::new(sender),
@@ -175,14 +196,14 @@ impl ProducerContext for Deliveries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::letter::tests::letter;
 
     #[test]
     fn a_group_is_bounded_by_letters_and_by_bytes() {
-        let small = vec![DeadLetter::for_test(b"x"); GROUP_LETTERS + 1];
-        assert_eq!(group(&small), GROUP_LETTERS);
-        let large = vec![DeadLetter::for_test(&[0; GROUP_BYTES / 2]); 3];
-        assert_eq!(group(&large), 2);
-        assert_eq!(group(&[DeadLetter::for_test(&[0; GROUP_BYTES + 1])]), 1);
+        assert_eq!(group(&vec![letter(b"x"); GROUP_LETTERS + 1]), GROUP_LETTERS);
+        let large = vec![letter(&[0; MAX_DEAD_LETTER_BYTES]); 9];
+        assert_eq!(group(&large), GROUP_BYTES / MAX_DEAD_LETTER_BYTES);
+        assert_eq!(group(&large[..1]), 1);
         assert_eq!(group(&[]), 0);
     }
 }

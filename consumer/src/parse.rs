@@ -89,15 +89,15 @@ impl Parser {
         record: &Record<'_>,
         mut take: impl FnMut(Parsed<'_>),
     ) -> Result<(), Refused> {
-        let body = record.payload.strip_suffix(b"\n").unwrap_or(record.payload);
-        if body.is_empty() {
+        if matches!(record.payload, b"" | b"\n") {
             return Err(Refused::EmptyRecord);
         }
-        let lines = || body.split(|byte| *byte == b'\n');
-        if body.len() > MAX_EVENTS_PER_REQUEST && lines().nth(MAX_EVENTS_PER_REQUEST).is_some() {
+        if record.payload.len() > MAX_EVENTS_PER_REQUEST
+            && lines(record.payload).nth(MAX_EVENTS_PER_REQUEST).is_some()
+        {
             return Err(Refused::TooManyEvents);
         }
-        for (index, line) in (0_u16..).zip(lines()) {
+        for (index, line) in (0_u16..).zip(lines(record.payload)) {
             let position =
                 Position { topic: self.topic, partition: record.partition, offset: record.offset, index };
             match self.row(line, position) {
@@ -117,6 +117,11 @@ impl Parser {
         self.properties.shred(event.properties.get())?;
         Row::of(event, &self.properties, position)
     }
+}
+
+/// The lines of a record, in the order of their indexes.
+pub(crate) fn lines(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    payload.strip_suffix(b"\n").unwrap_or(payload).split(|byte| *byte == b'\n')
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use metrics::{counter, gauge};
-use schema::{settings::ConsumerSettings, timestamp::Timestamp};
+use schema::settings::ConsumerSettings;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -15,10 +15,9 @@ use crate::{
     columns::{self, Columns, Origin},
     dead_letter::{DeadLetters, group},
     insert::Inserter,
-    letter::{DeadLetter, Original, Source},
+    letter::DeadLetter,
     metrics::{self as names, Stage, count_error},
-    refused::Refused,
-    reread::{self, reread},
+    reread::reread,
     retry::{Class, Pace, classify},
     wall_clock::wall_clock,
 };
@@ -48,7 +47,7 @@ enum Decided {
 
 impl Store {
     pub(crate) fn new(settings: Arc<ConsumerSettings>, inserter: Inserter, pace: Pace) -> Self {
-        let dead_letters = DeadLetters::new(&settings.kafka, settings.dead_letter_topic.clone());
+        let dead_letters = DeadLetters::new(&settings);
         Self { settings, inserter, dead_letters, pace, has_stored: false }
     }
 
@@ -56,8 +55,7 @@ impl Store {
     pub(crate) async fn store(&mut self, batch: &Batch) {
         let refused = self.insert(batch).await;
         if !refused.is_empty() {
-            let letters = self.letters_of(&batch.columns, &refused).await;
-            self.deliver(&letters).await;
+            self.deliver_refused(&batch.columns, &refused).await;
         }
         self.deliver(&batch.dead_letters).await;
         counter!(names::EVENTS_INSERTED).increment((batch.rows() - refused.len()) as u64);
@@ -136,56 +134,35 @@ impl Store {
         }
     }
 
-    /// The dead letters of refused rows, with their original bytes out of Kafka.
-    async fn letters_of(&self, columns: &Columns, rows: &[usize]) -> Vec<DeadLetter> {
-        let origins: Vec<Origin> = rows.iter().map(|row| columns.origin(*row)).collect();
-        let places: Arc<[(i32, i64)]> =
-            origins.iter().map(|origin| (origin.partition, origin.offset)).collect();
+    /// Delivers the dead letters of refused rows, with their original bytes out of Kafka, some at a time.
+    async fn deliver_refused(&mut self, columns: &Columns, rows: &[usize]) {
+        let mut origins: Vec<Origin> = rows.iter().map(|row| columns.origin(*row)).collect();
+        origins.sort_unstable();
+        let origins: Arc<[Origin]> = origins.into();
+        let mut done = 0;
+        while done < origins.len() {
+            let letters = self.reread(&origins, done).await;
+            self.deliver(&letters).await;
+            done += letters.len();
+        }
+    }
+
+    /// The letters of the next rows, however long it takes.
+    async fn reread(&self, origins: &Arc<[Origin]>, done: usize) -> Vec<DeadLetter> {
         let mut failures = 0;
-        let originals = loop {
-            failures += 1;
-            match self.reread(Arc::clone(&places)).await {
-                Ok(originals) => break originals,
+        loop {
+            let (settings, origins, now) = (Arc::clone(&self.settings), Arc::clone(origins), wall_clock());
+            let reading = tokio::task::spawn_blocking(move || reread(&settings, &origins[done..], now));
+            match reading.await.expect("reading again does not panic") {
+                Ok(letters) => return letters,
                 Err(cause) => {
+                    failures += 1;
                     count_error(Stage::DeadLetter, cause.reason());
                     error!(error = &cause as &dyn std::error::Error, "failed to read refused records again");
                     tokio::time::sleep(self.delay(Class::Again, failures)).await;
                 }
             }
-        };
-        let now = wall_clock();
-        origins.iter().zip(originals).map(|(origin, original)| self.letter(*origin, original, now)).collect()
-    }
-
-    async fn reread(&self, places: Arc<[(i32, i64)]>) -> Result<Vec<Option<Original>>, reread::Error> {
-        let settings = Arc::clone(&self.settings);
-        tokio::task::spawn_blocking(move || reread(&settings, &places))
-            .await
-            .expect("reading again does not panic")
-    }
-
-    fn letter(&self, origin: Origin, original: Option<Original>, now: Timestamp) -> DeadLetter {
-        let mut original = original.unwrap_or_else(|| {
-            counter!(names::RECORDS_LOST).increment(1);
-            let Origin { partition, offset, .. } = origin;
-            error!(
-                partition,
-                offset, "retention removed a record that the table refused: its bytes are lost"
-            );
-            Original::default()
-        });
-        let line = |payload: Vec<u8>| {
-            payload.split(|byte| *byte == b'\n').nth(usize::from(origin.index)).map(<[u8]>::to_vec)
-        };
-        original.payload = original.payload.and_then(line);
-        let source = Source {
-            topic: &self.settings.topic,
-            topic_id: self.settings.topic_id,
-            partition: origin.partition,
-            offset: origin.offset,
-            index: Some(origin.index),
-        };
-        DeadLetter::of(original, &source, Refused::ByTable, now)
+        }
     }
 
     /// Delivers dead letters until all are acknowledged.

@@ -24,6 +24,10 @@ pub const TRACEPARENT: &str = "traceparent";
 /// A request is split into records below this many bytes: brokers accept 1 MiB with headers by default.
 pub const MAX_RECORD_BYTES: usize = 900_000;
 
+/// A dead letter stays below this many bytes with its key and headers. A dead-letter topic has to accept a batch of
+/// them: a letter that cannot be written would block its partition for ever.
+pub const MAX_DEAD_LETTER_BYTES: usize = 2 * 1024 * 1024;
+
 /// Headers that a dead letter has beside those of its original.
 pub mod dead_letter {
     /// Why the record was refused: one of a closed set of words.
@@ -42,4 +46,9 @@ pub mod dead_letter {
     pub const INDEX: &str = "dead-letter-index";
     /// When it was refused first, RFC 3339.
     pub const FIRST_FAILED_AT: &str = "dead-letter-first-failed-at";
+    /// The bytes of the original value in decimal, where the letter holds only its beginning.
+    pub const TRUNCATED: &str = "dead-letter-truncated";
+    /// What is missing of the key and the headers: `key=<bytes of the original key>` where only its beginning is
+    /// repeated, `headers=<how many were left out>`, or both with a space between.
+    pub const CUT: &str = "dead-letter-cut";
 }

@@ -1,13 +1,14 @@
 //! Takes a message of Kafka into the batch.
 
+use std::sync::Arc;
+
 use metrics::counter;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use schema::settings::ConsumerSettings;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use tracing::{error, warn};
 
 use crate::{
     batch::Batch,
-    letter::{DeadLetter, Original, Source as Origin},
+    letter::DeadLetter,
     metrics::{self as names, Stage, count_error},
     offsets::{Arrival, Offsets},
     parse::{Parsed, Parser, Record},
@@ -20,7 +21,6 @@ use crate::{
 
 /// The parts of the loop that take a message in.
 pub(super) struct Taking<'a> {
-    pub(super) settings: &'a ConsumerSettings,
     pub(super) source: &'a Source,
     pub(super) parser: &'a mut Parser,
     pub(super) offsets: &'a mut Offsets,
@@ -39,7 +39,7 @@ impl Taking<'_> {
             Arrival::NotOwned => return,
         }
         self.batch.open(now());
-        self.parse(message);
+        parse(self.parser, self.batch, message);
     }
 
     /// Offsets may be missing because they never were records, such as the marks of transactions.
@@ -52,62 +52,40 @@ impl Taking<'_> {
             }
         }
     }
-
-    fn parse(self, message: &BorrowedMessage<'_>) {
-        let Self { settings, parser, batch, .. } = self;
-        let record = Record {
-            partition: message.partition(),
-            offset: message.offset(),
-            payload: message.payload().unwrap_or_default(),
-        };
-        let mut events = 0;
-        let reject = |batch: &mut Batch, line: Option<(u16, &[u8])>, refused| {
-            count_error(Stage::Parse, Refused::reason(refused));
-            batch.reject(letter(settings, message, line, refused));
-        };
-        let checked = check_headers(parser, message);
-        let outcome = checked.and_then(|()| {
-            parser.parse(&record, |parsed| {
-                events += 1;
-                match parsed {
-                    Parsed::Row(row) => batch.push(&row),
-                    Parsed::Reject { index, line, refused } => reject(batch, Some((index, line)), refused),
-                }
-            })
-        });
-        if let Err(refused) = outcome {
-            events += 1;
-            reject(batch, None, refused);
-        }
-        counter!(names::EVENTS_CONSUMED).increment(events);
-    }
 }
 
-fn check_headers(parser: &Parser, message: &BorrowedMessage<'_>) -> Result<(), Refused> {
-    let Some(headers) = message.headers() else { return Err(Refused::ForeignRecord) };
-    parser.check_headers(headers.iter().map(|header| (header.key, header.value.unwrap_or_default())))
-}
-
-/// The dead letter of a whole record, or of one of its lines.
-fn letter(
-    settings: &ConsumerSettings,
-    message: &BorrowedMessage<'_>,
-    line: Option<(u16, &[u8])>,
-    refused: Refused,
-) -> DeadLetter {
-    let origin = Origin {
-        topic: &settings.topic,
-        topic_id: settings.topic_id,
+/// Brings the rows and the dead letters of a message into the batch.
+fn parse(parser: &mut Parser, batch: &mut Batch, message: &impl Message) {
+    let record = Record {
         partition: message.partition(),
         offset: message.offset(),
-        index: line.map(|(index, _)| index),
+        payload: message.payload().unwrap_or_default(),
     };
-    let whole = original(message);
-    let original = match line {
-        Some((_, line)) => Original { payload: Some(line.to_vec()), ..whole },
-        None => whole,
+    let (mut events, mut shared) = (0, None);
+    let mut reject = |batch: &mut Batch, index: Option<u16>, bytes: Option<&[u8]>, refused: Refused| {
+        count_error(Stage::Parse, refused.reason());
+        let original = shared.get_or_insert_with(|| Arc::new(original(message, wall_clock())));
+        batch.reject(DeadLetter::of(original, index, bytes, refused));
     };
-    DeadLetter::of(original, &origin, refused, wall_clock())
+    let outcome = check_headers(parser, message).and_then(|()| {
+        parser.parse(&record, |parsed| {
+            events += 1;
+            match parsed {
+                Parsed::Row(row) => batch.push(&row),
+                Parsed::Reject { index, line, refused } => reject(batch, Some(index), Some(line), refused),
+            }
+        })
+    });
+    if let Err(refused) = outcome {
+        events += 1;
+        reject(batch, None, message.payload(), refused);
+    }
+    counter!(names::EVENTS_CONSUMED).increment(events);
+}
+
+fn check_headers(parser: &Parser, message: &impl Message) -> Result<(), Refused> {
+    let Some(headers) = message.headers() else { return Err(Refused::ForeignRecord) };
+    parser.check_headers(headers.iter().map(|header| (header.key, header.value.unwrap_or_default())))
 }
 
 /// Raises the alarm for records that are gone.
@@ -115,4 +93,39 @@ pub(super) fn report_lost(partition: i32, expected: i64, start: i64) {
     let lost = u64::try_from(start - expected).unwrap_or(0);
     counter!(names::RECORDS_LOST).increment(lost);
     error!(partition, expected, start, lost, "retention removed {lost} records before they were read");
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::{
+        Timestamp,
+        message::{Header, OwnedHeaders, OwnedMessage},
+    };
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{offsets::BatchId, scripted::tenant};
+
+    #[test]
+    fn a_hostile_record_holds_about_its_own_size() {
+        let headers = [("tenant", "acme"), ("schema-version", "1"), ("content-type", "application/x-ndjson")];
+        let headers = headers
+            .into_iter()
+            .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }));
+        let (payload, key) = (Some(vec![b'\n'; 2_500]), Some(vec![b'k'; 900_000]));
+        let message = OwnedMessage::new(
+            payload,
+            key,
+            "events".to_owned(),
+            Timestamp::NotAvailable,
+            0,
+            0,
+            Some(headers),
+        );
+        let mut batch = Batch::new(BatchId(0));
+        let mut parser = Parser::new(tenant(), schema::names::TopicId(Uuid::nil()));
+        parse(&mut parser, &mut batch, &message);
+        assert_eq!(batch.dead_letters.len(), 2_500);
+        assert!(batch.bytes() < 500_000, "{}", batch.bytes());
+    }
 }

@@ -176,7 +176,6 @@ impl Loop {
         match self.source.poll(wait) {
             Some(Ok(message)) => {
                 let taking = Taking {
-                    settings: &self.settings,
                     source: &self.source,
                     parser: &mut self.parser,
                     offsets: &mut self.offsets,

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
+    message::{Headers as _, Message as _},
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
 };
@@ -95,11 +96,10 @@ fn dead_letters(bootstrap_servers: &str, count: usize) -> Vec<DeadLetterSeen> {
     let (start, mut seen) = (Instant::now(), Vec::new());
     while seen.len() < count && start.elapsed() < Duration::from_secs(20) {
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-            let original = reread::original(&message);
-            let headers =
-                original.headers.into_iter().map(|(key, value)| (key, text(value.unwrap()))).collect();
-            seen.push(DeadLetterSeen { payload: text(original.payload.unwrap()), headers });
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            let headers = message.headers().unwrap().iter();
+            let headers = headers.map(|h| (h.key.to_owned(), text(h.value.unwrap()))).collect();
+            seen.push(DeadLetterSeen { payload: text(message.payload().unwrap()), headers });
         }
     }
     seen
@@ -223,7 +223,7 @@ async fn a_single_refused_row_is_a_dead_letter_once_others_were_stored() {
 async fn a_batch_is_not_stored_before_its_dead_letters_are_acknowledged() {
     let mut fixture = Fixture::new(&[]).await;
     let mut batch = batch(&names(1));
-    batch.reject(DeadLetter::for_test(b"bad"));
+    batch.reject(crate::letter::tests::letter(b"bad"));
     fixture.cluster.broker_down(1).unwrap();
     let waited = tokio::time::timeout(Duration::from_millis(500), fixture.store.store(&batch)).await;
     assert!(waited.is_err());
