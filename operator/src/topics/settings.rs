@@ -16,6 +16,7 @@ const _: () = assert!(MAX_EVENTS_BATCH_BYTES > schema::record::MAX_RECORD_BYTES)
 /// The largest batch of a dead-letter topic. A dead letter is the original and more headers: if the topics had the
 /// same bound, a foreign record just below it could neither be stored nor put aside, and would block its partition.
 const MAX_DEAD_LETTERS_BATCH_BYTES: usize = 2 * MAX_EVENTS_BATCH_BYTES;
+const _: () = assert!(MAX_DEAD_LETTERS_BATCH_BYTES > schema::record::MAX_DEAD_LETTER_BYTES);
 
 /// Everything that delivery rests on, written on the topic and not left to the broker's defaults.
 pub(super) fn wanted(spec: &TopicSpec) -> Vec<Setting> {
