@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     Deadline { deadline: Duration },
     #[error("failed to send the insert")]
     Send { source: Box<dyn StdError + Send + Sync> },
+    #[error("the answer has more than {most} bytes, so that it is none to an insert")]
+    TooLong { most: usize },
     #[error("failed to read the answer")]
     Read { source: Box<dyn StdError + Send + Sync> },
 }
@@ -47,6 +49,7 @@ impl Failure {
             Self::NoSummary => "no_summary",
             Self::Deadline { .. } => "deadline",
             Self::Send { .. } => "send",
+            Self::TooLong { .. } => "too_long",
             Self::Read { .. } => "read",
         }
     }
@@ -57,27 +60,54 @@ const SUMMARY: &str = "x-clickhouse-summary";
 /// What a body holds when the exception came after the headers were sent.
 const MARKERS: [&str; 2] = ["__exception__", "DB::Exception"];
 
+/// Stands for the name of a code that the text does not hold.
+const UNNAMED: &str = "unnamed";
+
 #[derive(Deserialize)]
 struct Summary {
     written_rows: String,
 }
 
+/// An answer as far as it was read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: Vec<u8>,
+    /// Why there may be more of the text.
+    pub(crate) cut: Option<Failure>,
+}
+
 /// Judges the answer to an insert of so many rows.
-pub(crate) fn judge(status: u16, headers: &HeaderMap, body: &[u8], sent: u64) -> Result<Stored, Failure> {
-    let body = String::from_utf8_lossy(body);
+pub(crate) fn judge(answer: Answer, sent: u64) -> Result<Stored, Failure> {
+    let answer = accepted(answer)?;
+    match written_rows(&answer.headers) {
+        None => Err(Failure::NoSummary),
+        Some(written) if written < sent => Err(Failure::FewerRows { sent, written }),
+        Some(written) => Ok(Stored { extra_rows: written - sent }),
+    }
+}
+
+/// The answer again, if it is whole and nothing in it speaks of a failure. A code says so however much of the
+/// text is missing: the text of a refused value is as long as the value.
+pub(crate) fn accepted(answer: Answer) -> Result<Answer, Failure> {
+    let Answer { status, headers, text, cut } = &answer;
+    let body = String::from_utf8_lossy(text);
     let code = headers.get(CODE).and_then(|code| code.to_str().ok()?.parse().ok()).or_else(|| code_in(&body));
     match code {
+        // The name stands at the end.
+        Some(code) if cut.is_some() => return Err(Failure::Refused { code, name: UNNAMED.to_owned() }),
         Some(code) => return Err(Failure::Refused { code, name: name_in(&body) }),
-        None if status != 200 => return Err(Failure::Status { status }),
+        None if *status != 200 => return Err(Failure::Status { status: *status }),
         None if headers.contains_key(CODE) || MARKERS.iter().any(|marker| body.contains(marker)) => {
             return Err(Failure::Exception);
         }
         None => {}
     }
-    match written_rows(headers) {
-        None => Err(Failure::NoSummary),
-        Some(written) if written < sent => Err(Failure::FewerRows { sent, written }),
-        Some(written) => Ok(Stored { extra_rows: written - sent }),
+    drop(body);
+    match answer {
+        Answer { cut: Some(failure), .. } => Err(failure),
+        whole => Ok(whole),
     }
 }
 
@@ -98,7 +128,7 @@ fn name_in(body: &str) -> String {
     let is_name =
         |word: &&str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     let in_brackets = body.split('(').skip(1).filter_map(|part| part.split_once(')').map(|(word, _)| word));
-    in_brackets.filter(is_name).last().unwrap_or("unnamed").to_owned()
+    in_brackets.filter(is_name).last().unwrap_or(UNNAMED).to_owned()
 }
 
 #[cfg(test)]
@@ -114,7 +144,11 @@ mod tests {
             .iter()
             .map(|(key, value)| (hyper::header::HeaderName::from_static(key), value.parse().unwrap()))
             .collect();
-        match judge(status, &headers, body.as_bytes(), 3) {
+        judged(Answer { status, headers, text: body.as_bytes().to_vec(), cut: None })
+    }
+
+    fn judged(answer: Answer) -> String {
+        match judge(answer, 3) {
             Ok(Stored { extra_rows }) => format!("stored +{extra_rows}"),
             Err(failure) => failure.to_string(),
         }
@@ -172,6 +206,27 @@ mod tests {
             "the answer has no summary, so that it may not be clickhouse's"
         );
         assert_eq!(verdict(200, &[(SUMMARY, "{}")], ""), verdict(200, &[], ""));
+    }
+    #[test]
+    fn a_code_is_known_however_much_of_the_text_is_missing() {
+        let cut = |status, headers: &[(&'static str, &str)], text: &str| {
+            let headers = headers.iter();
+            let headers = headers
+                .map(|(key, value)| (hyper::header::HeaderName::from_static(key), value.parse().unwrap()))
+                .collect();
+            judged(Answer {
+                status,
+                headers,
+                text: text.as_bytes().to_vec(),
+                cut: Some(Failure::TooLong { most: 1 }),
+            })
+        };
+        let (name, value) = summary("3");
+        let refused = "clickhouse refused the insert with code 6 (unnamed)";
+        assert_eq!(cut(500, &[(CODE, "6")], "Code: 6. DB::Exception: Cannot parse '(SECRET)"), refused);
+        assert_eq!(cut(200, &[], "Code: 6. DB::Exception: Cannot parse '(SECRET)"), refused);
+        let doubt = "the answer has more than 1 bytes, so that it is none to an insert";
+        assert_eq!(cut(200, &[(name, value.as_str())], "hello"), doubt);
     }
     #[test]
     fn the_text_of_an_exception_is_not_repeated() {

@@ -6,6 +6,7 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::{
@@ -90,6 +91,31 @@ pub(crate) struct Origin {
 /// The names of the columns as an INSERT lists them.
 pub(crate) fn names() -> String {
     LAYOUT.map(|column| column.name).join(", ")
+}
+
+/// The name of a column that a table does not have as rows are made for it, if there is one. Then it is the table
+/// that refuses rows, whatever the code says: a text may become a number or not. The table is described by a line of
+/// JSON for each column, as `DESCRIBE TABLE` tells them (<https://clickhouse.com/docs/sql-reference/statements/describe-table>).
+pub(crate) fn missing_in(table: &[u8]) -> Option<&'static str> {
+    let theirs: Vec<Described> =
+        table.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let is_there = |ours: &Column| {
+        theirs.iter().any(|theirs| theirs.name == ours.name && plain(&theirs.kind) == ours.kind)
+    };
+    LAYOUT.iter().find(|column| !is_there(column)).map(|column| column.name)
+}
+
+/// A column as the server describes it.
+#[derive(Deserialize)]
+struct Described {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// The type of the values.
+fn plain(kind: &str) -> &str {
+    kind.strip_prefix("LowCardinality(").and_then(|inner| inner.strip_suffix(')')).unwrap_or(kind)
 }
 
 impl Columns {

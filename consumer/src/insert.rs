@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use hyper::{
     Request, Response, Uri,
     body::{Body, Frame, Incoming, SizeHint},
@@ -31,7 +31,7 @@ use rustls::{
 use schema::{names::STORAGE_TABLE, settings::ClickHouseSettings};
 
 use crate::{
-    answer::{Failure, Stored, judge},
+    answer::{Answer, Failure, Stored, accepted, judge},
     columns,
     native::Block,
 };
@@ -40,7 +40,7 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// ClickHouse closes an idle connection after 10 s or more (`keep_alive_timeout`); ours ends before.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer that is read; an exception's text is shorter.
+/// What is read of an answer. Ours are shorter, but the text of an exception may repeat a value of any length.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Asked of the server with each insert. Nothing is left to defaults, which change between versions.
@@ -66,6 +66,7 @@ const INSERT_SETTINGS: [(&str, &str); 9] = [
 pub(crate) struct Inserter {
     client: Client<HttpsConnector<HttpConnector>, BlockBody>,
     target: String,
+    description: String,
     user: HeaderValue,
     password: HeaderValue,
     deadline: Duration,
@@ -80,17 +81,20 @@ impl Inserter {
         let target = target(settings);
         let uri: Uri = target
             .parse()
-            .with_context(|| format!("failed to parse the ClickHouse address `{}`", settings.url))?;
+            .with_context(|| format!("failed to parse the ClickHouse address `{}`", shown(&settings.url)))?;
         anyhow::ensure!(
             matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some(),
             "the ClickHouse address `{}` is not http:// or https:// and a host",
-            settings.url
+            shown(&settings.url)
         );
         let user = HeaderValue::from_str(&settings.user).context("failed to read the ClickHouse user")?;
         let mut password = HeaderValue::from_str(settings.password.expose())
             .context("failed to read the ClickHouse password")?;
         password.set_sensitive(true);
-        Ok(Self { client: client(&uri, settings.ca_pem.as_deref())?, target, user, password, deadline })
+        let statement = format!("DESCRIBE TABLE {}.{STORAGE_TABLE} FORMAT JSONEachRow", settings.database);
+        let description = address(settings, &statement);
+        let client = client(&uri, settings.ca_pem.as_deref())?;
+        Ok(Self { client, target, description, user, password, deadline })
     }
 
     /// Inserts a block. Attempts at the same rows have the same query id, so that each ends the one before.
@@ -106,31 +110,79 @@ impl Inserter {
 
     async fn attempt(&self, block: Block, query_id: &str) -> Result<Stored, Failure> {
         let sent = block.rows() as u64;
-        let request = self.request(block, query_id)?;
+        let target = format!("{}&query_id={}", self.target, percent_encoded(query_id));
+        let request = self.request(Request::post(target), BlockBody::of(block))?;
         let response =
             self.client.request(request).await.map_err(|cause| Failure::Send { source: cause.into() })?;
-        let (head, body) = Response::into_parts(response);
-        let body = read(body).await.map_err(|source| Failure::Read { source })?;
-        judge(head.status.as_u16(), &head.headers, &body, sent)
+        judge(read(response).await, sent)
     }
 
-    fn request(&self, block: Block, query_id: &str) -> Result<Request<BlockBody>, Failure> {
-        Request::post(format!("{}&query_id={}", self.target, percent_encoded(query_id)))
+    /// The columns of the table, a line of JSON each.
+    ///
+    /// # Errors
+    /// When the server does not tell.
+    pub(crate) async fn describe(&self) -> Result<Vec<u8>, Failure> {
+        let deadline = self.deadline;
+        let asking = async {
+            let request = self.request(Request::post(&self.description), BlockBody::empty())?;
+            let response = self.client.request(request).await;
+            let response = response.map_err(|cause| Failure::Send { source: cause.into() })?;
+            Ok(accepted(read(response).await)?.text)
+        };
+        tokio::time::timeout(deadline, asking).await.unwrap_or(Err(Failure::Deadline { deadline }))
+    }
+
+    fn request(
+        &self,
+        request: hyper::http::request::Builder,
+        body: BlockBody,
+    ) -> Result<Request<BlockBody>, Failure> {
+        request
             .header(HeaderName::from_static("x-clickhouse-user"), self.user.clone())
             .header(HeaderName::from_static("x-clickhouse-key"), self.password.clone())
-            .body(BlockBody::of(block))
+            .body(body)
             .map_err(|cause| Failure::Send { source: cause.into() })
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes())
+/// An answer, as much of it as is kept.
+async fn read(response: Response<Incoming>) -> Answer {
+    let (head, mut body) = response.into_parts();
+    let (mut text, mut cut) = (Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => text.extend_from_slice(&data),
+            Ok(Err(_trailers)) => {}
+            Err(cause) => cut = Some(Failure::Read { source: cause.into() }),
+        }
+        if text.len() > MAX_ANSWER_BYTES {
+            text.truncate(MAX_ANSWER_BYTES);
+            cut = Some(Failure::TooLong { most: MAX_ANSWER_BYTES });
+        }
+        if cut.is_some() {
+            break;
+        }
+    }
+    Answer { status: head.status.as_u16(), headers: head.headers, text, cut }
+}
+
+/// The address of a statement.
+fn address(settings: &ClickHouseSettings, statement: &str) -> String {
+    format!("{}/?query={}", settings.url.trim_end_matches('/'), percent_encoded(statement))
+}
+
+/// An address as it may be shown: without the name and the password that may stand in front of the host. A password
+/// may hold any character, so that everything up to the last `@` is left out.
+fn shown(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = url.split_at(start);
+    format!("{scheme}{}", rest.rsplit_once('@').map_or(rest, |(_userinfo, host)| host))
 }
 
 fn target(settings: &ClickHouseSettings) -> String {
-    let query =
-        format!("INSERT INTO {}.{STORAGE_TABLE} ({}) FORMAT Native", settings.database, columns::names());
-    let mut target = format!("{}/?query={}", settings.url.trim_end_matches('/'), percent_encoded(&query));
+    let names = columns::names();
+    let statement = format!("INSERT INTO {}.{STORAGE_TABLE} ({names}) FORMAT Native", settings.database);
+    let mut target = address(settings, &statement);
     for (name, value) in INSERT_SETTINGS {
         target.push_str(&format!("&{name}={value}"));
     }
@@ -203,6 +255,10 @@ struct BlockBody {
 }
 
 impl BlockBody {
+    fn empty() -> Self {
+        Self { chunks: Vec::new().into_iter(), left: 0 }
+    }
+
     fn of(block: Block) -> Self {
         Self { left: block.bytes(), chunks: block.into_chunks() }
     }

@@ -11,8 +11,8 @@
 //! - The same record always becomes the same rows ([`row`]); no clock, random value or unordered map is asked.
 //! - An answer of ClickHouse counts as stored only if nothing speaks against it ([`answer`]).
 //! - At most one batch is being inserted and one is being filled; then fetching stops.
-//! - Files without effects (`answer`, `batch`, `columns`, `letter`, `native`, `offsets`, `parse`, `properties`,
-//!   `refused`, `retry`, `row`) import none that has them (`dead_letter`, `insert`, `poll`, `reread`, `run`,
+//! - Files without effects (`answer`, `batch`, `columns`, `letter`, `native`, `offsets`, `parse`, `pieces`,
+//!   `properties`, `refused`, `retry`, `row`) import none that has them (`dead_letter`, `insert`, `poll`, `reread`, `run`,
 //!   `store`).
 //!
 //! It makes no table and no topic, knows nothing of Kubernetes, and keeps nothing on disk.
@@ -28,6 +28,7 @@ mod metrics;
 mod native;
 mod offsets;
 mod parse;
+mod pieces;
 mod poll;
 mod properties;
 mod refused;

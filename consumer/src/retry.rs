@@ -14,13 +14,14 @@ pub(crate) enum Class {
     Again,
     /// The server is behind with its merges or its disk: again, slower.
     Slower,
-    /// The block is too large for the server's memory: halve it.
+    /// The block is too large for the server's memory: halve it, and go slower when it is small enough.
     Smaller,
     /// A right, a table or a database is missing. The data is fine, so somebody must act: again each minute.
     Configuration,
     /// The table does not have our columns. As [`Class::Configuration`].
     Schema,
-    /// Some row is refused for what it is: find it by halving.
+    /// Some row is refused for a value: find it by halving. If it is also refused alone, and the table is as rows
+    /// are made for it, it is a dead letter.
     Poison,
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn classify(failure: &Failure) -> Class {
         | Failure::NoSummary
         | Failure::Deadline { .. }
         | Failure::Send { .. }
+        | Failure::TooLong { .. }
         | Failure::Read { .. } => Class::Again,
     }
 }
@@ -73,12 +75,13 @@ fn class_of_code(code: u32) -> Class {
         // Unknown table; unknown database; read-only; unknown user; wrong password; access denied;
         // required password; authentication failed.
         60 | 81 | 164 | 192 | 193 | 194 | 497 | 516 => Class::Configuration,
-        // No such column; unknown identifier; type mismatch; unknown setting; number of columns; duplicate
-        // column; cannot convert type; unknown type.
-        16 | 47 | 53 | 115 | 7 | 15 | 70 | 50 => Class::Schema,
-        // Cannot parse text, input, date, number; argument out of bound; too large size; incorrect data;
-        // value out of range of data type; cannot insert NULL; violated constraint.
-        6 | 27 | 38 | 41 | 69 | 72 | 117 | 131 | 321 | 349 | 469 => Class::Poison,
+        // No such column; unknown identifier; unknown setting; number of columns; duplicate column; unknown type.
+        16 | 47 | 115 | 7 | 15 | 50 => Class::Schema,
+        // Cannot parse text, input, date, number, UUID, IPv4, IPv6; type mismatch; argument out of bound; cannot
+        // convert type; too large size; incorrect data; value out of range of data type; division by zero;
+        // unexpected value for an Enum; cannot insert NULL; decimal overflow; throwIf; violated constraint.
+        6 | 27 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 153 | 321 | 349 | 376 | 395 | 407 | 469 | 675
+        | 676 | 691 => Class::Poison,
         // 3, 159, 202, 203, 209, 210, 216, 225, 236, 242, 285, 319, 394, 425, 999: they pass. A body that was
         // cut on its way (32, 33) is doubt as well, since ours is always whole.
         _passes_or_unknown => Class::Again,
@@ -141,7 +144,7 @@ mod tests {
     }
     #[test]
     fn a_code_that_is_not_known_is_never_poison() {
-        check(&[0, 395, 49, 12_345], Class::Again);
+        check(&[0, 49, 12_345], Class::Again);
     }
     #[test]
     fn a_server_that_is_behind_is_given_time() {
@@ -158,11 +161,11 @@ mod tests {
     }
     #[test]
     fn another_table_waits_for_somebody() {
-        check(&[16, 47, 53], Class::Schema);
+        check(&[16, 47, 115, 7, 15, 50], Class::Schema);
     }
     #[test]
     fn a_row_that_is_refused_is_looked_for() {
-        check(&[6, 27, 41, 69, 72, 117, 131, 349, 469], Class::Poison);
+        check(&[6, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 395, 469, 691], Class::Poison);
     }
     #[test]
     fn doubt_is_inserted_again() {
@@ -174,6 +177,7 @@ mod tests {
             Failure::Deadline { deadline: Duration::ZERO },
             Failure::Send { source: "reset".into() },
             Failure::Read { source: "reset".into() },
+            Failure::TooLong { most: 1 },
         ] {
             assert_eq!(classify(&failure), Class::Again, "{failure}");
         }

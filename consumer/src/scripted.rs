@@ -19,6 +19,8 @@ use schema::{
 use tokio::{net::TcpListener, task::JoinSet};
 use uuid::Uuid;
 
+use crate::columns;
+
 /// What the server does with one insert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -27,6 +29,8 @@ pub(crate) enum Answer {
     Written(u64),
     /// An exception as the server sends it.
     Code(u32),
+    /// The same with a text that is longer than what is read.
+    LongCode(u32),
     /// The same with status 200, the code in a header only.
     HeaderWith200(u32),
     /// The same with status 200 and the text in the body only.
@@ -70,6 +74,8 @@ pub(crate) struct ClickHouse {
 
 struct State {
     script: Script,
+    /// What the table is described as.
+    table: String,
     seen: Vec<(Seen, Answer)>,
 }
 
@@ -78,7 +84,11 @@ impl ClickHouse {
     pub(crate) async fn start(script: impl FnMut(&Seen) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State { script: Box::new(script), seen: Vec::new() }));
+        let state = Arc::new(Mutex::new(State {
+            script: Box::new(script),
+            table: columns::tests::table(),
+            seen: Vec::new(),
+        }));
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&state)));
         Self { address, state, _tasks: Arc::new(Mutex::new(tasks)) }
@@ -92,6 +102,12 @@ impl ClickHouse {
 
     pub(crate) fn follow(&self, script: impl FnMut(&Seen) -> Answer + Send + 'static) {
         self.lock().script = Box::new(script);
+    }
+
+    /// Changes how the table is described.
+    pub(crate) fn change_table(&self, change: impl FnOnce(&str) -> String) {
+        let mut state = self.lock();
+        state.table = change(&state.table);
     }
 
     /// The inserts so far, with their answers.
@@ -148,8 +164,12 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Cut> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-    let rows = rows_of(&body);
     let query = head.uri.query().unwrap_or_default().to_owned();
+    if query.starts_with("query=DESCRIBE") {
+        let table = state.lock().unwrap_or_else(PoisonError::into_inner).table.clone();
+        return Ok(respond(200, 0, None, table));
+    }
+    let rows = rows_of(&body);
     let seen = Seen { connection, query, headers: head.headers, body, rows };
     let answer = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,6 +183,9 @@ async fn answer(
         Answer::Stored => respond(200, rows, None, String::new()),
         Answer::Written(written) => respond(200, written, None, String::new()),
         Answer::Code(code) => respond(500, 0, Some(code), exception(code)),
+        Answer::LongCode(code) => {
+            respond(500, 0, Some(code), format!("{} {}", exception(code), "x".repeat(200_000)))
+        }
         Answer::HeaderWith200(code) => respond(200, rows, Some(code), String::new()),
         Answer::BodyWith200(code) => respond(200, rows, None, exception(code)),
         Answer::Status(status) => respond(status, rows, None, "<html>".to_owned()),

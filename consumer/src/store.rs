@@ -3,7 +3,7 @@
 //! It returns when every row is known to be stored or dead-lettered, and never otherwise: in doubt the same
 //! rows are inserted again. What a failure asks for is decided in [`crate::retry`].
 
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use metrics::{counter, gauge};
 use schema::settings::ConsumerSettings;
@@ -17,14 +17,11 @@ use crate::{
     insert::Inserter,
     letter::DeadLetter,
     metrics::{self as names, Stage, count_error},
+    pieces::{Halved, Pieces},
     reread::reread,
     retry::{Class, Pace, classify},
     wall_clock::wall_clock,
 };
-
-/// After so many refused pieces of a batch, and none that was stored, it is the table that refuses and not a
-/// row. Halving breadth first, this many pieces of the largest batch hold fewer than a hundred rows each.
-const MAX_REFUSED_PIECES: usize = 1_024;
 
 /// Stores batches, one after the other.
 pub(crate) struct Store {
@@ -32,23 +29,29 @@ pub(crate) struct Store {
     inserter: Inserter,
     dead_letters: DeadLetters,
     pace: Pace,
-    /// Whether this process has stored anything: then a table that refuses a single row does so for the row.
-    has_stored: bool,
 }
 
-/// What became of some rows.
+/// What the server said of some rows.
 enum Decided {
     Stored,
-    /// To be inserted in two halves; only a block of more than one row is.
-    Halve(Class),
-    /// One row, which the table refuses.
+    /// One of them is refused for a value.
     Refused,
+    /// There is too little memory for as many.
+    Halved,
+}
+
+/// What is known of the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Unknown,
+    /// It has the columns that rows are made for.
+    AsExpected,
 }
 
 impl Store {
     pub(crate) fn new(settings: Arc<ConsumerSettings>, inserter: Inserter, pace: Pace) -> Self {
         let dead_letters = DeadLetters::new(&settings);
-        Self { settings, inserter, dead_letters, pace, has_stored: false }
+        Self { settings, inserter, dead_letters, pace }
     }
 
     /// Stores a batch.
@@ -61,50 +64,29 @@ impl Store {
         counter!(names::EVENTS_INSERTED).increment((batch.rows() - refused.len()) as u64);
     }
 
-    /// Inserts every row and returns those that the table refuses for what they are.
-    async fn insert(&mut self, batch: &Batch) -> Vec<usize> {
-        loop {
-            if let Some(refused) = self.insert_pieces(batch).await {
-                return refused;
-            }
-            gauge!(names::INSERT_BLOCKED).set(1.0);
-            error!(
-                rows = batch.rows(),
-                "the table refuses every row: nothing is stored until somebody mends it"
-            );
-            tokio::time::sleep(self.delay(Class::Schema, 1)).await;
-        }
-    }
-
-    /// Inserts the batch, halving pieces that are too large or hold a refused row; the largest pieces come
-    /// first, so that good rows show soon that the table accepts rows. None if it accepts not one.
-    async fn insert_pieces(&mut self, batch: &Batch) -> Option<Vec<usize>> {
-        let mut pieces: VecDeque<Range<usize>> = batch.inserts().into();
-        let (mut refused_rows, mut refused_pieces, mut has_stored) = (Vec::new(), 0, false);
-        while let Some(rows) = pieces.pop_front() {
-            match self.insert_piece(&batch.columns, rows.clone()).await {
-                Decided::Stored => has_stored = true,
-                Decided::Halve(class) => {
-                    refused_pieces += usize::from(class == Class::Poison);
-                    let middle = rows.start + rows.len() / 2;
-                    pieces.extend([rows.start..middle, middle..rows.end]);
-                }
+    /// Inserts every row and returns those that the table refuses for a value: each of them alone, and by a table
+    /// that has the columns that rows are made for. Any other table is waited for.
+    async fn insert(&self, batch: &Batch) -> Vec<usize> {
+        let (mut refused, mut table) = (Vec::new(), Table::Unknown);
+        let mut pieces = Pieces::of(&batch.inserts());
+        while let Some(rows) = pieces.next() {
+            match self.insert_piece(&batch.columns, rows.clone(), &mut pieces).await {
+                Decided::Stored => pieces.stored(),
+                Decided::Halved => {}
+                Decided::Refused if rows.len() > 1 => pieces.refused(),
+                // The row is tried again when more is known.
+                Decided::Refused if table == Table::Unknown => table = self.look_at_table().await,
                 Decided::Refused => {
-                    refused_pieces += 1;
-                    refused_rows.push(rows.start);
+                    refused.push(rows.start);
+                    pieces.refused();
                 }
             }
-            if refused_pieces >= MAX_REFUSED_PIECES && !has_stored {
-                return None;
-            }
         }
-        let is_row_to_blame = has_stored || (batch.rows() == 1 && self.has_stored);
-        self.has_stored |= has_stored;
-        (refused_rows.is_empty() || is_row_to_blame).then_some(refused_rows)
+        refused
     }
 
-    /// Inserts some rows until it is known what becomes of them.
-    async fn insert_piece(&self, columns: &Arc<Columns>, rows: Range<usize>) -> Decided {
+    /// Inserts the next rows until it is known what becomes of them.
+    async fn insert_piece(&self, columns: &Arc<Columns>, rows: Range<usize>, pieces: &mut Pieces) -> Decided {
         let query_id = format!("millrace-{}", Uuid::new_v4());
         let (mut failures, mut is_in_doubt) = (0, false);
         loop {
@@ -124,14 +106,35 @@ impl Store {
             counter!(names::INSERTS, "outcome" => class.reason()).increment(1);
             count_error(Stage::Insert, failure.reason());
             match class {
-                Class::Smaller | Class::Poison if rows.len() > 1 => return Decided::Halve(class),
                 Class::Poison => return Decided::Refused,
+                Class::Smaller if pieces.too_large() == Halved::Yes => return Decided::Halved,
                 Class::Again | Class::Slower | Class::Smaller | Class::Configuration | Class::Schema => {}
             }
             let delay = self.delay(class, failures);
             report_failure(&failure, class, rows.len(), failures, delay);
             tokio::time::sleep(delay).await;
         }
+    }
+
+    /// Asks what columns the table has, and waits when they are others or the server does not tell.
+    async fn look_at_table(&self) -> Table {
+        let class = match self.inserter.describe().await {
+            Ok(table) => match columns::missing_in(&table) {
+                None => return Table::AsExpected,
+                Some(column) => {
+                    gauge!(names::INSERT_BLOCKED).set(1.0);
+                    error!(column, "the table refuses rows, and its column `{column}` is not as it was made");
+                    Class::Schema
+                }
+            },
+            Err(failure) => {
+                error!(error = &failure as &dyn std::error::Error, "failed to ask for the table's columns");
+                count_error(Stage::Insert, failure.reason());
+                Class::Slower
+            }
+        };
+        tokio::time::sleep(self.delay(class, 1)).await;
+        Table::Unknown
     }
 
     /// Delivers the dead letters of refused rows, with their original bytes out of Kafka, some at a time.

@@ -22,6 +22,34 @@ fn line(number: u64) -> String {
     event
 }
 
+/// The table as the server describes it, with a column of somebody else.
+pub(crate) fn table() -> String {
+    let described = |column: &Column| match column.name {
+        "event_name" => ("event_name", "LowCardinality(String)"),
+        name => (name, column.kind),
+    };
+    let line = |(name, kind)| format!("{{\"name\":\"{name}\",\"type\":\"{kind}\",\"default_type\":\"\"}}\n");
+    LAYOUT.iter().map(described).chain([("theirs", "UInt8")]).map(line).collect()
+}
+
+fn missing(table: &str) -> Option<&'static str> {
+    missing_in(table.as_bytes())
+}
+
+#[test]
+fn a_table_lacks_a_column_that_is_absent_or_of_another_type() {
+    assert_eq!(missing(&table()), None);
+    assert_eq!(missing(&table().replace("\"session_id\"", "\"session\"")), Some("session_id"));
+    assert_eq!(
+        missing(&table().replace("\"_ki\",\"type\":\"UInt16\"", "\"_ki\",\"type\":\"UInt8\"")),
+        Some("_ki")
+    );
+    assert_eq!(
+        missing(&table().replace("LowCardinality(String)", "LowCardinality(UInt8)")),
+        Some("event_name")
+    );
+}
+
 /// The columns of the events of these numbers, at the offsets of their places.
 pub(crate) fn columns_of(numbers: &[u64]) -> Columns {
     let mut columns = Columns::default();

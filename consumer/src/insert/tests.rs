@@ -32,6 +32,7 @@ async fn each_answer_has_its_outcome() {
         (Answer::Code(241), "clickhouse refused the insert with code 241 (OF_THE_SCRIPT)"),
         (Answer::HeaderWith200(209), "clickhouse refused the insert with code 209 (unnamed)"),
         (Answer::BodyWith200(209), "clickhouse refused the insert with code 209 (OF_THE_SCRIPT)"),
+        (Answer::LongCode(6), "clickhouse refused the insert with code 6 (unnamed)"),
         (Answer::Status(502), "the answer had status 502 and no code"),
         (Answer::Hung, "there was no answer within 300 ms"),
         (Answer::Reset, "failed to send the insert"),
@@ -93,4 +94,20 @@ async fn settings_that_cannot_work_are_refused_at_the_start() {
 #[test]
 fn parameters_are_percent_encoded() {
     assert_eq!(percent_encoded("a-B_1.~ (x)=é"), "a-B_1.~%20%28x%29%3D%C3%A9");
+}
+
+#[tokio::test]
+async fn an_error_does_not_show_the_credentials_of_an_address() {
+    let good = ClickHouse::answering(&[]).await.settings();
+    for (url, shown_url) in [
+        ("ftp://acme:secret@clickhouse:21/", "`ftp://clickhouse:21/`"),
+        ("http://acme:sec ret@clickhouse", "`http://clickhouse`"),
+        ("ftp://acme:se/c@ret@clickhouse", "`ftp://clickhouse`"),
+        ("acme:secret@clickhouse:8123", "`clickhouse:8123`"),
+    ] {
+        let bad = ClickHouseSettings { url: url.to_owned(), ..good.clone() };
+        let failure = format!("{:#}", Inserter::new(&bad, DEADLINE).unwrap_err());
+        assert!(failure.contains(shown_url) && !failure.contains("ret"), "{failure}");
+    }
+    assert_eq!(shown("http://clickhouse:8123/a"), "http://clickhouse:8123/a");
 }
