@@ -31,6 +31,8 @@ mod parse;
 mod pieces;
 mod poll;
 mod properties;
+#[cfg(test)]
+mod protocol;
 mod refused;
 mod reread;
 mod retry;
