@@ -9,7 +9,7 @@ use std::{
 
 use schema::settings::BatchSettings;
 
-use crate::{columns::Columns, letter::DeadLetter, offsets::BatchId, row::Row};
+use crate::{columns::Columns, letter::DeadLetter, protocol::BatchId, row::Row};
 
 /// ClickHouse refuses a block of more than 100 partitions for ever (`max_partitions_per_insert_block`), and
 /// each partition of a block becomes a part of its own; a partition of the table is a month.

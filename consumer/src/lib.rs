@@ -7,12 +7,12 @@
 //! ```
 //!
 //! Invariants:
-//! - A committed position never passes a record that is neither stored nor dead-lettered ([`offsets`]).
+//! - A committed position never passes a record that is neither stored nor dead-lettered ([`protocol`]).
 //! - The same record always becomes the same rows ([`row`]); no clock, random value or unordered map is asked.
 //! - An answer of ClickHouse counts as stored only if nothing speaks against it ([`answer`]).
 //! - At most one batch is being inserted and one is being filled; then fetching stops.
-//! - Files without effects (`answer`, `batch`, `columns`, `letter`, `native`, `offsets`, `parse`, `pieces`,
-//!   `properties`, `refused`, `retry`, `row`) import none that has them (`dead_letter`, `insert`, `poll`, `reread`, `run`,
+//! - Files without effects (`answer`, `batch`, `columns`, `letter`, `native`, `parse`, `pieces`,
+//!   `properties`, `protocol`, `refused`, `retry`, `row`) import none that has them (`dead_letter`, `insert`, `poll`, `reread`, `run`,
 //!   `store`).
 //!
 //! It makes no table and no topic, knows nothing of Kubernetes, and keeps nothing on disk.
@@ -26,12 +26,10 @@ mod insert;
 mod letter;
 mod metrics;
 mod native;
-mod offsets;
 mod parse;
 mod pieces;
 mod poll;
 mod properties;
-#[cfg(test)]
 mod protocol;
 mod refused;
 mod reread;

@@ -5,7 +5,7 @@
 //! the loop's state needs no lock. Only while the consumer is being closed does the callback release at once.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -23,6 +23,8 @@ use rdkafka::{
 };
 use schema::settings::ConsumerSettings;
 use tracing::{debug, error, info, warn};
+
+use crate::protocol::{LogRange, Position};
 
 /// The longest time between two polls before the group takes our partitions away. More than twice the longest
 /// insert deadline, although the loop goes on polling while it inserts.
@@ -44,16 +46,9 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the group told us.
 #[derive(Debug)]
 pub(crate) enum GroupEvent {
-    Assigned(TopicPartitionList),
-    Revoked(TopicPartitionList),
+    Assigned(Vec<i32>),
+    Revoked(Vec<i32>),
     Failed(String),
-}
-
-/// The first and the next offset of a partition's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LogRange {
-    pub(crate) start: i64,
-    pub(crate) end: i64,
 }
 
 /// A member of the consumer group.
@@ -84,16 +79,17 @@ impl Source {
     }
 
     /// Takes partitions that were assigned, from their committed offsets on.
-    pub(crate) fn accept(&self, list: &TopicPartitionList) -> KafkaResult<()> {
+    pub(crate) fn accept(&self, partitions: &[i32]) -> KafkaResult<()> {
+        let list = self.list(partitions);
         match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(list),
-            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.assign(list),
+            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&list),
+            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.assign(&list),
         }
     }
 
     /// Gives partitions back that were revoked.
-    pub(crate) fn release(&self, list: &TopicPartitionList) -> KafkaResult<()> {
-        release(&self.consumer, list)
+    pub(crate) fn release(&self, partitions: &[i32]) -> KafkaResult<()> {
+        release(&self.consumer, &self.list(partitions))
     }
 
     /// Whether the partitions were taken away because the group had given us up.
@@ -101,20 +97,28 @@ impl Source {
         self.consumer.assignment_lost()
     }
 
-    /// What the group has committed of these partitions.
-    pub(crate) fn committed(&self, list: &TopicPartitionList) -> KafkaResult<Vec<(i32, Option<i64>)>> {
-        let committed = self.consumer.committed_offsets(list.clone(), QUESTION_TIMEOUT)?;
-        let offset = |offset| match offset {
-            Offset::Offset(offset) => Some(offset),
-            Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => {
-                None
-            }
-        };
-        Ok(committed
-            .elements()
-            .iter()
-            .map(|element| (element.partition(), offset(element.offset())))
-            .collect())
+    /// What the group has committed of these partitions; those without a commit are left out.
+    pub(crate) fn committed(&self, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, i64>> {
+        let committed = self.consumer.committed_offsets(self.list(partitions), QUESTION_TIMEOUT)?;
+        Ok(offsets(&committed))
+    }
+
+    /// What the logs of these partitions hold, asked for all at once; those of which Kafka does not say are left out.
+    pub(crate) fn log_ranges(&self, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, LogRange>> {
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let starts = self.log_offsets(partitions, Offset::Beginning)?;
+        let ends = self.log_offsets(partitions, Offset::End)?;
+        let range = |(partition, start)| Some((partition, LogRange { start, end: *ends.get(&partition)? }));
+        Ok(starts.into_iter().filter_map(range).collect())
+    }
+
+    /// The place of a time stamp holds -2 for the earliest and -1 for the latest offset, as in Kafka's `ListOffsets`.
+    fn log_offsets(&self, partitions: &[i32], at: Offset) -> KafkaResult<BTreeMap<i32, i64>> {
+        let mut list = self.list(partitions);
+        list.set_all_offsets(at)?;
+        Ok(offsets(&self.consumer.offsets_for_times(list, QUESTION_TIMEOUT)?))
     }
 
     /// What the log of a partition holds.
@@ -126,7 +130,7 @@ impl Source {
     /// Commits and waits for the answer, at most about as long as the session lasts. A commit that does not
     /// wait would be quicker for the loop, but rdkafka 0.39 never tells what became of one: librdkafka reports
     /// it to a callback only, and the crate listens to events.
-    pub(crate) fn commit(&self, positions: &[(i32, i64)]) -> KafkaResult<()> {
+    pub(crate) fn commit(&self, positions: &[Position]) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for (partition, position) in positions {
             list.add_partition_offset(&self.topic, *partition, Offset::Offset(*position))?;
@@ -140,14 +144,34 @@ impl Source {
     }
 
     /// Lifts the pause of partitions that are about to be released: librdkafka keeps it beyond the assignment.
-    pub(crate) fn resume_released(&self, list: &TopicPartitionList) -> KafkaResult<()> {
-        self.consumer.resume(list)
+    pub(crate) fn resume_released(&self, partitions: &[i32]) -> KafkaResult<()> {
+        self.consumer.resume(&self.list(partitions))
     }
 
     /// Fetches again.
     pub(crate) fn resume(&self) -> KafkaResult<()> {
         self.consumer.resume(&self.consumer.assignment()?)
     }
+
+    fn list(&self, partitions: &[i32]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&self.topic, *partition);
+        }
+        list
+    }
+}
+
+/// The offsets of a list, by partition; special ones are left out.
+fn offsets(list: &TopicPartitionList) -> BTreeMap<i32, i64> {
+    let offset = |offset| match offset {
+        Offset::Offset(offset) => Some(offset),
+        Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
+    };
+    list.elements()
+        .iter()
+        .filter_map(|element| Some((element.partition(), offset(element.offset())?)))
+        .collect()
 }
 
 impl Drop for Source {
@@ -228,15 +252,19 @@ impl ConsumerContext for Group {
         }
         match kind {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.tell(GroupEvent::Assigned(list.clone()))
+                self.tell(GroupEvent::Assigned(partitions(list)))
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
-                self.tell(GroupEvent::Revoked(list.clone()))
+                self.tell(GroupEvent::Revoked(partitions(list)))
             }
             // librdkafka has no third kind; a newer one might.
             other => self.tell(GroupEvent::Failed(format!("{other:?}"))),
         }
     }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<i32> {
+    list.elements().iter().map(|element| element.partition()).collect()
 }
 
 /// A line of librdkafka's log.
@@ -253,3 +281,6 @@ pub(crate) fn log(level: RDKafkaLogLevel, fac: &str, message: &str) {
         RDKafkaLogLevel::Debug => debug!(target: "librdkafka", facility = fac, "{message}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

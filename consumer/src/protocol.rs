@@ -33,8 +33,6 @@ pub(crate) enum Event {
     Revoked(Vec<i32>),
     /// The group has given us up, and somebody else may own the partitions already.
     Lost(Vec<i32>),
-    /// A record was read.
-    Record { partition: i32, offset: i64 },
     /// The batch that is being filled has as much as one insert should carry.
     Full,
     /// The batch that is being filled has waited long enough.
@@ -77,16 +75,8 @@ pub(crate) struct LogRange {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
-    /// Accept the partitions that were assigned.
-    Accept,
-    /// The record goes into the batch that is being filled.
-    Take,
-    /// The record is not ours to take.
-    Skip,
-    /// Offsets from `expected` to before `offset` did not arrive: removed, or never records at all.
-    NoteGap { partition: i32, expected: i64, offset: i64 },
-    /// The record was read before: the log was cut, or the position was reset.
-    NoteAgain { partition: i32, offset: i64 },
+    /// Accept these partitions, which were assigned.
+    Accept(Vec<i32>),
     /// Retention removed records between the committed offset and the start of the log.
     NoteLost { partition: i32, expected: i64, start: i64 },
     /// Store the batch that is being filled, which has this number, and begin another.
@@ -109,6 +99,19 @@ pub(crate) enum Action {
     Await,
     /// Leave the group and end.
     Leave,
+}
+
+/// What becomes of a record, and what its offset says about those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It goes into the batch that is being filled. It follows the one before, or is the first.
+    InOrder,
+    /// The same, but offsets from `expected` on did not arrive: removed by retention, or never records at all.
+    AfterGap { expected: i64 },
+    /// The same, but it was read before: the log was cut, or the position was reset.
+    Again,
+    /// It is not ours to take.
+    Skipped,
 }
 
 /// The state of a consumer.
@@ -147,7 +150,6 @@ impl Protocol {
     /// Takes an event in and appends what is to be done.
     pub(crate) fn step(&mut self, event: Event, actions: &mut Vec<Action>) {
         match event {
-            Event::Record { partition, offset } => self.record(partition, offset, actions),
             Event::Full => self.full(actions),
             Event::Due => self.due(actions),
             Event::Held => self.held(actions),
@@ -164,6 +166,25 @@ impl Protocol {
         }
     }
 
+    /// Takes a record in: an event like the others, whose answer is a value, because it happens for every record.
+    pub(crate) fn take(&mut self, partition: i32, offset: i64) -> Arrival {
+        let track = self.partitions.get_mut(&partition).filter(|track| !track.is_leaving);
+        let Some(track) = track.filter(|_| !self.is_stopping) else { return Arrival::Skipped };
+        let arrival = match track.next {
+            Some(expected) if offset > expected => Arrival::AfterGap { expected },
+            Some(expected) if offset < expected => Arrival::Again,
+            Some(_) | None => Arrival::InOrder,
+        };
+        track.take(offset, self.filling);
+        self.is_filling_empty = false;
+        arrival
+    }
+
+    /// The number of the batch that is being filled.
+    pub(crate) fn filling(&self) -> BatchId {
+        self.filling
+    }
+
     /// The number of partitions that are ours.
     pub(crate) fn partitions(&self) -> usize {
         self.partitions.len()
@@ -174,9 +195,9 @@ impl Protocol {
         self.is_held
     }
 
-    /// The number of batches that are being stored.
-    pub(crate) fn storing(&self) -> usize {
-        self.storing.len()
+    /// Whether fetching is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused
     }
 
     /// What should be committed and is not.
@@ -185,24 +206,6 @@ impl Protocol {
             .iter()
             .filter_map(|(partition, track)| Some((*partition, track.uncommitted()?)))
             .collect()
-    }
-
-    fn record(&mut self, partition: i32, offset: i64, actions: &mut Vec<Action>) {
-        let track = self.partitions.get_mut(&partition).filter(|track| !track.is_leaving);
-        let Some(track) = track.filter(|_| !self.is_stopping) else {
-            actions.push(Action::Skip);
-            return;
-        };
-        match track.next {
-            Some(expected) if offset > expected => {
-                actions.push(Action::NoteGap { partition, expected, offset });
-            }
-            Some(expected) if offset < expected => actions.push(Action::NoteAgain { partition, offset }),
-            Some(_) | None => {}
-        }
-        track.take(offset, self.filling);
-        self.is_filling_empty = false;
-        actions.push(Action::Take);
     }
 
     fn full(&mut self, actions: &mut Vec<Action>) {
@@ -308,7 +311,7 @@ impl Protocol {
             }
             self.partitions.insert(assignment.partition, track);
         }
-        actions.push(Action::Accept);
+        actions.push(Action::Accept(assignments.iter().map(|assignment| assignment.partition).collect()));
         if self.is_paused {
             actions.push(Action::Pause);
         }

@@ -54,14 +54,14 @@ pub async fn run(options: Options, shutdown: Shutdown) -> anyhow::Result<()> {
     let store = Store::new(Arc::clone(&settings), inserter, Pace::default());
     let (jobs, waiting_jobs) = mpsc::channel(1);
     let (done, waiting_done) = blocking::channel();
-    let consumer = Loop::new(settings, source, jobs, waiting_done, &health, shutdown.clone());
     let stop_timeout = options.stop_timeout();
+    let consumer = Loop::new(settings, source, jobs, waiting_done, &health, shutdown.clone(), stop_timeout);
 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.run("probes", serve(listener, probes, Limits::default(), shutdown.token()));
     tasks.run("metrics", recorder.upkeep(shutdown.token()));
     tasks.run("store", store_jobs(store, waiting_jobs, done));
-    tasks.run_blocking("poll", move || consumer.run(stop_timeout));
+    tasks.run_blocking("poll", move || consumer.run());
     tasks.finish(stop_timeout + STOP_MARGIN).await
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stateright::{Checker as _, HasDiscoveries, Model, Property};
 
-use super::{Action, Assignment, BatchId, Event, LogRange, Position, Protocol};
+use super::{Action, Arrival, Assignment, BatchId, Event, LogRange, Position, Protocol};
 
 const PARTITIONS: usize = 2;
 const CONSUMERS: usize = 2;
@@ -142,14 +142,8 @@ impl Setting {
     fn act(&self, world: &mut World, number: usize, event: &Event, action: Action) {
         let consumer = &mut world.consumers[number];
         match action {
-            Action::Take => {
-                let Event::Record { partition, offset } = event else {
-                    unreachable!("only a record is taken")
-                };
-                consumer.filling.push((*partition, *offset));
-            }
-            Action::Skip | Action::NoteGap { .. } | Action::NoteAgain { .. } | Action::NoteLost { .. } => {}
-            Action::Accept => {
+            Action::NoteLost { .. } | Action::Hold => {}
+            Action::Accept(_) => {
                 let Event::Assigned(assignments) = event else {
                     unreachable!("only an assignment is accepted")
                 };
@@ -167,7 +161,6 @@ impl Setting {
                     consumer.commits.push(ends(&rows));
                 }
             }
-            Action::Hold => {}
             Action::Await => consumer.is_awaiting = true,
             Action::Pause => consumer.is_fetching = false,
             Action::Resume => consumer.is_fetching = true,
@@ -276,7 +269,13 @@ impl Setting {
                 let offset = (*position).max(world.starts[partition as usize]);
                 *position = offset + 1;
                 if offset < self.end(partition) {
-                    self.tell(world, consumer, Event::Record { partition, offset });
+                    let consumer = &mut world.consumers[consumer];
+                    match consumer.protocol.take(partition, offset) {
+                        Arrival::InOrder | Arrival::AfterGap { .. } | Arrival::Again => {
+                            consumer.filling.push((partition, offset));
+                        }
+                        Arrival::Skipped => {}
+                    }
                 }
             }
             Step::Close { consumer } => self.tell(world, consumer, Event::Full),

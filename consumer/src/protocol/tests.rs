@@ -25,8 +25,8 @@ impl Consumer {
         actions
     }
 
-    fn read(&mut self, partition: i32, offset: i64) -> Vec<Action> {
-        self.tell(Event::Record { partition, offset })
+    fn read(&mut self, partition: i32, offset: i64) -> Arrival {
+        self.protocol.take(partition, offset)
     }
 }
 
@@ -42,7 +42,7 @@ fn assigned(partitions: &[(i32, Option<i64>)]) -> Event {
 #[test]
 fn nothing_is_committed_before_the_batch_is_stored() {
     let mut consumer = Consumer::owning(1, &[(0, None)]);
-    assert_eq!(consumer.read(0, 10), [Action::Take]);
+    assert_eq!(consumer.read(0, 10), Arrival::InOrder);
     assert_eq!(consumer.tell(Event::Due), [Action::Store(A)]);
     assert_eq!(consumer.tell(Event::CommitAgain), []);
     assert_eq!(consumer.tell(Event::Stored(A)), [Action::Commit(vec![(0, 11)])]);
@@ -121,7 +121,7 @@ fn a_partition_that_comes_while_all_are_paused_is_paused() {
     consumer.read(0, 1);
     consumer.tell(Event::Full);
     consumer.tell(Event::Held);
-    assert_eq!(consumer.tell(assigned(&[(1, None)])), [Action::Accept, Action::Pause]);
+    assert_eq!(consumer.tell(assigned(&[(1, None)])), [Action::Accept(vec![1]), Action::Pause]);
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn a_revoked_partition_is_released_when_its_batch_is_stored_and_committed() {
     consumer.read(1, 0);
     consumer.tell(Event::Full);
     assert_eq!(consumer.tell(Event::Revoked(vec![0])), [Action::Await]);
-    assert_eq!(consumer.read(0, 1), [Action::Skip]);
-    assert_eq!(consumer.read(1, 1), [Action::Take]);
+    assert_eq!(consumer.read(0, 1), Arrival::Skipped);
+    assert_eq!(consumer.read(1, 1), Arrival::InOrder);
     assert_eq!(
         consumer.tell(Event::Stored(A)),
         [Action::Commit(vec![(0, 1)]), Action::Release(vec![0])],
@@ -161,7 +161,7 @@ fn the_last_partition_takes_the_batches_with_it_when_its_time_is_over() {
         [Action::Release(vec![0]), Action::Cancel(A), Action::Discard]
     );
     assert_eq!(consumer.tell(Event::Cancelled(A)), []);
-    assert_eq!((consumer.protocol.partitions(), consumer.protocol.storing()), (0, 0));
+    assert_eq!(consumer.protocol.partitions(), 0);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_batch_of_an_earlier_assignment_says_nothing_about_the_next() {
     consumer.tell(Event::Lost(vec![0]));
     consumer.tell(assigned(&[(0, Some(0))]));
     assert_eq!(consumer.tell(Event::Stored(A)), []);
-    assert_eq!(consumer.read(0, 0), [Action::Take]);
+    assert_eq!(consumer.read(0, 0), Arrival::InOrder);
 }
 
 #[test]
@@ -193,11 +193,11 @@ fn what_retention_removed_is_named_and_passed_once() {
         consumer.tell(Event::Assigned(vec![assignment])),
         [
             Action::NoteLost { partition: 0, expected: 5, start: 9 },
-            Action::Accept,
+            Action::Accept(vec![0]),
             Action::Commit(vec![(0, 9)])
         ]
     );
-    assert_eq!(consumer.read(0, 9), [Action::Take]);
+    assert_eq!(consumer.read(0, 9), Arrival::InOrder);
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn a_log_that_ends_before_the_committed_offset_is_read_from_its_beginning() {
     let mut consumer = Consumer { protocol: Protocol::new(1) };
     let log = Some(LogRange { start: 0, end: 3 });
     let assignment = Assignment { partition: 0, committed: Some(5), log };
-    assert_eq!(consumer.tell(Event::Assigned(vec![assignment])), [Action::Accept]);
-    assert_eq!(consumer.read(0, 0), [Action::Take]);
+    assert_eq!(consumer.tell(Event::Assigned(vec![assignment])), [Action::Accept(vec![0])]);
+    assert_eq!(consumer.read(0, 0), Arrival::InOrder);
     consumer.tell(Event::Due);
     assert_eq!(consumer.tell(Event::Stored(A)), [Action::Commit(vec![(0, 1)])]);
 }
@@ -214,11 +214,10 @@ fn a_log_that_ends_before_the_committed_offset_is_read_from_its_beginning() {
 #[test]
 fn offsets_that_do_not_follow_are_named_and_taken() {
     let mut consumer = Consumer::owning(1, &[(0, Some(5))]);
-    let gap = Action::NoteGap { partition: 0, expected: 5, offset: 7 };
-    assert_eq!(consumer.read(0, 7), [gap, Action::Take]);
-    assert_eq!(consumer.read(0, 8), [Action::Take]);
-    assert_eq!(consumer.read(0, 3), [Action::NoteAgain { partition: 0, offset: 3 }, Action::Take]);
-    assert_eq!(consumer.read(1, 0), [Action::Skip], "it is not ours");
+    assert_eq!(consumer.read(0, 7), Arrival::AfterGap { expected: 5 });
+    assert_eq!(consumer.read(0, 8), Arrival::InOrder);
+    assert_eq!(consumer.read(0, 3), Arrival::Again);
+    assert_eq!(consumer.read(1, 0), Arrival::Skipped, "it is not ours");
 }
 
 #[test]
@@ -228,7 +227,7 @@ fn a_stop_stores_and_commits_what_is_on_its_way_and_drops_what_was_only_read() {
     consumer.tell(Event::Full);
     consumer.read(0, 1);
     assert_eq!(consumer.tell(Event::Stop), [Action::Discard, Action::Await]);
-    assert_eq!(consumer.read(0, 2), [Action::Skip]);
+    assert_eq!(consumer.read(0, 2), Arrival::Skipped);
     assert_eq!(consumer.tell(Event::Stored(A)), [Action::Commit(vec![(0, 1)]), Action::Leave]);
 }
 
@@ -326,10 +325,6 @@ impl World {
     fn tell(&mut self, event: Event) {
         for action in self.consumer.tell(event.clone()) {
             match action {
-                Action::Take => {
-                    let Event::Record { partition, offset } = event else { panic!("{event:?}") };
-                    self.filling.push((partition, offset));
-                }
                 Action::Store(batch) => self.storing.push((batch, std::mem::take(&mut self.filling))),
                 Action::Cancel(batch) => {
                     self.storing.retain(|(storing, _)| *storing != batch);
@@ -342,9 +337,7 @@ impl World {
                         self.next.remove(&partition);
                     }
                 }
-                Action::NoteGap { .. } | Action::NoteAgain { .. } => panic!("{action:?} of {event:?}"),
-                Action::Accept
-                | Action::Skip
+                Action::Accept(_)
                 | Action::Hold
                 | Action::Pause
                 | Action::Resume
@@ -389,7 +382,12 @@ impl World {
                 let Some(next) = self.next.get_mut(partition) else { return };
                 let offset = *next;
                 *next += 1;
-                self.tell(Event::Record { partition: *partition, offset });
+                match self.consumer.read(*partition, offset) {
+                    Arrival::InOrder => self.filling.push((*partition, offset)),
+                    arrival @ (Arrival::AfterGap { .. } | Arrival::Again | Arrival::Skipped) => {
+                        panic!("{arrival:?} of {partition}/{offset}")
+                    }
+                }
             }
             Step::Close => self.tell(Event::Full),
             Step::Store { of } if !self.storing.is_empty() => self.store(of.index(self.storing.len())),

@@ -3,22 +3,18 @@
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use rdkafka::{TopicPartitionList, error::KafkaResult};
+use rdkafka::error::KafkaResult;
 use tracing::{error, info, warn};
 
 use crate::{
     metrics::{self as names, Stage, count_error},
     poll::GroupEvent,
-    run::{
-        take::report_lost,
-        turn::{Loop, now},
-    },
+    protocol::{Assignment, Event, Position},
+    run::turn::{Loop, now},
     wall_clock::wall_clock,
 };
 
-/// How long a rebalance waits for the running insert.
-const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// After a refused commit. The next insert brings another one anyway.
+/// After a refused commit.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 
 impl Loop {
@@ -26,8 +22,8 @@ impl Loop {
     pub(super) fn follow_group(&mut self) -> anyhow::Result<()> {
         while let Some(event) = self.source.group_event() {
             match event {
-                GroupEvent::Assigned(list) => self.assigned(&list),
-                GroupEvent::Revoked(list) => self.revoked(&list)?,
+                GroupEvent::Assigned(partitions) => self.assigned(&partitions)?,
+                GroupEvent::Revoked(partitions) => self.revoked(partitions)?,
                 GroupEvent::Failed(what) => {
                     count_error(Stage::Poll, "rebalance");
                     error!("kafka told of a rebalance that is not known here: {what}");
@@ -37,103 +33,73 @@ impl Loop {
         Ok(())
     }
 
-    fn assigned(&mut self, list: &TopicPartitionList) {
+    fn assigned(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
         counter!(names::REBALANCES, "kind" => "assigned").increment(1);
-        for (partition, committed) in self.positions(list) {
-            self.resume(partition, committed);
-        }
-        self.report_kafka("assign partitions", self.source.accept(list));
-        if self.is_paused {
-            self.report_kafka("pause assigned partitions", self.source.pause());
-        }
-        self.group.set(true);
-        gauge!(names::PARTITIONS).set(self.offsets.len() as f64);
-        info!(added = list.count(), partitions = self.offsets.len(), "partitions were assigned");
+        let assignments = self.assignments(partitions);
+        self.tell(Event::Assigned(assignments))?;
+        info!(?partitions, owned = self.protocol.partitions(), "partitions were assigned");
+        Ok(())
     }
 
-    /// What the group committed of partitions; nothing, where Kafka does not say in time. Then a loss by
-    /// retention goes unseen, and nothing else depends on it.
-    fn positions(&self, list: &TopicPartitionList) -> Vec<(i32, Option<i64>)> {
-        self.source.committed(list).unwrap_or_else(|cause| {
+    /// Where partitions go on. Where Kafka does not say in time, a loss by retention goes unseen, and nothing else
+    /// depends on it.
+    fn assignments(&self, partitions: &[i32]) -> Vec<Assignment> {
+        let committed = self.source.committed(partitions).unwrap_or_else(|cause| {
             warn!(error = %cause, "failed to ask for the committed offsets");
-            list.elements().iter().map(|element| (element.partition(), None)).collect()
-        })
+            Default::default()
+        });
+        let with_commit: Vec<i32> = committed.keys().copied().collect();
+        let logs = self.source.log_ranges(&with_commit).unwrap_or_else(|cause| {
+            warn!(error = %cause, "failed to ask where the logs begin and end");
+            Default::default()
+        });
+        let assignment = |partition: &i32| Assignment {
+            partition: *partition,
+            committed: committed.get(partition).copied(),
+            log: logs.get(partition).copied(),
+        };
+        partitions.iter().map(assignment).collect()
     }
 
-    /// Notes where a partition goes on, with an alarm if its log begins behind the committed offset.
-    fn resume(&mut self, partition: i32, committed: Option<i64>) {
-        self.offsets.assign(partition, committed);
-        let Some(committed) = committed else { return };
-        match self.source.log_range(partition) {
-            Ok(log) if log.start > committed => {
-                report_lost(partition, committed, log.start);
-                self.offsets.skip_removed(partition, log.start);
-            }
-            // The log was cut: it is read again from its beginning, which changes nothing that readers see.
-            Ok(log) if log.end < committed => self.offsets.assign(partition, None),
-            Ok(_) => {}
-            Err(cause) => warn!(error = %cause, partition, "failed to ask where the log begins"),
-        }
-    }
-
-    fn revoked(&mut self, list: &TopicPartitionList) -> anyhow::Result<()> {
-        let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+    fn revoked(&mut self, partitions: Vec<i32>) -> anyhow::Result<()> {
         let is_lost = self.source.is_lost();
         counter!(names::REBALANCES, "kind" => if is_lost { "lost" } else { "revoked" }).increment(1);
         if is_lost {
             warn!(?partitions, "partitions were lost: the group had given this process up");
             self.group.set(false);
-        } else {
-            info!(?partitions, "partitions were revoked");
-            self.wait_for_insert(REVOKE_TIMEOUT)?;
-            let mut due = self.offsets.due();
-            due.retain(|(partition, _)| partitions.contains(partition));
-            self.commit(&due);
+            return self.tell(Event::Lost(partitions));
         }
-        partitions.iter().for_each(|partition| self.offsets.forget(*partition));
-        if self.offsets.is_empty() {
-            self.drop_batches();
-        }
-        if self.is_paused {
+        info!(?partitions, "partitions were revoked");
+        self.tell(Event::Revoked(partitions))
+    }
+
+    pub(super) fn accept(&mut self, partitions: &[i32]) {
+        self.report_kafka("accept partitions", self.source.accept(partitions));
+        self.group.set(true);
+        gauge!(names::PARTITIONS).set(self.protocol.partitions() as f64);
+    }
+
+    pub(super) fn release(&mut self, partitions: &[i32]) {
+        if self.protocol.is_paused() {
             // A partition that is released while it is paused would still be so when it comes back.
-            self.report_kafka("resume released partitions", self.source.resume_released(list));
+            self.report_kafka("resume released partitions", self.source.resume_released(partitions));
         }
-        self.report_kafka("release partitions", self.source.release(list));
-        gauge!(names::PARTITIONS).set(self.offsets.len() as f64);
-        Ok(())
+        self.report_kafka("release partitions", self.source.release(partitions));
+        gauge!(names::PARTITIONS).set(self.protocol.partitions() as f64);
     }
 
-    /// Drops what nobody would commit. Rows of partitions that went while others stayed are inserted all the
-    /// same: copies of what their new owner inserts.
-    fn drop_batches(&mut self) {
-        if let Some(inserting) = &self.inserting {
-            inserting.cancelled.cancel();
-        }
-        let next = self.next_batch();
-        let dropped = std::mem::replace(&mut self.filling, next);
-        self.spare.get_or_insert(dropped.columns);
-    }
-
-    /// Commits what is stored and not committed.
-    pub(super) fn commit_due(&mut self) {
-        if now() >= self.commit_after {
-            self.commit(&self.offsets.due());
-        }
-    }
-
-    fn commit(&mut self, due: &[(i32, i64)]) {
-        if due.is_empty() {
-            return;
-        }
-        match self.source.commit(due) {
+    pub(super) fn commit(&mut self, positions: Vec<Position>) -> anyhow::Result<()> {
+        match self.source.commit(&positions) {
             Ok(()) => {
-                self.offsets.committed(due);
                 gauge!(names::LAST_COMMIT).set(wall_clock().millis() as f64 / 1_000.0);
+                self.commit_again = None;
+                self.tell(Event::Committed(positions))
             }
             Err(cause) => {
                 count_error(Stage::Commit, "kafka");
                 warn!(error = %cause, "failed to commit, trying again");
-                self.commit_after = now() + COMMIT_RETRY;
+                self.commit_again = Some(now() + COMMIT_RETRY);
+                self.tell(Event::CommitFailed)
             }
         }
     }

@@ -10,9 +10,9 @@ use crate::{
     batch::Batch,
     letter::DeadLetter,
     metrics::{self as names, Stage, count_error},
-    offsets::{Arrival, Offsets},
     parse::{Parsed, Parser, Record},
     poll::Source,
+    protocol::{Arrival, Protocol},
     refused::Refused,
     reread::original,
     run::turn::now,
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Taking<'a> {
     pub(super) source: &'a Source,
     pub(super) parser: &'a mut Parser,
-    pub(super) offsets: &'a mut Offsets,
+    pub(super) protocol: &'a mut Protocol,
     pub(super) batch: &'a mut Batch,
 }
 
@@ -31,12 +31,12 @@ impl Taking<'_> {
     /// Takes a message in; none is ever left out.
     pub(super) fn take(self, message: &BorrowedMessage<'_>) {
         let (partition, offset) = (message.partition(), message.offset());
-        match self.offsets.take(partition, offset, self.batch.id) {
+        match self.protocol.take(partition, offset) {
             Arrival::InOrder => {}
-            Arrival::Gap { expected } => self.note_gap(partition, expected, offset),
+            Arrival::AfterGap { expected } => self.note_gap(partition, expected, offset),
             Arrival::Again => warn!(partition, offset, "reading again from an earlier offset"),
-            // It was fetched before its partition was revoked.
-            Arrival::NotOwned => return,
+            // It was fetched before its partition was revoked, or comes after a stop was asked for.
+            Arrival::Skipped => return,
         }
         self.batch.open(now());
         parse(self.parser, self.batch, message);
@@ -104,7 +104,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{offsets::BatchId, scripted::tenant};
+    use crate::{protocol::BatchId, scripted::tenant};
 
     #[test]
     fn a_hostile_record_holds_about_its_own_size() {

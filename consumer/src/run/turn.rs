@@ -1,7 +1,7 @@
 //! The loop that orders the steps: poll, parse, batch, hand over, commit.
 //!
-//! One blocking thread polls, parses and fills a batch, and decides with [`Offsets`] what may be committed; one
-//! task stores the batch before. The loop goes on polling while an insert runs, so that the group keeps us.
+//! One blocking thread polls, parses and fills a batch, tells the [`Protocol`] what happened and does what it asks
+//! for; one task stores the batch before. The loop goes on polling while an insert runs, so that the group keeps us.
 
 use std::{
     sync::{Arc, mpsc as blocking},
@@ -24,12 +24,14 @@ use crate::{
     batch::Batch,
     columns::Columns,
     metrics::{self as names, Stage, count_error},
-    offsets::{BatchId, Offsets},
     parse::Parser,
     poll::Source,
-    run::take::Taking,
+    protocol::{Action, BatchId, Event, Protocol},
+    run::take::{Taking, report_lost},
 };
 
+/// Batches that are stored at the same time, while another is filled.
+const MAX_STORING: usize = 1;
 /// How long the loop waits for a message while nothing else is to be done.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
 /// The same while an insert runs, whose end is then noticed soon.
@@ -39,7 +41,9 @@ const TURN_MESSAGES: usize = 2_000;
 /// How long a full batch waits for the insert before it, unpolled, until fetching is paused. Pausing throws
 /// away what was fetched ahead, which a short wait does not.
 const UNPAUSED_WAIT: Duration = Duration::from_secs(2);
-/// A turn may wait for an insert, for a commit as long as a session, and for answers about each partition.
+/// How long a rebalance waits for the running insert.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A turn may wait for an insert, for a commit as long as a session, and for answers about partitions.
 const MAX_TURN: Duration = Duration::from_secs(90);
 /// While brokers are away librdkafka repeats itself several times a second.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
@@ -58,32 +62,37 @@ pub(super) struct Done {
     pub(super) is_stored: bool,
 }
 
-/// The batch that is being stored.
-pub(super) struct Inserting {
+/// A batch that is being stored.
+struct Storing {
     id: BatchId,
     bytes: usize,
     since: Instant,
-    pub(super) cancelled: CancellationToken,
+    cancelled: CancellationToken,
 }
 
-/// The state of the loop.
+/// The loop, and what it holds.
 pub(super) struct Loop {
     pub(super) settings: Arc<ConsumerSettings>,
     pub(super) source: Source,
     pub(super) parser: Parser,
-    pub(super) offsets: Offsets,
+    pub(super) protocol: Protocol,
     pub(super) filling: Batch,
-    pub(super) spare: Option<Arc<Columns>>,
-    pub(super) inserting: Option<Inserting>,
-    pub(super) jobs: mpsc::Sender<Job>,
-    pub(super) done: blocking::Receiver<Done>,
-    pub(super) is_paused: bool,
-    pub(super) commit_after: Instant,
-    pub(super) warn_after: Instant,
-    pub(super) last_used: Instant,
+    spare: Option<Arc<Columns>>,
+    storing: Vec<Storing>,
+    jobs: mpsc::Sender<Job>,
+    done: blocking::Receiver<Done>,
+    /// When a commit that failed is tried again.
+    pub(super) commit_again: Option<Instant>,
+    /// Until when a release or a stop waits for the batches on their way.
+    deadline: Option<Instant>,
+    /// What a stop may take.
+    stop_timeout: Duration,
+    has_left: bool,
+    warn_after: Instant,
+    last_used: Instant,
     pub(super) group: Flag,
-    pub(super) heartbeat: Heartbeat,
-    pub(super) shutdown: Shutdown,
+    heartbeat: Heartbeat,
+    shutdown: Shutdown,
 }
 
 impl Loop {
@@ -94,19 +103,23 @@ impl Loop {
         done: blocking::Receiver<Done>,
         health: &Health,
         shutdown: Shutdown,
+        stop_timeout: Duration,
     ) -> Self {
+        let protocol = Protocol::new(MAX_STORING);
         Self {
             parser: Parser::new(settings.tenant_id.clone(), settings.topic_id),
             settings,
             source,
-            offsets: Offsets::default(),
-            filling: Batch::new(BatchId(0)),
+            filling: Batch::new(protocol.filling()),
+            protocol,
             spare: None,
-            inserting: None,
+            storing: Vec::new(),
             jobs,
             done,
-            is_paused: false,
-            commit_after: now(),
+            commit_again: None,
+            deadline: None,
+            stop_timeout,
+            has_left: false,
             warn_after: now(),
             last_used: now(),
             group: health.flag("group"),
@@ -115,12 +128,21 @@ impl Loop {
         }
     }
 
-    /// Turns until the shutdown is requested, then stops within the time.
-    pub(super) fn run(mut self, stop_timeout: Duration) -> anyhow::Result<()> {
+    /// Turns until the shutdown is requested; then finishes the running insert and commits it, within the time.
+    /// What was only read is read again by the next process.
+    pub(super) fn run(mut self) -> anyhow::Result<()> {
         while !self.shutdown.is_requested() {
             self.turn()?;
         }
-        self.stop(stop_timeout);
+        self.group.set(false);
+        self.deadline = Some(now() + self.stop_timeout);
+        self.tell(Event::Stop)?;
+        while !self.has_left {
+            self.settle(BUSY_WAIT)?;
+            self.follow_group()?;
+            self.mind_deadlines()?;
+        }
+        info!(uncommitted = self.protocol.uncommitted().len(), "leaving the group");
         Ok(())
     }
 
@@ -129,18 +151,40 @@ impl Loop {
         self.gather()?;
         self.follow_group()?;
         self.settle(Duration::ZERO)?;
-        self.hand_over()?;
-        self.commit_due();
+        self.close_batch()?;
+        self.mind_deadlines()?;
         self.bound_memory();
+        Ok(())
+    }
+
+    /// Tells the protocol what happened, and does what it asks for.
+    pub(super) fn tell(&mut self, event: Event) -> anyhow::Result<()> {
+        let mut actions = Vec::new();
+        self.protocol.step(event, &mut actions);
+        actions.into_iter().try_for_each(|action| self.act(action))
+    }
+
+    fn act(&mut self, action: Action) -> anyhow::Result<()> {
+        match action {
+            Action::Accept(partitions) => self.accept(&partitions),
+            Action::Release(partitions) => self.release(&partitions),
+            Action::NoteLost { partition, expected, start } => report_lost(partition, expected, start),
+            Action::Store(id) => self.hand_over(id)?,
+            Action::Hold => self.hold()?,
+            Action::Pause => self.report_kafka("pause", self.source.pause()),
+            Action::Resume => self.report_kafka("resume", self.source.resume()),
+            Action::Commit(positions) => self.commit(positions)?,
+            Action::Cancel(id) => self.cancel(id),
+            Action::Discard => self.discard(),
+            // A stop has set its own deadline.
+            Action::Await => self.deadline = self.deadline.or(Some(now() + REVOKE_TIMEOUT)),
+            Action::Leave => self.has_left = true,
+        }
         Ok(())
     }
 
     /// Takes messages until the batch is full or nothing is there.
     fn gather(&mut self) -> anyhow::Result<()> {
-        let is_waiting = self.inserting.is_some() && self.filling.is_full(&self.settings.batch);
-        if is_waiting && !self.is_paused {
-            return self.wait_unpolled();
-        }
         let mut wait = self.wait();
         for _ in 0..TURN_MESSAGES {
             match self.take_next(wait)? {
@@ -153,13 +197,11 @@ impl Loop {
     }
 
     /// Waits for the running insert while a full batch is next, and pauses fetching when that takes long.
-    fn wait_unpolled(&mut self) -> anyhow::Result<()> {
+    fn hold(&mut self) -> anyhow::Result<()> {
         let start = now();
-        while self.inserting.is_some() && !self.shutdown.is_requested() {
+        while self.protocol.is_held() && !self.shutdown.is_requested() {
             if start.elapsed() > UNPAUSED_WAIT {
-                self.source.pause().context("failed to pause")?;
-                self.is_paused = true;
-                break;
+                return self.tell(Event::Held);
             }
             self.settle(IDLE_WAIT)?;
         }
@@ -167,7 +209,8 @@ impl Loop {
     }
 
     fn wait(&self) -> Duration {
-        let most = if self.inserting.is_some() && !self.is_paused { BUSY_WAIT } else { IDLE_WAIT };
+        let is_end_near = !self.storing.is_empty() && !self.protocol.is_paused();
+        let most = if is_end_near { BUSY_WAIT } else { IDLE_WAIT };
         self.filling.time_left(&self.settings.batch, now()).map_or(most, |left| left.min(most))
     }
 
@@ -178,7 +221,7 @@ impl Loop {
                 let taking = Taking {
                     source: &self.source,
                     parser: &mut self.parser,
-                    offsets: &mut self.offsets,
+                    protocol: &mut self.protocol,
                     batch: &mut self.filling,
                 };
                 taking.take(&message);
@@ -199,90 +242,91 @@ impl Loop {
         }
     }
 
-    pub(super) fn wait_for_insert(&mut self, timeout: Duration) -> anyhow::Result<()> {
-        let start = now();
-        while self.inserting.is_some() && start.elapsed() < timeout {
-            self.settle(IDLE_WAIT)?;
-        }
-        Ok(())
-    }
-
-    /// Notes what became of the running insert, if that is known within the time.
+    /// Tells what became of a batch on its way, if that is known within the time.
     fn settle(&mut self, wait: Duration) -> anyhow::Result<()> {
-        if self.inserting.is_none() {
-            return Ok(());
-        }
         let done = match self.done.recv_timeout(wait) {
             Ok(done) => done,
             Err(blocking::RecvTimeoutError::Timeout) => return Ok(()),
             Err(blocking::RecvTimeoutError::Disconnected) => anyhow::bail!("the task that stores has ended"),
         };
-        if let Some(Inserting { id, since, .. }) = self.inserting.take()
-            && done.is_stored
-        {
-            histogram!(names::BATCH_FLUSH_SECONDS).record(since.elapsed());
-            self.offsets.store(id);
+        let Done { batch, is_stored } = done;
+        let id = batch.id;
+        if let Some(at) = self.storing.iter().position(|storing| storing.id == id) {
+            let storing = self.storing.swap_remove(at);
+            if is_stored {
+                histogram!(names::BATCH_FLUSH_SECONDS).record(storing.since.elapsed());
+            }
         }
-        self.spare = Some(done.batch.columns);
+        self.spare = Some(batch.columns);
         self.last_used = now();
-        if self.is_paused {
-            self.report_kafka("resume", self.source.resume());
-            self.is_paused = false;
-        }
-        Ok(())
+        self.tell(if is_stored { Event::Stored(id) } else { Event::Cancelled(id) })
     }
 
-    /// Hands the batch over when it is full or due and no other one is being stored.
-    fn hand_over(&mut self) -> anyhow::Result<()> {
+    /// Tells when the batch that is being filled has enough, or has waited long enough.
+    fn close_batch(&mut self) -> anyhow::Result<()> {
         let bounds = &self.settings.batch;
         let is_due = self.filling.time_left(bounds, now()).is_some_and(|left| left.is_zero());
-        if self.inserting.is_some() || self.filling.is_empty() || !(is_due || self.filling.is_full(bounds)) {
-            return Ok(());
+        if self.filling.is_full(bounds) {
+            self.tell(Event::Full)
+        } else if is_due {
+            self.tell(Event::Due)
+        } else {
+            Ok(())
         }
+    }
+
+    /// Hands the batch that was filled over to the task that stores.
+    fn hand_over(&mut self, id: BatchId) -> anyhow::Result<()> {
         let next = self.next_batch();
         let batch = std::mem::replace(&mut self.filling, next);
+        debug_assert_eq!(batch.id, id, "the batch that is stored is the one that was filled");
         let cancelled = CancellationToken::new();
-        self.inserting = Some(Inserting {
-            id: batch.id,
-            bytes: batch.bytes(),
-            since: now(),
-            cancelled: cancelled.clone(),
-        });
+        self.storing.push(Storing { id, bytes: batch.bytes(), since: now(), cancelled: cancelled.clone() });
         self.jobs.try_send(Job { batch, cancelled }).ok().context("the task that stores has ended")
     }
 
-    pub(super) fn next_batch(&mut self) -> Batch {
-        let id = BatchId(self.filling.id.0 + 1);
+    fn next_batch(&mut self) -> Batch {
+        let id = self.protocol.filling();
         match self.spare.take() {
             Some(columns) => Batch::reusing(id, columns),
             None => Batch::new(id),
         }
     }
 
+    fn discard(&mut self) {
+        let next = self.next_batch();
+        let dropped = std::mem::replace(&mut self.filling, next);
+        self.spare.get_or_insert(dropped.columns);
+    }
+
+    fn cancel(&self, id: BatchId) {
+        for storing in self.storing.iter().filter(|storing| storing.id == id) {
+            warn!("a running insert was abandoned: its rows are inserted again by the next owner");
+            storing.cancelled.cancel();
+        }
+    }
+
+    fn mind_deadlines(&mut self) -> anyhow::Result<()> {
+        if self.deadline.is_some_and(|deadline| now() >= deadline) {
+            self.deadline = None;
+            self.tell(Event::Deadline)?;
+        }
+        if self.commit_again.is_some_and(|at| now() >= at) {
+            self.commit_again = None;
+            self.tell(Event::CommitAgain)?;
+        }
+        Ok(())
+    }
+
     fn bound_memory(&mut self) {
-        if self.filling.is_empty() && self.inserting.is_none() && self.last_used.elapsed() > IDLE_BUFFERS {
+        if self.filling.is_empty() && self.storing.is_empty() && self.last_used.elapsed() > IDLE_BUFFERS {
             self.spare = None;
             if self.filling.columns.capacity() > 0 {
                 self.filling = Batch::new(self.filling.id);
             }
         }
-        let inserting = self.inserting.as_ref().map_or(0, |inserting| inserting.bytes);
-        gauge!(names::MEMORY_HELD).set((self.filling.bytes() + inserting) as f64);
-    }
-
-    /// Finishes the running insert and commits it, within the time; what was only read is read again.
-    fn stop(mut self, timeout: Duration) {
-        self.group.set(false);
-        if let Err(cause) = self.wait_for_insert(timeout) {
-            warn!(error = format!("{cause:#}"), "the running insert was not finished");
-        }
-        if let Some(inserting) = &self.inserting {
-            warn!("the running insert was abandoned: its rows are inserted again by the next process");
-            inserting.cancelled.cancel();
-        }
-        // Not if one has just failed: kafka is away then, and asking again would take the rest of the time.
-        self.commit_due();
-        info!(uncommitted = self.offsets.due().len(), "leaving the group");
+        let storing: usize = self.storing.iter().map(|storing| storing.bytes).sum();
+        gauge!(names::MEMORY_HELD).set((self.filling.bytes() + storing) as f64);
     }
 }
 

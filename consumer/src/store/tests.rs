@@ -10,8 +10,8 @@ use rdkafka::{
 
 use super::*;
 use crate::{
-    offsets::BatchId,
     parse::{Parsed, Parser, Record},
+    protocol::BatchId,
     scripted::{Answer, ClickHouse, Seen, line, settings, tenant, topic},
 };
 

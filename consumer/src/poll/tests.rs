@@ -1,0 +1,37 @@
+use std::time::Instant;
+
+use rdkafka::{
+    mocking::MockCluster,
+    producer::{BaseProducer, BaseRecord, Producer as _},
+};
+
+use super::*;
+use crate::scripted::{ClickHouse, settings, topic};
+
+const PARTITIONS: i32 = 32;
+
+#[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "how long the question takes is what is tested")]
+async fn many_logs_are_asked_about_in_the_time_of_one() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(topic().as_str(), PARTITIONS, 1).unwrap();
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    let name = topic();
+    producer.send(BaseRecord::<str, str>::to(name.as_str()).partition(5).payload("x")).unwrap();
+    producer.flush(Duration::from_secs(10)).unwrap();
+    let server = ClickHouse::answering(&[]).await;
+    let source = Source::join(&settings(&cluster.bootstrap_servers(), &server)).unwrap();
+    let partitions: Vec<i32> = (0..PARTITIONS).collect();
+    source.log_ranges(&partitions).unwrap();
+
+    cluster.broker_round_trip_time(1, Duration::from_millis(200)).unwrap();
+    let start = Instant::now();
+    let ranges = source.log_ranges(&partitions).unwrap();
+    // One after the other they are asked for 6 s and more.
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(ranges.len(), PARTITIONS as usize);
+    assert_eq!(ranges[&5], LogRange { start: 0, end: 1 });
+    assert_eq!(ranges[&6], LogRange { start: 0, end: 0 });
+    assert!(source.log_ranges(&[]).unwrap().is_empty());
+}
