@@ -47,6 +47,8 @@ pub struct AnalyticsTenantSpec {
     pub tenant_id: Option<String>,
 
     /// How long events stay readable, counted from their receipt. Exactly one of days and hours. Without it, 90 days.
+    /// A shorter one deletes events, so it waits for the annotation `analytics.millrace.dev/allow-retention-hours` with
+    /// the new number of hours.
     // The API server fills in no default: it would stay beside `hours` when a tenant without a retention gets one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionSpec>,

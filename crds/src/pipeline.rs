@@ -107,6 +107,8 @@ pub struct TopicSpec {
     #[schemars(range(min = 1, max = 7))]
     pub min_insync_replicas: Option<i32>,
     /// How long Kafka keeps records; longer than the longest outage of ClickHouse. Default 168 hours.
+    /// A shorter time deletes records, so it waits for the annotation `analytics.millrace.dev/allow-retention-hours`
+    /// with the new number of hours.
     #[serde(default = "default_topic_retention_hours")]
     #[schemars(range(min = 1, max = 876000))]
     pub retention_hours: i32,

@@ -12,6 +12,8 @@ pub(crate) const PIPELINE: &str = "analytics.millrace.dev/pipeline";
 pub(crate) const SETTINGS_HASH: &str = "analytics.millrace.dev/settings-hash";
 /// `true` on a resource that is being deleted lets it go although Kafka or ClickHouse cannot be reached.
 pub(crate) const ABANDON_EXTERNAL: &str = "analytics.millrace.dev/abandon-external";
+/// The hours to which the retention of a resource's data may be shortened, which deletes data.
+pub(crate) const ALLOW_RETENTION_HOURS: &str = "analytics.millrace.dev/allow-retention-hours";
 /// Selects what the operator made; watches are narrowed to it.
 pub(crate) const OURS: &str = "app.kubernetes.io/managed-by=millrace-operator";
 

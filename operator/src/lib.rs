@@ -30,6 +30,7 @@ mod metrics;
 mod pipeline;
 mod progress;
 mod retained;
+mod retention;
 mod retries;
 mod tables;
 mod tenant;

@@ -29,6 +29,7 @@ use schema::{
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::retention::{Kept, Shortening};
 use connection::Connection;
 pub(crate) use {
     comment::{DatabaseComment, DatabaseOwner},
@@ -46,6 +47,22 @@ pub(crate) struct Database {
     /// ClickHouse's id of this incarnation.
     pub(crate) uuid: Uuid,
     pub(crate) comment: DatabaseComment,
+}
+
+/// How long events are to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WantedRetention {
+    pub(crate) retention: Retention,
+    pub(crate) shortening: Shortening,
+}
+
+/// The tables after a migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Migrated {
+    /// The id of the storage table.
+    pub(crate) generation: TableGeneration,
+    /// The retention that stays, where the wanted one is shorter and may not be applied.
+    pub(crate) kept: Option<Kept>,
 }
 
 /// What the controllers ask of ClickHouse. A trait, so that their tests can answer instead.
@@ -75,12 +92,13 @@ pub(crate) trait Tables: Send + Sync {
         owner: &DatabaseOwner,
     ) -> impl Future<Output = Result<(), TablesError>> + Send;
 
-    /// Brings tables, views and retention to this version and this spec. The id of the storage table.
+    /// Brings tables, views and retention to this version and this spec. Without consent a longer retention stays,
+    /// in the views as in the table.
     fn migrate(
         &self,
         name: &DatabaseName,
-        retention: Retention,
-    ) -> impl Future<Output = Result<TableGeneration, TablesError>> + Send;
+        wanted: WantedRetention,
+    ) -> impl Future<Output = Result<Migrated, TablesError>> + Send;
 
     /// Leaves the database behind for a tenant of the same name. One that is absent or released already is released.
     fn release(
@@ -196,15 +214,7 @@ impl ClickHouseTables {
         Ok(())
     }
 
-    async fn keep_for(
-        &self,
-        name: &DatabaseName,
-        retention: Retention,
-        storage: &TableRow,
-    ) -> Result<(), TablesError> {
-        if storage.definition.contains(&migrations::retention_clause(retention)) {
-            return Ok(());
-        }
+    async fn keep_for(&self, name: &DatabaseName, retention: Retention) -> Result<(), TablesError> {
         tracing::info!(database = %name, hours = retention.hours(), "changing the retention of database `{name}`");
         self.connection
             .change(&migrations::change_retention(name, retention))
@@ -250,12 +260,8 @@ impl Tables for ClickHouseTables {
         }
     }
 
-    async fn migrate(
-        &self,
-        name: &DatabaseName,
-        retention: Retention,
-    ) -> Result<TableGeneration, TablesError> {
-        self.apply_migrations(name, retention).await?;
+    async fn migrate(&self, name: &DatabaseName, wanted: WantedRetention) -> Result<Migrated, TablesError> {
+        self.apply_migrations(name, wanted.retention).await?;
         let tables: Vec<TableRow> = self
             .connection
             .read(&statement::describe_tables(name))
@@ -269,9 +275,12 @@ impl Tables for ClickHouseTables {
             incarnation(&storage.uuid).ok_or_else(|| TablesError::WithoutId { database: name.clone() })?;
         // A retention that shrinks hides rows before they are dropped, so that no reader sees an old version of an
         // event whose newer version was in a part that was dropped first. Growing has no wrong order.
-        self.define_views(name, retention, &tables).await?;
-        self.keep_for(name, retention, storage).await?;
-        Ok(TableGeneration(generation))
+        let plan = plan(&storage.definition, wanted);
+        self.define_views(name, plan.of_views(wanted.retention), &tables).await?;
+        if plan == RetentionPlan::Change {
+            self.keep_for(name, wanted.retention).await?;
+        }
+        Ok(Migrated { generation: TableGeneration(generation), kept: plan.kept() })
     }
 
     async fn release(
@@ -304,6 +313,45 @@ impl Tables for ClickHouseTables {
             .change(&statement::drop_database(&database.name))
             .await
             .map_err(|source| TablesError::Drop { database: database.name.clone(), source })
+    }
+}
+
+/// What to do about the retention of the storage table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RetentionPlan {
+    Nothing,
+    Change,
+    /// The table keeps events for longer than the spec asks for, and goes on doing so.
+    Hold(Retention),
+    /// Nobody knows how many events the wanted retention would delete.
+    HoldUnknown,
+}
+
+fn plan(definition: &str, wanted: WantedRetention) -> RetentionPlan {
+    match (migrations::retention_of(definition), wanted.shortening) {
+        (Some(has), _) if has == wanted.retention => RetentionPlan::Nothing,
+        (Some(has), _) if has.hours() < wanted.retention.hours() => RetentionPlan::Change,
+        (Some(_) | None, Shortening::Allowed) => RetentionPlan::Change,
+        (Some(has), Shortening::Held) => RetentionPlan::Hold(has),
+        (None, Shortening::Held) => RetentionPlan::HoldUnknown,
+    }
+}
+
+impl RetentionPlan {
+    /// What readers may see.
+    fn of_views(self, wanted: Retention) -> Retention {
+        match self {
+            Self::Hold(has) => has,
+            Self::Nothing | Self::Change | Self::HoldUnknown => wanted,
+        }
+    }
+
+    fn kept(self) -> Option<Kept> {
+        match self {
+            Self::Nothing | Self::Change => None,
+            Self::Hold(has) => Some(Kept::Hours(has.hours().into())),
+            Self::HoldUnknown => Some(Kept::Otherwise),
+        }
     }
 }
 

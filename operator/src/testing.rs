@@ -16,6 +16,7 @@ use kube::{
     Client,
     runtime::{reflector, watcher},
 };
+use schema::retention::Retention;
 use serde_json::Value;
 
 use crate::{
@@ -51,6 +52,10 @@ pub(crate) struct State {
     pub(crate) objects: BTreeMap<String, Value>,
     pub(crate) topics: BTreeMap<String, Topic>,
     pub(crate) databases: BTreeMap<String, Database>,
+    /// How long each database keeps events.
+    pub(crate) retentions: BTreeMap<String, Retention>,
+    /// How long each topic keeps records, in milliseconds.
+    pub(crate) topic_retentions: BTreeMap<String, i64>,
     /// Every change that was tried, in order.
     pub(crate) log: Vec<String>,
     /// Changes whose line starts with this are answered with the HTTP status; outside of Kubernetes they fail.
@@ -131,10 +136,19 @@ impl World {
 
     /// The reason of a condition of a resource.
     pub(crate) fn reason(&self, key: &str, kind: &str) -> Option<String> {
+        self.of_condition(key, kind, "reason")
+    }
+
+    /// The message of a condition of a resource.
+    pub(crate) fn message(&self, key: &str, kind: &str) -> Option<String> {
+        self.of_condition(key, kind, "message")
+    }
+
+    fn of_condition(&self, key: &str, kind: &str, field: &str) -> Option<String> {
         let object = self.object(key)?;
         let conditions = object["status"]["conditions"].as_array()?.clone();
         let condition = conditions.into_iter().find(|condition| condition["type"] == kind)?;
-        Some(condition["reason"].as_str()?.to_owned())
+        Some(condition[field].as_str()?.to_owned())
     }
 
     /// The operator dies at a change and starts again later.

@@ -24,6 +24,7 @@ use schema::{
 };
 use tokio::sync::Semaphore;
 
+use crate::retention::{Kept, Shortening};
 pub(crate) use error::TopicsError;
 use {admin::Admin, error::AdminError};
 
@@ -45,6 +46,7 @@ pub(crate) struct TopicSpec {
     pub(crate) replication_factor: i32,
     pub(crate) min_insync_replicas: i32,
     pub(crate) retention_ms: i64,
+    pub(crate) shortening: Shortening,
 }
 
 /// What a topic holds.
@@ -67,17 +69,26 @@ pub(crate) struct Topic {
     pub(crate) replication_factor: i32,
 }
 
+/// A topic after it was brought to what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ensured {
+    pub(crate) topic: Topic,
+    /// The retention that stays, where the wanted one is shorter and may not be applied.
+    pub(crate) kept: Option<Kept>,
+}
+
 /// What the controllers ask of Kafka. A trait, so that their tests can answer instead.
 pub(crate) trait Topics: Send + Sync {
     /// The topic of this name, if there is one.
     fn describe(&self, name: &TopicName) -> impl Future<Output = Result<Option<Topic>, TopicsError>> + Send;
 
-    /// Makes the topic, or adds partitions and corrects settings of the one that is there.
+    /// Makes the topic, or adds partitions and corrects settings of the one that is there. Without consent a longer
+    /// retention stays.
     ///
     /// # Errors
     /// [`TopicsError::Shrink`] when it has more partitions than wanted, [`TopicsError::TooFewReplicas`] when it
     /// has fewer copies than would have to acknowledge a write.
-    fn ensure(&self, spec: &TopicSpec) -> impl Future<Output = Result<Topic, TopicsError>> + Send;
+    fn ensure(&self, spec: &TopicSpec) -> impl Future<Output = Result<Ensured, TopicsError>> + Send;
 
     /// Deletes the topic and waits until it is gone. A topic that is absent is deleted.
     ///
@@ -123,21 +134,24 @@ impl KafkaTopics {
             .map_err(|source| TopicsError::Grow { topic: spec.name.clone(), source })
     }
 
-    async fn correct_settings(&self, spec: &TopicSpec) -> Result<(), TopicsError> {
+    /// The retention that stays although a shorter one is wanted.
+    async fn correct_settings(&self, spec: &TopicSpec) -> Result<Option<Kept>, TopicsError> {
         let name = spec.name.clone();
         let observed = self
             .call(move |admin| admin.describe_configs(&name))
             .await
             .map_err(|source| TopicsError::ReadSettings { topic: spec.name.clone(), source })?;
-        let changes = settings::differing(settings::wanted(spec), &observed);
+        let (changes, kept) =
+            settings::without_held(settings::differing(settings::wanted(spec), &observed), &observed, spec);
         if changes.is_empty() {
-            return Ok(());
+            return Ok(kept);
         }
         tracing::info!(topic = %spec.name, ?changes, "correcting settings of topic `{}`", spec.name);
         let name = spec.name.clone();
         self.call(move |admin| admin.alter_configs(&name, &changes))
             .await
-            .map_err(|source| TopicsError::ChangeSettings { topic: spec.name.clone(), source })
+            .map_err(|source| TopicsError::ChangeSettings { topic: spec.name.clone(), source })?;
+        Ok(kept)
     }
 
     /// Looks at the topic until it is as `expected`: brokers learn of a change a moment after the controller did it.
@@ -186,7 +200,7 @@ impl Topics for KafkaTopics {
             .map_err(|source| TopicsError::Describe { topic: name.clone(), source })
     }
 
-    async fn ensure(&self, spec: &TopicSpec) -> Result<Topic, TopicsError> {
+    async fn ensure(&self, spec: &TopicSpec) -> Result<Ensured, TopicsError> {
         let topic = match self.describe(&spec.name).await? {
             Some(topic) => topic,
             None => {
@@ -203,8 +217,8 @@ impl Topics for KafkaTopics {
                 |topic: Option<&Topic>| topic.is_some_and(|topic| topic.partitions >= spec.partitions);
             self.wait_until(&spec.name, is_grown).await?;
         }
-        self.correct_settings(spec).await?;
-        Ok(Topic { partitions: spec.partitions, ..topic })
+        let kept = self.correct_settings(spec).await?;
+        Ok(Ensured { topic: Topic { partitions: spec.partitions, ..topic }, kept })
     }
 
     async fn delete(&self, topic: &Topic) -> Result<(), TopicsError> {

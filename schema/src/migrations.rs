@@ -130,6 +130,14 @@ pub fn retention_clause(retention: Retention) -> String {
     format!("TTL toDateTime(received_at) + toIntervalHour({})", retention.hours())
 }
 
+/// The retention that a `create_table_query` tells of; none if it has no clause of ours.
+#[must_use]
+pub fn retention_of(definition: &str) -> Option<Retention> {
+    let (_, rest) = definition.split_once("TTL toDateTime(received_at) + toIntervalHour(")?;
+    let (hours, _) = rest.split_once(')')?;
+    Retention::from_hours(hours.parse().ok()?).ok()
+}
+
 /// SHA-256 as 64 hexadecimal digits.
 fn hash_of(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
@@ -155,6 +163,22 @@ mod tests {
 
     fn applied(step: &Migration) -> AppliedMigration {
         AppliedMigration { number: step.number, checksum: step.checksum() }
+    }
+
+    #[test]
+    fn a_definition_tells_its_retention() {
+        let hours = |hours| Retention::from_hours(hours).unwrap();
+        let definition = |clause: &str| format!("CREATE TABLE t.events_raw (..) {clause} SETTINGS x = 1");
+        for retention in [hours(1), hours(2_160)] {
+            assert_eq!(retention_of(&definition(&retention_clause(retention))), Some(retention));
+        }
+        for foreign in [
+            "",
+            "TTL toDateTime(received_at) + toIntervalDay(1)",
+            "TTL toDateTime(received_at) + toIntervalHour(",
+        ] {
+            assert_eq!(retention_of(&definition(foreign)), None, "{foreign}");
+        }
     }
 
     #[test]

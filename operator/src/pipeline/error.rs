@@ -1,6 +1,11 @@
 //! What can go wrong with a Pipeline.
 
-use crate::{attempt::Interruption, failure::Failure, kubernetes, progress::Problem, topics::TopicsError};
+use schema::names::TopicName;
+
+use crate::{
+    attempt::Interruption, failure::Failure, kubernetes, labels, progress::Problem, retention::Kept,
+    topics::TopicsError,
+};
 
 use super::{build::topics::Refusal, validate::Invalid};
 
@@ -22,6 +27,11 @@ pub(crate) enum Error {
     IntendTopics { source: kubernetes::Error },
     #[error("failed to bring about the topics")]
     EnsureTopic { source: TopicsError },
+    #[error(
+        "topic `{topic}` keeps records {kept}, and `topic.retentionHours` asks for less, which deletes records: annotate the Pipeline with `{}: \"{spec_hours}\"` to allow it, or ask for more hours",
+        labels::ALLOW_RETENTION_HOURS
+    )]
+    RetentionHeld { topic: TopicName, kept: Kept, spec_hours: i32 },
     #[error("failed to bring about the Pipeline's objects")]
     ApplyChild { source: kubernetes::Error },
     #[error("failed to remove what the Pipeline no longer asks for")]
@@ -53,7 +63,7 @@ impl Problem for Error {
             Self::DescribeTopic { source } | Self::EnsureTopic { source } | Self::DeleteTopic { source } => {
                 source.failure()
             }
-            Self::Invalid(_) => Failure::Refused,
+            Self::Invalid(_) | Self::RetentionHeld { .. } => Failure::Refused,
             Self::Unclaimable(_) => Failure::Conflict,
             Self::Interrupted(Interruption::Deadline) => Failure::Transient,
             Self::Interrupted(Interruption::Panic) => Failure::Bug,
@@ -75,6 +85,7 @@ impl Problem for Error {
                 source.reason()
             }
             Self::Invalid(invalid) => invalid.reason(),
+            Self::RetentionHeld { .. } => "RetentionReductionHeld",
             Self::Unclaimable(_) => "NameConflict",
             Self::Interrupted(Interruption::Deadline) => "DeadlineExceeded",
             Self::Interrupted(Interruption::Panic) => "InternalError",

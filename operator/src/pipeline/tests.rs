@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::{
     failure::Failure,
+    labels,
     progress::Problem as _,
     testing::{ACME, ACME_DEFAULT, ACME_KEYS, TENANT, World},
 };
@@ -166,6 +167,29 @@ async fn what_the_spec_no_longer_asks_for_is_removed() {
     world.edit(ACME_DEFAULT, |pipeline| pipeline["spec"]["ingester"] = json!({"replicas": 1}));
     world.settle().await;
     assert!(world.object(ingress).is_none() && world.object(budget).is_none());
+}
+
+#[tokio::test]
+async fn a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
+    const HOUR_MS: i64 = 3_600_000;
+    let world = settled().await;
+    let hours = |world: &World| world.state().topic_retentions[TOPIC] / HOUR_MS;
+    world.edit(ACME_DEFAULT, |pipeline| {
+        pipeline["spec"]["topic"] = json!({"retentionHours": 24});
+        pipeline["spec"]["ingester"] = json!({"replicas": 3});
+    });
+    let failures = world.reconcile_pipelines().await;
+    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, "RetentionReductionHeld"));
+    assert_eq!(hours(&world), 168);
+    assert_eq!(world.object(INGESTER).unwrap()["spec"]["replicas"], 3, "the rest of the edit goes on");
+    let message = world.message(ACME_DEFAULT, "TopicReady").unwrap();
+    assert!(message.contains("`analytics.millrace.dev/allow-retention-hours: \"24\"`"), "{message}");
+
+    world.edit(ACME_DEFAULT, |pipeline| {
+        pipeline["metadata"]["annotations"][labels::ALLOW_RETENTION_HOURS] = "24".into();
+    });
+    world.settle().await;
+    assert_eq!((hours(&world), world.reason(ACME_DEFAULT, "Ready").as_deref()), (24, Some("Ready")));
 }
 
 #[tokio::test]

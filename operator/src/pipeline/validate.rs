@@ -19,7 +19,9 @@ use crate::{
     installation::Installation,
     kubernetes::is_controlled_by,
     progress::Waiting,
-    retained, tenant,
+    retained,
+    retention::shortening,
+    tenant,
     topics::{Holds, TopicSpec},
 };
 
@@ -208,6 +210,7 @@ fn topic(name: TopicName, pipeline: &Pipeline, replication: Replication) -> Topi
         replication_factor: replication.copies,
         min_insync_replicas: replication.needed,
         retention_ms: i64::from(pipeline.spec.topic.retention_hours) * HOUR_MS,
+        shortening: shortening(pipeline, u64::try_from(pipeline.spec.topic.retention_hours).unwrap_or(0)),
     }
 }
 

@@ -52,6 +52,14 @@ fn hours(hours: u64) -> Retention {
     Retention::from_hours(hours).unwrap()
 }
 
+fn allowed(wanted: u64) -> WantedRetention {
+    WantedRetention { retention: hours(wanted), shortening: Shortening::Allowed }
+}
+
+fn held(wanted: u64) -> WantedRetention {
+    WantedRetention { retention: hours(wanted), shortening: Shortening::Held }
+}
+
 fn tables(mock: &Mock) -> ClickHouseTables {
     let server = Server {
         url: mock.url().to_owned(),
@@ -199,9 +207,9 @@ async fn a_new_database_gets_its_steps_each_recorded_before_the_next() {
     mock.add(handlers::provide([storage(hours(24))]));
     statements.extend(migrations::views(&name(), hours(24)).iter().map(|_| mock.add(handlers::record_ddl())));
 
-    let generation = tables(&mock).migrate(&name(), hours(24)).await.unwrap();
+    let migrated = tables(&mock).migrate(&name(), allowed(24)).await.unwrap();
 
-    assert_eq!(generation.to_string(), STORAGE_UUID);
+    assert_eq!(migrated.generation.to_string(), STORAGE_UUID);
     let mut firsts = Vec::new();
     for statement in statements {
         firsts.push(statement.query().await.lines().next().unwrap().to_owned());
@@ -217,7 +225,7 @@ async fn a_database_that_is_up_to_date_is_only_looked_at() {
     let views = migrations::views(&name(), hours(24));
     mock.add(handlers::provide(std::iter::once(storage(hours(24))).chain(views.iter().map(view))));
     // The mock answers no fourth request.
-    tables(&mock).migrate(&name(), hours(24)).await.unwrap();
+    tables(&mock).migrate(&name(), allowed(24)).await.unwrap();
 }
 
 #[tokio::test]
@@ -230,10 +238,41 @@ async fn a_new_retention_redefines_the_view_that_filters_and_then_the_table() {
     let redefined = mock.add(handlers::record_ddl());
     let changed = mock.add(handlers::record_ddl());
 
-    tables(&mock).migrate(&name(), hours(24)).await.unwrap();
+    tables(&mock).migrate(&name(), allowed(24)).await.unwrap();
 
     assert!(redefined.query().await.starts_with("CREATE OR REPLACE VIEW t_acme.events\n"));
     assert!(changed.query().await.starts_with("ALTER TABLE t_acme.events_raw\nMODIFY TTL"));
+}
+
+/// The mock answers no statement after the third: nothing is changed.
+#[tokio::test]
+async fn a_shorter_retention_changes_neither_table_nor_views_without_consent() {
+    let mock = Mock::new();
+    mock.add(handlers::record_ddl());
+    all_applied(&mock);
+    let views = migrations::views(&name(), hours(48));
+    mock.add(handlers::provide(std::iter::once(storage(hours(48))).chain(views.iter().map(view))));
+    let migrated = tables(&mock).migrate(&name(), held(24)).await.unwrap();
+    assert_eq!(migrated.generation.to_string(), STORAGE_UUID);
+    assert_eq!(migrated.kept, Some(Kept::Hours(48)));
+}
+
+#[test]
+fn only_a_retention_that_deletes_needs_consent() {
+    let has = |number| storage(hours(number)).definition;
+    let by_hand = "CREATE TABLE .. TTL toDateTime(received_at) + toIntervalYear(1)";
+    for (definition, wanted, expected) in [
+        (has(24).as_str(), held(24), RetentionPlan::Nothing),
+        (&has(24), held(48), RetentionPlan::Change),
+        (&has(48), allowed(24), RetentionPlan::Change),
+        (&has(48), held(24), RetentionPlan::Hold(hours(48))),
+        (&has(240), held(24), RetentionPlan::Hold(hours(240))),
+        (by_hand, held(24), RetentionPlan::HoldUnknown),
+        (by_hand, allowed(24), RetentionPlan::Change),
+        ("CREATE TABLE ..", held(24), RetentionPlan::HoldUnknown),
+    ] {
+        assert_eq!(plan(definition, wanted), expected, "{definition} {wanted:?}");
+    }
 }
 
 #[tokio::test]
@@ -243,7 +282,7 @@ async fn a_step_whose_record_failed_is_named_and_comes_again() {
     mock.add(handlers::provide(Vec::<MigrationAnswer>::new()));
     mock.add(handlers::record_ddl());
     mock.add(handlers::exception(241));
-    let error = tables(&mock).migrate(&name(), hours(24)).await.unwrap_err();
+    let error = tables(&mock).migrate(&name(), allowed(24)).await.unwrap_err();
     assert!(matches!(error, TablesError::Migrate { number: 1, .. }), "{error:?}");
     assert_eq!(error.failure(), Failure::Transient);
 }
@@ -253,7 +292,7 @@ async fn the_steps_of_a_newer_version_are_not_touched() {
     let mock = Mock::new();
     mock.add(handlers::record_ddl());
     mock.add(handlers::provide([MigrationAnswer { number: 99, checksum: String::new() }]));
-    let error = tables(&mock).migrate(&name(), hours(24)).await.unwrap_err();
+    let error = tables(&mock).migrate(&name(), allowed(24)).await.unwrap_err();
     assert!(matches!(error, TablesError::ContinueMigrations { .. }), "{error:?}");
     assert_eq!(error.failure(), Failure::Refused);
 }
@@ -264,6 +303,6 @@ async fn a_storage_table_that_somebody_dropped_is_not_made_anew() {
     mock.add(handlers::record_ddl());
     all_applied(&mock);
     mock.add(handlers::provide(Vec::<TableAnswer>::new()));
-    let error = tables(&mock).migrate(&name(), hours(24)).await.unwrap_err();
+    let error = tables(&mock).migrate(&name(), allowed(24)).await.unwrap_err();
     assert!(matches!(error, TablesError::StorageMissing { .. }), "{error:?}");
 }

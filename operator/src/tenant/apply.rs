@@ -22,7 +22,7 @@ use crate::{
     kubernetes::is_held,
     progress::{Progress, Waiting},
     retained,
-    tables::{Database, Tables as _, TablesError},
+    tables::{Database, Migrated, Tables as _, TablesError},
 };
 
 type Aspect<T> = Progress<T, Error>;
@@ -33,7 +33,7 @@ pub(crate) struct Outcome {
     pub(crate) spec: Aspect<TenantId>,
     pub(crate) credentials: Aspect<Vec<ApiKeyStatus>>,
     pub(crate) database: Aspect<DatabaseStatus>,
-    pub(crate) schema: Aspect<TableGeneration>,
+    pub(crate) schema: Aspect<()>,
     pub(crate) pipeline: Aspect<()>,
     /// Where the managed Pipeline takes events.
     pub(crate) endpoint: Option<String>,
@@ -92,15 +92,15 @@ pub(crate) async fn apply<B: Backends>(
 ) -> Outcome {
     let credentials = apply_keys(ctx, tenant, desired.keys).await;
     let database = apply_database(ctx, tenant, validated, desired.database).await;
-    let schema: Aspect<TableGeneration> = match &database {
-        Ok(_) => migrate(ctx, validated).await.into(),
-        Err(_) => Progress::Untried,
+    let (schema, table) = match &database {
+        Ok(_) => migrate(ctx, validated).await,
+        Err(_) => (Progress::Untried, None),
     };
     let (pipeline, endpoint) = match apply_pipeline(ctx, desired.pipeline).await {
         Ok(state) => state,
         Err(error) => (Progress::Failed(error), None),
     };
-    let table_uuid = schema.done().map(ToString::to_string).or_else(|| known_table(tenant));
+    let table_uuid = table.map(|table| table.to_string()).or_else(|| known_table(tenant));
     Outcome {
         spec: Progress::Done(validated.id.clone()),
         credentials: credentials.into(),
@@ -162,14 +162,20 @@ async fn apply_database<B: Backends>(
     }
 }
 
+/// A retention that is held changes nothing for those who write and read: the table is there.
 async fn migrate<B: Backends>(
     ctx: &Context<B>,
     validated: &ValidatedTenant,
-) -> Result<TableGeneration, Error> {
-    ctx.tables
-        .migrate(&validated.database, validated.retention)
-        .await
-        .map_err(|source| Error::Migrate { source })
+) -> (Aspect<()>, Option<TableGeneration>) {
+    let wanted = validated.retention;
+    match ctx.tables.migrate(&validated.database, wanted).await {
+        Ok(Migrated { generation, kept: None }) => (Progress::Done(()), Some(generation)),
+        Ok(Migrated { generation, kept: Some(kept) }) => {
+            let held = Error::RetentionHeld { kept, wanted_hours: wanted.retention.hours() };
+            (Progress::Failed(held), Some(generation))
+        }
+        Err(source) => (Progress::Failed(Error::Migrate { source }), None),
+    }
 }
 
 async fn apply_pipeline<B: Backends>(

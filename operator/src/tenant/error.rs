@@ -1,6 +1,9 @@
 //! What can go wrong with an AnalyticsTenant.
 
-use crate::{attempt::Interruption, failure::Failure, kubernetes, progress::Problem, tables::TablesError};
+use crate::{
+    attempt::Interruption, failure::Failure, kubernetes, labels, progress::Problem, retention::Kept,
+    tables::TablesError,
+};
 
 use super::{build::database::Refusal, validate::Invalid};
 
@@ -28,6 +31,11 @@ pub(crate) enum Error {
     ClaimDatabase { source: TablesError },
     #[error("failed to bring the tables up to date")]
     Migrate { source: TablesError },
+    #[error(
+        "events are kept {kept}, and the spec asks for {wanted_hours} hours, which deletes events: annotate the AnalyticsTenant with `{}: \"{wanted_hours}\"` to allow it, or ask for more hours",
+        labels::ALLOW_RETENTION_HOURS
+    )]
+    RetentionHeld { kept: Kept, wanted_hours: u32 },
     #[error("failed to bring about the managed Pipeline")]
     ApplyPipeline { source: kubernetes::Error },
     #[error("failed to remove the managed Pipeline")]
@@ -60,6 +68,7 @@ impl Problem for Error {
             | Self::ReleaseDatabase { source }
             | Self::DropDatabase { source } => source.failure(),
             Self::Invalid(invalid) => invalid.failure(),
+            Self::RetentionHeld { .. } => Failure::Refused,
             Self::Unclaimable(_) => Failure::Conflict,
             Self::Interrupted(Interruption::Deadline) => Failure::Transient,
             Self::Interrupted(Interruption::Panic) => Failure::Bug,
@@ -83,6 +92,7 @@ impl Problem for Error {
             | Self::ReleaseDatabase { source }
             | Self::DropDatabase { source } => source.reason(),
             Self::Invalid(invalid) => invalid.reason(),
+            Self::RetentionHeld { .. } => "RetentionReductionHeld",
             Self::Unclaimable(_) => "NameConflict",
             Self::Interrupted(Interruption::Deadline) => "DeadlineExceeded",
             Self::Interrupted(Interruption::Panic) => "InternalError",

@@ -4,6 +4,7 @@ use super::{Error, apply::Outcome, next, validate::Invalid};
 use crate::{
     attempt::Interruption,
     failure::Failure,
+    labels,
     progress::{Problem as _, Progress},
     tables::DatabaseComment,
     testing::{ACME, ACME_DEFAULT, ACME_KEYS, FLEETING_TENANT, TENANT, World},
@@ -157,6 +158,57 @@ async fn a_managed_pipeline_that_is_no_longer_wanted_keeps_its_topics() {
     assert!(world.object(ACME_DEFAULT).is_none());
     assert_eq!(world.state().topics.len(), 2);
     assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+}
+
+fn keeps(world: &World, hours: u32) {
+    let retention = world.state().retentions[DATABASE];
+    assert_eq!(retention.hours(), hours);
+}
+
+fn allow(world: &World, key: &str, hours: &str) {
+    world.edit(key, |resource| {
+        resource["metadata"]["annotations"][labels::ALLOW_RETENTION_HOURS] = hours.into();
+    });
+}
+
+#[tokio::test]
+async fn a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    world.edit(ACME, |tenant| {
+        tenant["spec"]["retention"] = serde_json::json!({"days": 1});
+        tenant["spec"]["apiKeys"] = serde_json::json!([{"name": "second", "scopes": ["Ingest"]}]);
+    });
+    let failures = world.reconcile_tenants().await;
+    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, "RetentionReductionHeld"));
+    keeps(&world, 90 * 24);
+    assert_eq!(world.reason(ACME, "SchemaInSync").as_deref(), Some("RetentionReductionHeld"));
+    let message = world.message(ACME, "Ready").unwrap();
+    assert!(message.contains("`analytics.millrace.dev/allow-retention-hours: \"24\"`"), "{message}");
+    assert!(!world.object(ACME_KEYS).unwrap()["data"]["second"].is_null(), "the keys went on");
+    assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"));
+
+    allow(&world, ACME, "48");
+    world.settle().await;
+    keeps(&world, 90 * 24);
+    allow(&world, ACME, "24");
+    world.settle().await;
+    keeps(&world, 24);
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+}
+
+#[tokio::test]
+async fn a_database_taken_over_keeps_its_longer_retention() {
+    let world = with_tenant(TENANT);
+    world.edit(ACME, |tenant| tenant["spec"]["retention"] = serde_json::json!({"days": 365}));
+    world.settle().await;
+    world.delete(ACME);
+    world.settle().await;
+    world.apply(TENANT);
+    world.settle().await;
+    keeps(&world, 365 * 24);
+    assert_eq!(world.reason(ACME, "SchemaInSync").as_deref(), Some("RetentionReductionHeld"));
+    assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"), "events flow all the same");
 }
 
 fn interrupted(interruption: Interruption) -> Progress<(), Error> {

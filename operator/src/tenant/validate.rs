@@ -15,7 +15,11 @@ use schema::{
     tenant_id::{TenantId, TenantIdError},
 };
 
-use crate::{failure::Failure, tables::DatabaseOwner};
+use crate::{
+    failure::Failure,
+    retention::shortening,
+    tables::{DatabaseOwner, WantedRetention},
+};
 
 /// A tenant whose spec can be brought about.
 #[derive(Debug, Clone)]
@@ -28,7 +32,7 @@ pub(crate) struct ValidatedTenant {
     pub(crate) owner: DatabaseOwner,
     /// Who the children name.
     pub(crate) owner_reference: OwnerReference,
-    pub(crate) retention: Retention,
+    pub(crate) retention: WantedRetention,
     pub(crate) keys: Vec<WantedKey>,
     pub(crate) default_pipeline: DefaultPipeline,
     /// The keys that the status tells of: one that is missing now was lost.
@@ -102,7 +106,7 @@ pub(crate) fn validate(tenant: &AnalyticsTenant, rivals: &[Rival]) -> Result<Val
         name,
         owner,
         owner_reference: tenant.controller_owner_ref(&()).unwrap_or_default(),
-        retention: retention(&tenant.spec.retention())?,
+        retention: wanted_retention(tenant)?,
         keys: keys(tenant),
         default_pipeline: tenant.spec.default_pipeline,
         known_keys: tenant
@@ -127,6 +131,11 @@ pub(crate) fn id(tenant: &AnalyticsTenant) -> Result<TenantId, Invalid> {
 fn is_older(rival: &Rival, tenant: &AnalyticsTenant) -> bool {
     let ours = (tenant.meta().creation_timestamp.as_ref(), tenant.uid().unwrap_or_default());
     (rival.created.as_ref(), rival.uid.clone()) < ours
+}
+
+fn wanted_retention(tenant: &AnalyticsTenant) -> Result<WantedRetention, Invalid> {
+    let retention = retention(&tenant.spec.retention())?;
+    Ok(WantedRetention { retention, shortening: shortening(tenant, retention.hours().into()) })
 }
 
 fn retention(spec: &RetentionSpec) -> Result<Retention, Invalid> {

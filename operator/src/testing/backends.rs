@@ -1,16 +1,14 @@
 //! Kafka and ClickHouse: what they keep, and being away.
 
-use schema::{
-    names::{DatabaseName, TableGeneration, TopicId, TopicName},
-    retention::Retention,
-};
+use schema::names::{DatabaseName, TableGeneration, TopicId, TopicName};
 use uuid::Uuid;
 
-use super::World;
+use super::{State, World};
 use crate::{
     context::Backends,
-    tables::{Database, DatabaseComment, DatabaseOwner, Tables, TablesError},
-    topics::{Topic, TopicSpec, Topics, TopicsError},
+    retention::{Kept, Shortening},
+    tables::{Database, DatabaseComment, DatabaseOwner, Migrated, Tables, TablesError, WantedRetention},
+    topics::{Ensured, Topic, TopicSpec, Topics, TopicsError},
 };
 
 /// The fakes as the context takes them.
@@ -32,6 +30,18 @@ fn clickhouse_away(name: &DatabaseName) -> TablesError {
     TablesError::Vanished { database: name.clone() }
 }
 
+/// Keeps a topic's records as long as wanted, or longer where that is not allowed.
+fn keep_for(state: &mut State, spec: &TopicSpec) -> Option<Kept> {
+    let wanted = spec.retention_ms;
+    let has = state.topic_retentions.entry(spec.name.to_string()).or_insert(wanted);
+    let is_held = *has > wanted && spec.shortening == Shortening::Held;
+    let kept = is_held.then(|| Kept::Hours(u64::try_from(*has / 3_600_000).unwrap()));
+    if kept.is_none() {
+        *has = wanted;
+    }
+    kept
+}
+
 impl Topics for FakeTopics {
     async fn describe(&self, name: &TopicName) -> Result<Option<Topic>, TopicsError> {
         let state = self.0.state();
@@ -41,13 +51,14 @@ impl Topics for FakeTopics {
         Ok(state.topics.get(name.as_str()).cloned())
     }
 
-    async fn ensure(&self, spec: &TopicSpec) -> Result<Topic, TopicsError> {
+    async fn ensure(&self, spec: &TopicSpec) -> Result<Ensured, TopicsError> {
         let away = |_| kafka_away(&spec.name);
         let mut state = self.0.state();
+        let kept = keep_for(&mut state, spec);
         if let Some(topic) =
             state.topics.get(spec.name.as_str()).filter(|topic| topic.partitions == spec.partitions)
         {
-            return Ok(topic.clone());
+            return Ok(Ensured { topic: topic.clone(), kept });
         }
         state.begin(format!("ENSURE {}", spec.name)).map_err(away)?;
         let fresh = TopicId(Uuid::from_u128(state.number()));
@@ -60,7 +71,7 @@ impl Topics for FakeTopics {
         topic.partitions = spec.partitions;
         let topic = topic.clone();
         state.end().map_err(away)?;
-        Ok(topic)
+        Ok(Ensured { topic, kept })
     }
 
     async fn delete(&self, topic: &Topic) -> Result<(), TopicsError> {
@@ -109,11 +120,17 @@ impl Tables for FakeTables {
         self.comment("CLAIM", &database.name, DatabaseComment::Owned(owner.clone()))
     }
 
-    async fn migrate(&self, name: &DatabaseName, _: Retention) -> Result<TableGeneration, TablesError> {
-        match self.0.state().databases.get(name.as_str()) {
-            Some(database) => Ok(TableGeneration(Uuid::from_u128(database.uuid.as_u128() + 1_000))),
-            None => Err(clickhouse_away(name)),
+    async fn migrate(&self, name: &DatabaseName, wanted: WantedRetention) -> Result<Migrated, TablesError> {
+        let mut state = self.0.state();
+        let Some(database) = state.databases.get(name.as_str()) else { return Err(clickhouse_away(name)) };
+        let generation = TableGeneration(Uuid::from_u128(database.uuid.as_u128() + 1_000));
+        let has = state.retentions.entry(name.to_string()).or_insert(wanted.retention);
+        let is_held = has.hours() > wanted.retention.hours() && wanted.shortening == Shortening::Held;
+        let kept = is_held.then(|| Kept::Hours(has.hours().into()));
+        if kept.is_none() {
+            *has = wanted.retention;
         }
+        Ok(Migrated { generation, kept })
     }
 
     async fn release(

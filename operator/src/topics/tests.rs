@@ -27,6 +27,7 @@ fn spec() -> TopicSpec {
         replication_factor: 3,
         min_insync_replicas: 2,
         retention_ms: 604_800_000,
+        shortening: Shortening::Held,
     }
 }
 
@@ -102,6 +103,25 @@ fn settings_that_differ_or_are_missing_are_corrected() {
         settings::differing(wanted, &observed),
         vec![("min.insync.replicas", "2".to_owned()), ("retention.ms", "604800000".to_owned())]
     );
+}
+
+#[test]
+fn a_retention_that_deletes_records_needs_consent() {
+    let change = ("retention.ms", "604800000".to_owned());
+    let other = ("min.insync.replicas", "2".to_owned());
+    let kept = |has: &str, shortening| {
+        let observed = [("retention.ms".to_owned(), has.to_owned())].into();
+        let changes = vec![other.clone(), change.clone()];
+        settings::without_held(changes, &observed, &TopicSpec { shortening, ..spec() })
+    };
+    let both = vec![other.clone(), change.clone()];
+    assert_eq!(kept("3600000", Shortening::Held), (both.clone(), None), "growing deletes nothing");
+    for (has, stays) in
+        [("604800001", Kept::Hours(169)), ("3600000000", Kept::Hours(1_000)), ("-1", Kept::Otherwise)]
+    {
+        assert_eq!(kept(has, Shortening::Held), (vec![other.clone()], Some(stays)), "{has}");
+        assert_eq!(kept(has, Shortening::Allowed), (both.clone(), None), "{has}");
+    }
 }
 
 #[test]

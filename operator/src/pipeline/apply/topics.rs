@@ -15,7 +15,7 @@ use super::{
 use crate::{
     context::{Backends, Context},
     progress::Progress,
-    topics::{Topic, Topics as _},
+    topics::{Ensured, Topic, Topics as _},
 };
 
 /// What came of the topics.
@@ -48,12 +48,28 @@ pub(crate) async fn apply_topics<B: Backends>(
     let known = plans.topic.known_id();
     let topic = ensure(ctx, pipeline, plans.topic).await;
     let dead_letter = ensure(ctx, pipeline, plans.dead_letter).await;
+    let status = |ensured: &Result<Ensured, Error>| ensured.as_ref().ok().map(|it| status_of(&it.topic));
     AppliedTopics {
-        known: topic.as_ref().ok().map(|topic| topic.id).or(known),
-        topic: topic.as_ref().ok().map(status_of).or(topic_before),
-        dead_letter: dead_letter.as_ref().ok().map(status_of).or(dead_letter_before),
-        aspect: topic.and(dead_letter).map(|_| ()).into(),
+        known: topic.as_ref().ok().map(|ensured| ensured.topic.id).or(known),
+        topic: status(&topic).or(topic_before),
+        dead_letter: status(&dead_letter).or(dead_letter_before),
+        aspect: finished(pipeline, topic, dead_letter).into(),
     }
+}
+
+/// What both topics still lack. A retention that is held comes last: it changes nothing for those who write and read.
+fn finished(
+    pipeline: &Pipeline,
+    topic: Result<Ensured, Error>,
+    dead_letter: Result<Ensured, Error>,
+) -> Result<(), Error> {
+    let spec_hours = pipeline.spec.topic.retention_hours;
+    for ensured in [topic?, dead_letter?] {
+        if let Some(kept) = ensured.kept {
+            return Err(Error::RetentionHeld { topic: ensured.topic.name, kept, spec_hours });
+        }
+    }
+    Ok(())
 }
 
 /// What the status says of a topic before Kafka did anything: what it said, or that the topic is about to be made.
@@ -71,15 +87,15 @@ async fn ensure<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
     planned: Planned,
-) -> Result<Topic, Error> {
+) -> Result<Ensured, Error> {
     let spec = planned.wanted.spec;
     let plan = planned.plan.map_err(|source| Error::DescribeTopic { source })?;
     if let Plan::Refuse(refusal) = plan {
         return Err(Error::Unclaimable(refusal));
     }
-    let topic = ctx.topics.ensure(&spec).await.map_err(|source| Error::EnsureTopic { source })?;
-    tell(ctx, pipeline, &plan, &topic).await;
-    Ok(topic)
+    let ensured = ctx.topics.ensure(&spec).await.map_err(|source| Error::EnsureTopic { source })?;
+    tell(ctx, pipeline, &plan, &ensured.topic).await;
+    Ok(ensured)
 }
 
 /// Tells an administrator of a topic that was taken over or lost.

@@ -3,8 +3,6 @@ use schema::tenant_id::TenantId;
 use super::*;
 use crate::{attempt::Interruption, progress::Waiting};
 use crds::analytics_tenant::DatabaseStatus;
-use schema::names::TableGeneration;
-use uuid::Uuid;
 
 fn tenant() -> AnalyticsTenant {
     let manifest = "{apiVersion: analytics.millrace.dev/v1alpha1, kind: AnalyticsTenant, \
@@ -17,7 +15,7 @@ fn done() -> Outcome {
         spec: Progress::Done(TenantId::parse("acme").unwrap()),
         credentials: Progress::Done(Vec::new()),
         database: Progress::Done(database()),
-        schema: Progress::Done(TableGeneration(Uuid::from_u128(2))),
+        schema: Progress::Done(()),
         pipeline: Progress::Done(()),
         endpoint: Some("http://acme".to_owned()),
     }

@@ -51,7 +51,8 @@ fn of_two_from_the_same_second_the_smaller_uid_has_it() {
 #[test]
 fn a_retention_has_one_unit_and_a_range() {
     let retention = |text: &str| {
-        validate(&tenant(&format!("{{retention: {text}}}")), &[]).map(|validated| validated.retention.hours())
+        validate(&tenant(&format!("{{retention: {text}}}")), &[])
+            .map(|validated| validated.retention.retention.hours())
     };
     assert_eq!(retention("{days: 2}"), Ok(48));
     assert_eq!(retention("{hours: 5}"), Ok(5));
