@@ -116,6 +116,22 @@ impl Kubernetes {
         }
     }
 
+    /// Changes some fields of exactly this incarnation and version of an object, and leaves all others.
+    pub(crate) async fn change<K: Kind>(
+        &self,
+        found: &ObjectMeta,
+        fields: serde_json::Value,
+    ) -> Result<(), Error> {
+        let name = found.name.as_deref().unwrap_or_default();
+        let mut patch = fields;
+        patch["metadata"] = expected(found);
+        let api = self.api::<K>(found.namespace.as_deref().unwrap_or_default());
+        in_time(api.patch(name, &self.merging(), &Patch::Merge(&patch)))
+            .await
+            .map(|_| ())
+            .map_err(|source| Error::Change { object: object::<K>(name), source })
+    }
+
     /// Writes our fields of the status of exactly this incarnation of a resource. Gives the resource as it is then.
     pub(crate) async fn write_status<K: Kind>(
         &self,

@@ -1,7 +1,7 @@
 //! The Pipeline controller: the topics, the settings, the ingester and the consumer.
 //!
 //! ```text
-//! reconcile:  fetch* -> validate -> build -> apply* -> status*        deletion:  cleanup*
+//! reconcile:  fetch* -> keys* -> validate -> build -> apply* -> status*        deletion:  cleanup*
 //! ```
 
 mod apply;
@@ -56,15 +56,18 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
     let pipeline = apply::hold(ctx, pipeline).await?; // the finalizer, before anything outside is touched
     let pipeline = status::announce(ctx, pipeline).await?; // conditions, before anything is known
     let fetched = fetch::fetch(ctx, &pipeline).await?;
+    // Before anything that can fail: a key that was revoked dies, though Kafka is away or the spec is refused.
+    let keys = apply::apply_keys(ctx, build::keys(&pipeline, &fetched)).await;
     let outcome = match validate::validate(&ctx.installation, &pipeline, &fetched) {
         Ok(validated) => {
-            let plans = build::topics(&validated, fetched.topics);
+            let plans = build::topics(&validated, fetch::topics(ctx, &validated).await);
             let topics = apply::apply_topics(ctx, &pipeline, plans).await;
             let desired = build::build(&ctx.installation, &validated, topics.known);
             apply::apply(ctx, &validated, topics, desired, &fetched.optional).await
         }
         Err(obstacle) => apply::Outcome::stopped(obstacle),
     };
+    let outcome = outcome.with_keys(keys);
     status::report(ctx, &pipeline, &outcome).await?;
     next(outcome)
 }

@@ -11,6 +11,8 @@ pub(crate) enum Error {
     List { kind: String, source: CallError },
     #[error("failed to apply {object}")]
     Apply { object: String, source: CallError },
+    #[error("failed to change {object}")]
+    Change { object: String, source: CallError },
     #[error("failed to delete {object}")]
     Delete { object: String, source: CallError },
     #[error("failed to write the status of {object}")]
@@ -83,6 +85,7 @@ impl Error {
             Self::Read { source, .. }
             | Self::List { source, .. }
             | Self::Apply { source, .. }
+            | Self::Change { source, .. }
             | Self::Delete { source, .. }
             | Self::WriteStatus { source, .. }
             | Self::AddFinalizer { source, .. }
@@ -98,6 +101,7 @@ impl Error {
             Self::Read { source, .. }
             | Self::List { source, .. }
             | Self::Apply { source, .. }
+            | Self::Change { source, .. }
             | Self::Delete { source, .. }
             | Self::WriteStatus { source, .. }
             | Self::AddFinalizer { source, .. }

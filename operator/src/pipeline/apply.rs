@@ -7,11 +7,12 @@ use crds::{
     Pipeline,
     pipeline::{TableStatus, TopicStatus},
 };
+use k8s_openapi::api::core::v1::Secret;
 use schema::names::{ConsumerGroup, STORAGE_TABLE};
 
 use super::{
     Error,
-    build::Desired,
+    build::{Desired, settings::Rekeyed},
     fetch::Optional,
     validate::{Obstacle, ValidatedPipeline},
 };
@@ -59,6 +60,14 @@ impl Outcome {
         }
     }
 
+    /// The same, with what came of the keys.
+    pub(crate) fn with_keys(self, keys: Result<(), Error>) -> Self {
+        match keys {
+            Ok(()) => self,
+            Err(error) => Self { workloads: Progress::Failed(error), ..self },
+        }
+    }
+
     /// Whether nothing is missing.
     pub(crate) fn is_complete(&self) -> bool {
         self.topics.done().is_some() && self.table.done().is_some() && self.workloads.done().is_some()
@@ -82,6 +91,12 @@ pub(crate) async fn hold<B: Backends>(ctx: &Context<B>, pipeline: Pipeline) -> R
         return Ok(pipeline);
     }
     ctx.kubernetes.add_finalizer(&pipeline).await.map_err(|source| Error::Hold { source })
+}
+
+/// Brings the keys of now to a running ingester.
+pub(crate) async fn apply_keys<B: Backends>(ctx: &Context<B>, keys: Option<Rekeyed>) -> Result<(), Error> {
+    let Some(Rekeyed { secret, change }) = keys else { return Ok(()) };
+    ctx.kubernetes.change::<Secret>(&secret, change).await.map_err(|source| Error::ApplyKeys { source })
 }
 
 /// Brings about the objects around the topics.

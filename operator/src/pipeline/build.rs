@@ -12,6 +12,7 @@ pub(crate) mod topics;
 
 use std::collections::BTreeMap;
 
+use crds::Pipeline;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Secret, Service},
@@ -21,7 +22,10 @@ use k8s_openapi::api::{
 use kube::api::ObjectMeta;
 use schema::names::{ConsumerGroup, TopicId};
 
-use super::validate::ValidatedPipeline;
+use super::{
+    fetch::Fetched,
+    validate::{self, ValidatedPipeline},
+};
 use crate::{
     installation::Installation,
     labels::{self, Component},
@@ -78,6 +82,13 @@ pub(crate) fn build(
         group,
         endpoint: ingester::endpoint(pipeline),
     })
+}
+
+/// The change that brings the keys of now to a running ingester, if it has others. While the tenant's Secret is not
+/// there, nobody knows them.
+pub(crate) fn keys(pipeline: &Pipeline, fetched: &Fetched) -> Option<settings::Rekeyed> {
+    let keys = validate::keys(fetched.tenant.as_ref()?, fetched.keys.as_ref()).ok()?;
+    settings::rekeyed(pipeline, fetched.settings.as_ref(), &keys)
 }
 
 /// The metadata of a child.

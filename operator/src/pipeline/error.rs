@@ -32,6 +32,8 @@ pub(crate) enum Error {
         labels::ALLOW_RETENTION_HOURS
     )]
     RetentionHeld { topic: TopicName, kept: Kept, spec_hours: i32 },
+    #[error("failed to bring the keys to the ingester")]
+    ApplyKeys { source: kubernetes::Error },
     #[error("failed to bring about the Pipeline's objects")]
     ApplyChild { source: kubernetes::Error },
     #[error("failed to remove what the Pipeline no longer asks for")]
@@ -55,6 +57,7 @@ impl Problem for Error {
             | Self::Hold { source }
             | Self::Report { source }
             | Self::IntendTopics { source }
+            | Self::ApplyKeys { source }
             | Self::ApplyChild { source }
             | Self::RemoveChild { source }
             | Self::StopPods { source }
@@ -76,6 +79,7 @@ impl Problem for Error {
             | Self::Hold { source }
             | Self::Report { source }
             | Self::IntendTopics { source }
+            | Self::ApplyKeys { source }
             | Self::ApplyChild { source }
             | Self::RemoveChild { source }
             | Self::StopPods { source }

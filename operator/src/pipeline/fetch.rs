@@ -1,4 +1,4 @@
-//! The fetch step of the Pipeline controller. It reads Kubernetes and Kafka and writes nothing.
+//! The fetch step of the Pipeline controller. It reads Kubernetes, then Kafka, and writes nothing.
 
 use crds::{AnalyticsTenant, Pipeline};
 use k8s_openapi::api::{core::v1::Secret, networking::v1::Ingress, policy::v1::PodDisruptionBudget};
@@ -6,8 +6,8 @@ use kube::{ResourceExt as _, api::ObjectMeta};
 
 use super::{
     Error,
-    build::{consumer, ingester},
-    validate,
+    build::{consumer, ingester, settings},
+    validate::ValidatedPipeline,
 };
 use crate::{
     context::{Backends, Context},
@@ -21,7 +21,8 @@ pub(crate) struct Fetched {
     pub(crate) tenant: Option<AnalyticsTenant>,
     /// The Secret of the tenant's keys, if there is one.
     pub(crate) keys: Option<Secret>,
-    pub(crate) topics: ObservedTopics,
+    /// The Secret of the pods' settings, if there is one.
+    pub(crate) settings: Option<Secret>,
     pub(crate) optional: Optional,
 }
 
@@ -67,7 +68,7 @@ pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) ->
     let tenant = tenant(ctx, pipeline).await?;
     Ok(Fetched {
         keys: keys(ctx, tenant.as_ref()).await?,
-        topics: topics(ctx, pipeline, tenant.as_ref()).await,
+        settings: settings(ctx, pipeline).await?,
         optional: optional(ctx, pipeline).await?,
         tenant,
     })
@@ -84,19 +85,19 @@ async fn keys<B: Backends>(
         .map_err(|source| Error::Fetch { source })
 }
 
-async fn topics<B: Backends>(
-    ctx: &Context<B>,
-    pipeline: &Pipeline,
-    tenant: Option<&AnalyticsTenant>,
-) -> ObservedTopics {
-    let Some(topic) = tenant.and_then(|tenant| validate::topic_name(&ctx.installation, tenant, pipeline))
-    else {
-        // Validation tells what is wrong with the tenant.
-        return ObservedTopics { topic: Ok(None), dead_letter: Ok(None) };
-    };
-    let dead_letter_name = topic.dead_letter();
-    let (topic, dead_letter) =
-        futures::join!(ctx.topics.describe(&topic), ctx.topics.describe(&dead_letter_name));
+async fn settings<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Option<Secret>, Error> {
+    ctx.kubernetes
+        .get(&pipeline.namespace().unwrap_or_default(), &settings::name(&pipeline.name_any()))
+        .await
+        .map_err(|source| Error::Fetch { source })
+}
+
+/// The topics of a valid Pipeline. Read last: while Kafka is away this takes long, and keys do not wait for it.
+pub(crate) async fn topics<B: Backends>(ctx: &Context<B>, pipeline: &ValidatedPipeline) -> ObservedTopics {
+    let (topic, dead_letter) = futures::join!(
+        ctx.topics.describe(&pipeline.topic.spec.name),
+        ctx.topics.describe(&pipeline.dead_letter.spec.name)
+    );
     ObservedTopics { topic, dead_letter }
 }
 

@@ -150,17 +150,6 @@ pub(crate) fn validate(
     })
 }
 
-/// The topic of a Pipeline, once its tenant has an id.
-pub(crate) fn topic_name(
-    installation: &Installation,
-    tenant: &AnalyticsTenant,
-    pipeline: &Pipeline,
-) -> Option<TopicName> {
-    let id = tenant.status.as_ref()?.tenant_id.as_deref()?;
-    let name = PipelineName::parse(&pipeline.name_any()).ok()?;
-    Some(TopicName::of(&installation.topic_prefix, &TenantId::parse(id).ok()?, &name))
-}
-
 /// A topic of another prefix would look as if the recorded one were lost, and strand what is not stored yet.
 fn refuse_another_name(wanted: &TopicName, recorded: Option<&TopicStatus>) -> Result<(), Invalid> {
     match recorded.filter(|recorded| recorded.name != wanted.as_str()) {
@@ -266,7 +255,7 @@ fn facts(tenant: &AnalyticsTenant) -> Result<TenantFacts, Waiting> {
 }
 
 /// The digests of the keys that may send events. The keys themselves stay in the tenant's Secret.
-fn keys(tenant: &AnalyticsTenant, secret: Option<&Secret>) -> Result<Vec<KeySettings>, Waiting> {
+pub(crate) fn keys(tenant: &AnalyticsTenant, secret: Option<&Secret>) -> Result<Vec<KeySettings>, Waiting> {
     let is_the_tenants =
         |secret: &&Secret| is_controlled_by(&secret.metadata, &tenant.uid().unwrap_or_default());
     let Some(secret) = secret.filter(is_the_tenants) else {

@@ -176,7 +176,10 @@ fn apply(state: &mut State, key: &str, sent: Value) -> Value {
 fn merge(state: &mut State, key: &str, patch: &Value) -> Result<Value, u16> {
     let mut object = get(state, key)?;
     is_expected(&object, &patch["metadata"])?;
-    object["metadata"]["finalizers"] = patch["metadata"]["finalizers"].clone();
+    let mut changes = patch.clone();
+    let metadata = changes["metadata"].as_object_mut().unwrap();
+    metadata.retain(|field, _| field != "uid" && field != "resourceVersion");
+    deep_merge(&mut object, &changes);
     touched(&mut object);
     state.objects.insert(key.to_owned(), object.clone());
     forget_if_free(state, key);

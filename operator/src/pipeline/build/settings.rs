@@ -2,16 +2,20 @@
 
 use std::fmt::Write as _;
 
+use crds::Pipeline;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{ResourceExt as _, api::ObjectMeta};
 use schema::{
     names::{ConsumerGroup, TopicId},
-    settings::{CONSUMER_ENTRY, ConsumerSettings, INGESTER_ENTRY, IngesterPipeline, IngesterSettings},
+    settings::{
+        CONSUMER_ENTRY, ConsumerSettings, INGESTER_ENTRY, IngesterPipeline, IngesterSettings, KeySettings,
+    },
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::super::validate::ValidatedPipeline;
-use crate::{installation::Installation, labels::Component};
+use crate::{installation::Installation, kubernetes::is_controlled_by, labels::Component};
 
 /// Bytes of the hash that stand on the pods: enough to tell two settings apart.
 const HASH_BYTES: usize = 8;
@@ -70,6 +74,36 @@ pub(super) fn secret(
         ),
         ..Secret::default()
     }
+}
+
+/// The change that brings the keys of now into the settings that a Pipeline's ingester has, if it has others.
+///
+/// Everything else in the settings needs a valid spec and a topic. Keys need neither: one that was revoked has to die
+/// whatever is wrong with those.
+pub(crate) fn rekeyed(
+    pipeline: &Pipeline,
+    existing: Option<&Secret>,
+    keys: &[KeySettings],
+) -> Option<Rekeyed> {
+    let is_ours = |secret: &&Secret| is_controlled_by(&secret.metadata, &pipeline.uid().unwrap_or_default());
+    let secret = existing.filter(is_ours)?;
+    let entry = secret.data.as_ref()?.get(INGESTER_ENTRY)?;
+    let mut settings: IngesterSettings = serde_json::from_slice(&entry.0).ok()?;
+    if settings.pipelines.iter().all(|pipeline| pipeline.keys == keys) {
+        return None;
+    }
+    settings.pipelines.iter_mut().for_each(|pipeline| pipeline.keys = keys.to_vec());
+    Some(Rekeyed {
+        secret: secret.metadata.clone(),
+        change: serde_json::json!({ "data": { INGESTER_ENTRY: ByteString(json(&settings)) } }),
+    })
+}
+
+/// A change of the keys in the settings Secret.
+#[derive(Debug)]
+pub(crate) struct Rekeyed {
+    pub(crate) secret: ObjectMeta,
+    pub(crate) change: serde_json::Value,
 }
 
 /// The hash of the ingester's settings as if it had no keys: keys are re-read from the file by running pods.

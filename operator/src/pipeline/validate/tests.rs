@@ -1,10 +1,7 @@
 use k8s_openapi::ByteString;
 
 use super::*;
-use crate::{
-    installation,
-    pipeline::fetch::{ObservedTopics, Optional},
-};
+use crate::{installation, pipeline::fetch::Optional};
 
 pub(crate) fn pipeline(spec: &str) -> Pipeline {
     let manifest = format!(
@@ -40,12 +37,7 @@ fn secret() -> Secret {
 }
 
 pub(crate) fn fetched() -> Fetched {
-    Fetched {
-        tenant: Some(tenant()),
-        keys: Some(secret()),
-        topics: ObservedTopics { topic: Ok(None), dead_letter: Ok(None) },
-        optional: Optional::default(),
-    }
+    Fetched { tenant: Some(tenant()), keys: Some(secret()), settings: None, optional: Optional::default() }
 }
 
 fn validated(pipeline: &Pipeline, fetched: &Fetched) -> Result<ValidatedPipeline, Obstacle> {
