@@ -65,7 +65,7 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
             let desired = build::build(&ctx.installation, &validated, topics.known);
             apply::apply(ctx, &validated, topics, desired, &fetched.optional).await
         }
-        Err(obstacle) => apply::Outcome::stopped(obstacle),
+        Err(obstacle) => apply::Outcome::stopped(&pipeline, obstacle),
     };
     let outcome = outcome.with_keys(keys);
     status::report(ctx, &pipeline, &outcome).await?;

@@ -61,6 +61,8 @@ pub(crate) struct State {
     /// Changes whose line starts with this are answered with the HTTP status; outside of Kubernetes they fail.
     pub(crate) refusals: Vec<(String, u16)>,
     pub(crate) is_kafka_away: bool,
+    /// As many looks at topics are answered by a broker that knows of none.
+    pub(crate) lagging_looks: usize,
     pub(crate) is_clickhouse_away: bool,
     /// Pods never become ready.
     pub(crate) are_pods_stuck: bool,

@@ -77,18 +77,39 @@ pub(crate) struct Ensured {
     pub(crate) kept: Option<Kept>,
 }
 
+/// What a caller knows of a topic that it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// There was none, and the intention to make it is noted: what is there by now is ours.
+    ToBeMade,
+    /// There was this one, and no other is touched.
+    Incarnation(TopicId),
+}
+
 /// What the controllers ask of Kafka. A trait, so that their tests can answer instead.
 pub(crate) trait Topics: Send + Sync {
     /// The topic of this name, if there is one.
     fn describe(&self, name: &TopicName) -> impl Future<Output = Result<Option<Topic>, TopicsError>> + Send;
 
+    /// What bears this name, asked for until it is this incarnation or a while has passed: a broker may lag behind.
+    fn search(
+        &self,
+        name: &TopicName,
+        id: TopicId,
+    ) -> impl Future<Output = Result<Option<Topic>, TopicsError>> + Send;
+
     /// Makes the topic, or adds partitions and corrects settings of the one that is there. Without consent a longer
     /// retention stays.
     ///
     /// # Errors
+    /// [`TopicsError::Replaced`] and [`TopicsError::Missing`] when it is by now another than the expected one, or gone.
     /// [`TopicsError::Shrink`] when it has more partitions than wanted, [`TopicsError::TooFewReplicas`] when it
     /// has fewer copies than would have to acknowledge a write.
-    fn ensure(&self, spec: &TopicSpec) -> impl Future<Output = Result<Ensured, TopicsError>> + Send;
+    fn ensure(
+        &self,
+        spec: &TopicSpec,
+        expected: Expected,
+    ) -> impl Future<Output = Result<Ensured, TopicsError>> + Send;
 
     /// Deletes the topic and waits until it is gone. A topic that is absent is deleted.
     ///
@@ -200,8 +221,16 @@ impl Topics for KafkaTopics {
             .map_err(|source| TopicsError::Describe { topic: name.clone(), source })
     }
 
-    async fn ensure(&self, spec: &TopicSpec) -> Result<Ensured, TopicsError> {
-        let topic = match self.describe(&spec.name).await? {
+    async fn search(&self, name: &TopicName, id: TopicId) -> Result<Option<Topic>, TopicsError> {
+        match self.wait_until(name, |found| found.is_some_and(|found| found.id == id)).await {
+            // It did not show up in time: what all brokers say by now counts.
+            Err(TopicsError::NotVisible { .. }) => self.describe(name).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn ensure(&self, spec: &TopicSpec, expected: Expected) -> Result<Ensured, TopicsError> {
+        let topic = match as_expected(&spec.name, self.describe(&spec.name).await?, expected)? {
             Some(topic) => topic,
             None => {
                 self.create(spec).await?;
@@ -239,6 +268,22 @@ impl Topics for KafkaTopics {
         }
         let is_gone = |found: Option<&Topic>| found.is_none_or(|found| found.id != topic.id);
         self.wait_until(&topic.name, is_gone).await.map(|_| ())
+    }
+}
+
+/// The topic, unless it is another than the expected one.
+fn as_expected(
+    name: &TopicName,
+    found: Option<Topic>,
+    expected: Expected,
+) -> Result<Option<Topic>, TopicsError> {
+    match (expected, found) {
+        (Expected::ToBeMade, found) => Ok(found),
+        (Expected::Incarnation(id), Some(found)) if found.id == id => Ok(Some(found)),
+        (Expected::Incarnation(expected), Some(found)) => {
+            Err(TopicsError::Replaced { topic: name.clone(), expected, found: found.id })
+        }
+        (Expected::Incarnation(_), None) => Err(TopicsError::Missing { topic: name.clone() }),
     }
 }
 

@@ -37,13 +37,16 @@ pub(crate) struct Outcome {
     /// What the status has to say of the topics: their ids, or the intention to make them.
     pub(crate) topic: Option<TopicStatus>,
     pub(crate) dead_letter: Option<TopicStatus>,
+    /// The Pipeline after the intention to make topics was noted, where it had to be.
+    pub(crate) noted: Option<Box<Pipeline>>,
     pub(crate) group: Option<ConsumerGroup>,
     pub(crate) endpoint: Option<String>,
 }
 
 impl Outcome {
     /// Nothing was tried: the spec cannot be brought about, or the tenant is not there.
-    pub(crate) fn stopped(obstacle: Obstacle) -> Self {
+    pub(crate) fn stopped(pipeline: &Pipeline, obstacle: Obstacle) -> Self {
+        let known = pipeline.status.clone().unwrap_or_default();
         let (spec, table) = match obstacle {
             Obstacle::Invalid(invalid) => (Progress::Failed(Error::Invalid(invalid)), Progress::Untried),
             Obstacle::Waiting(waiting) => (Progress::Done(()), Progress::Waiting(waiting)),
@@ -53,8 +56,9 @@ impl Outcome {
             topics: Progress::Untried,
             table,
             workloads: Progress::Untried,
-            topic: None,
-            dead_letter: None,
+            topic: known.topic,
+            dead_letter: known.dead_letter_topic,
+            noted: None,
             group: None,
             endpoint: None,
         }
@@ -125,6 +129,7 @@ pub(crate) async fn apply<B: Backends>(
         workloads,
         topic: topics.topic,
         dead_letter: topics.dead_letter,
+        noted: topics.noted.map(Box::new),
         group: desired.as_ref().map(|desired| desired.group.clone()),
         endpoint: desired.map(|desired| desired.endpoint),
     }

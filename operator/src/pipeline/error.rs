@@ -50,6 +50,31 @@ pub(crate) enum Error {
     Interrupted(Interruption),
 }
 
+impl Error {
+    /// Whether Kafka refused to make a topic, so that none of this name is ours.
+    pub(crate) fn says_no_topic_was_made(&self) -> bool {
+        match self {
+            Self::EnsureTopic { source } => source.says_nothing_was_made(),
+            Self::Fetch { .. }
+            | Self::Hold { .. }
+            | Self::Report { .. }
+            | Self::Invalid(_)
+            | Self::DescribeTopic { .. }
+            | Self::Unclaimable(_)
+            | Self::IntendTopics { .. }
+            | Self::RetentionHeld { .. }
+            | Self::ApplyKeys { .. }
+            | Self::ApplyChild { .. }
+            | Self::RemoveChild { .. }
+            | Self::StopPods { .. }
+            | Self::NoteTopics { .. }
+            | Self::DeleteTopic { .. }
+            | Self::LetGo { .. }
+            | Self::Interrupted(_) => false,
+        }
+    }
+}
+
 impl Problem for Error {
     fn failure(&self) -> Failure {
         match self {

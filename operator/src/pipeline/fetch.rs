@@ -7,7 +7,7 @@ use kube::{ResourceExt as _, api::ObjectMeta};
 use super::{
     Error,
     build::{consumer, ingester, settings},
-    validate::ValidatedPipeline,
+    validate::{Recorded, ValidatedPipeline, WantedTopic},
 };
 use crate::{
     context::{Backends, Context},
@@ -94,11 +94,20 @@ async fn settings<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<
 
 /// The topics of a valid Pipeline. Read last: while Kafka is away this takes long, and keys do not wait for it.
 pub(crate) async fn topics<B: Backends>(ctx: &Context<B>, pipeline: &ValidatedPipeline) -> ObservedTopics {
-    let (topic, dead_letter) = futures::join!(
-        ctx.topics.describe(&pipeline.topic.spec.name),
-        ctx.topics.describe(&pipeline.dead_letter.spec.name)
-    );
+    let (topic, dead_letter) = futures::join!(topic(ctx, &pipeline.topic), topic(ctx, &pipeline.dead_letter));
     ObservedTopics { topic, dead_letter }
+}
+
+/// What bears a topic's name. One look at a broker that lags behind is not enough to call the recorded one lost.
+async fn topic<B: Backends>(ctx: &Context<B>, wanted: &WantedTopic) -> Result<Option<Topic>, TopicsError> {
+    let name = &wanted.spec.name;
+    let found = ctx.topics.describe(name).await?;
+    match wanted.recorded {
+        Recorded::Incarnation(id) if found.as_ref().is_none_or(|found| found.id != id) => {
+            ctx.topics.search(name, id).await
+        }
+        Recorded::Incarnation(_) | Recorded::Nothing | Recorded::Intended => Ok(found),
+    }
 }
 
 async fn optional<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Optional, Error> {

@@ -32,10 +32,10 @@ pub(crate) async fn intend<B: Backends>(
     pipeline: &Pipeline,
     topic: Option<TopicStatus>,
     dead_letter_topic: Option<TopicStatus>,
-) -> Result<(), Error> {
+) -> Result<Pipeline, Error> {
     let before = pipeline.status.clone().unwrap_or_default();
     let status = PipelineStatus { topic, dead_letter_topic, ..before };
-    write(ctx, pipeline, &status).await.map(|_| ()).map_err(|source| Error::IntendTopics { source })
+    write(ctx, pipeline, &status).await.map_err(|source| Error::IntendTopics { source })
 }
 
 /// Writes what came of a reconcile.
@@ -44,6 +44,8 @@ pub(crate) async fn report<B: Backends>(
     pipeline: &Pipeline,
     outcome: &Outcome,
 ) -> Result<(), Error> {
+    // What is written is compared with what is there now, intentions included.
+    let pipeline = outcome.noted.as_deref().unwrap_or(pipeline);
     report_status(ctx, pipeline, describe(pipeline, outcome, Timestamp::now())).await
 }
 
@@ -97,8 +99,8 @@ fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineS
     PipelineStatus {
         observed_generation: Some(generation(pipeline)),
         conditions: conditions::conditions(&before.conditions, aspects, ready, generation(pipeline), now),
-        topic: outcome.topic.clone().or(before.topic),
-        dead_letter_topic: outcome.dead_letter.clone().or(before.dead_letter_topic),
+        topic: outcome.topic.clone(),
+        dead_letter_topic: outcome.dead_letter.clone(),
         table: outcome.table.done().cloned().or(before.table),
         consumer_group: outcome.group.as_ref().map(ToString::to_string).or(before.consumer_group),
         endpoint: outcome.endpoint.clone().or(before.endpoint),

@@ -106,6 +106,49 @@ async fn a_lost_topic_is_made_anew_with_a_new_group() {
 }
 
 #[tokio::test]
+async fn a_broker_that_lags_behind_loses_no_topic() {
+    let world = settled().await;
+    let before = topic_id(&world);
+    world.state().lagging_looks = 4;
+    let failures = world.reconcile_pipelines().await;
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_eq!(topic_id(&world), before);
+    let log = world.state().log.clone();
+    assert!(log.iter().all(|line| !line.starts_with("POST events")), "no Event of a loss: {log:?}");
+}
+
+#[tokio::test]
+async fn what_appears_after_a_refused_creation_is_a_strangers() {
+    let stranger = settled().await.state().topics[TOPIC].clone();
+    let world = with_a_new_pipeline().await;
+    world.state().refusals = vec![("ENSURE".to_owned(), 403)];
+    let failures = world.reconcile_pipelines().await;
+    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, "KafkaRefused"));
+    assert!(world.object(ACME_DEFAULT).unwrap()["status"]["topic"].is_null(), "the intention is withdrawn");
+
+    world.state().refusals.clear();
+    world.state().topics.insert(TOPIC.to_owned(), stranger);
+    let failures = world.reconcile_pipelines().await;
+    assert_eq!(failures[0].failure(), Failure::Conflict);
+    assert!(world.object(INGESTER).is_none());
+}
+
+#[tokio::test]
+async fn a_refused_creation_does_not_forget_the_lost_topic() {
+    let world = settled().await;
+    let lost = topic_id(&world);
+    let mut stranger = world.state().topics.remove(TOPIC).unwrap();
+    world.state().refusals = vec![("ENSURE".to_owned(), 403)];
+    world.reconcile_pipelines().await;
+    assert_eq!(topic_id(&world), lost);
+    world.state().refusals.clear();
+    stranger.id.0 = uuid::Uuid::from_u128(77);
+    world.state().topics.insert(TOPIC.to_owned(), stranger);
+    world.reconcile_pipelines().await;
+    assert_eq!(world.reason(ACME_DEFAULT, "TopicReady").as_deref(), Some("NameConflict"));
+}
+
+#[tokio::test]
 async fn a_foreign_topic_of_our_name_is_not_taken_over() {
     let world = settled().await;
     let foreign = world.state().topics[TOPIC].clone();

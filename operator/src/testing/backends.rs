@@ -8,7 +8,7 @@ use crate::{
     context::Backends,
     retention::{Kept, Shortening},
     tables::{Database, DatabaseComment, DatabaseOwner, Migrated, Tables, TablesError, WantedRetention},
-    topics::{Ensured, Topic, TopicSpec, Topics, TopicsError},
+    topics::{Ensured, Expected, Topic, TopicSpec, Topics, TopicsError},
 };
 
 /// The fakes as the context takes them.
@@ -21,6 +21,9 @@ impl Backends for Fakes {
 
 pub(crate) struct FakeTopics(pub(super) World);
 pub(crate) struct FakeTables(pub(super) World);
+
+/// How often a topic is looked for.
+const SEARCH_LOOKS: usize = 5;
 
 fn kafka_away(name: &TopicName) -> TopicsError {
     TopicsError::NotVisible { topic: name.clone() }
@@ -44,16 +47,38 @@ fn keep_for(state: &mut State, spec: &TopicSpec) -> Option<Kept> {
 
 impl Topics for FakeTopics {
     async fn describe(&self, name: &TopicName) -> Result<Option<Topic>, TopicsError> {
-        let state = self.0.state();
+        let mut state = self.0.state();
         if state.is_kafka_away || state.has_crashed {
             return Err(kafka_away(name));
+        }
+        if state.lagging_looks > 0 {
+            state.lagging_looks -= 1;
+            return Ok(None);
         }
         Ok(state.topics.get(name.as_str()).cloned())
     }
 
-    async fn ensure(&self, spec: &TopicSpec) -> Result<Ensured, TopicsError> {
-        let away = |_| kafka_away(&spec.name);
+    async fn search(&self, name: &TopicName, id: TopicId) -> Result<Option<Topic>, TopicsError> {
+        for _ in 0..SEARCH_LOOKS {
+            let found = self.describe(name).await?;
+            if found.as_ref().is_some_and(|found| found.id == id) {
+                return Ok(found);
+            }
+        }
+        self.describe(name).await
+    }
+
+    async fn ensure(&self, spec: &TopicSpec, expected: Expected) -> Result<Ensured, TopicsError> {
+        let away = |code| match code {
+            500 => kafka_away(&spec.name),
+            _ => TopicsError::refused_creation(spec.name.clone()),
+        };
         let mut state = self.0.state();
+        if let (Expected::Incarnation(expected), Some(found)) =
+            (expected, state.topics.get(spec.name.as_str()))
+        {
+            assert_eq!(found.id, expected, "another incarnation was touched");
+        }
         let kept = keep_for(&mut state, spec);
         if let Some(topic) =
             state.topics.get(spec.name.as_str()).filter(|topic| topic.partitions == spec.partitions)

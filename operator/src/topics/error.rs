@@ -24,6 +24,8 @@ pub(crate) enum TopicsError {
     Delete { topic: TopicName, source: AdminError },
     #[error("the brokers do not show the change of topic `{topic}` yet")]
     NotVisible { topic: TopicName },
+    #[error("topic `{topic}` was there a moment ago and is not any longer")]
+    Missing { topic: TopicName },
     #[error("topic `{topic}` has {has} partitions and cannot shrink to {wants}")]
     Shrink { topic: TopicName, has: i32, wants: i32 },
     #[error(
@@ -35,6 +37,33 @@ pub(crate) enum TopicsError {
 }
 
 impl TopicsError {
+    /// Whether the creation of a topic was refused, so that none was made. After a lost answer nobody knows.
+    pub(crate) fn says_nothing_was_made(&self) -> bool {
+        match self {
+            Self::Create { source, .. } => match source.failure() {
+                Failure::Permission | Failure::Refused | Failure::Conflict | Failure::Bug => true,
+                Failure::Transient => false,
+            },
+            Self::Configure { .. }
+            | Self::Describe { .. }
+            | Self::Grow { .. }
+            | Self::ReadSettings { .. }
+            | Self::ChangeSettings { .. }
+            | Self::Delete { .. }
+            | Self::NotVisible { .. }
+            | Self::Missing { .. }
+            | Self::Shrink { .. }
+            | Self::TooFewReplicas { .. }
+            | Self::Replaced { .. } => false,
+        }
+    }
+
+    /// A creation that the broker's policy refused.
+    #[cfg(test)]
+    pub(crate) fn refused_creation(topic: TopicName) -> Self {
+        Self::Create { topic, source: AdminError::new(Code::PolicyViolation, "no") }
+    }
+
     /// What helps.
     pub(crate) fn failure(&self) -> Failure {
         match self {
@@ -45,7 +74,7 @@ impl TopicsError {
             | Self::ReadSettings { source, .. }
             | Self::ChangeSettings { source, .. }
             | Self::Delete { source, .. } => source.failure(),
-            Self::NotVisible { .. } => Failure::Transient,
+            Self::NotVisible { .. } | Self::Missing { .. } => Failure::Transient,
             Self::Shrink { .. } | Self::TooFewReplicas { .. } => Failure::Refused,
             Self::Replaced { .. } => Failure::Conflict,
         }
@@ -58,6 +87,7 @@ impl TopicsError {
             Self::TooFewReplicas { .. } => "TooFewReplicas",
             Self::Replaced { .. } => "TopicReplaced",
             Self::NotVisible { .. } => "TopicNotVisible",
+            Self::Missing { .. } => "TopicMissing",
             Self::Configure { .. } => "KafkaMisconfigured",
             Self::Describe { .. }
             | Self::Create { .. }

@@ -45,6 +45,30 @@ fn settings_of(bootstrap_servers: &str) -> KafkaSettings {
 }
 
 #[test]
+fn only_the_expected_incarnation_is_touched() {
+    let (ours, other) = (TopicId(Uuid::from_u128(1)), TopicId(Uuid::from_u128(2)));
+    let check = |found, expected| as_expected(&name(), found, expected);
+    assert!(matches!(check(Some(topic(6, 3)), Expected::Incarnation(ours)), Ok(Some(_))));
+    assert!(matches!(
+        check(Some(topic(6, 3)), Expected::Incarnation(other)),
+        Err(TopicsError::Replaced { .. })
+    ));
+    assert!(matches!(check(None, Expected::Incarnation(ours)), Err(TopicsError::Missing { .. })));
+    assert!(matches!(check(Some(topic(6, 3)), Expected::ToBeMade), Ok(Some(_))));
+    assert!(matches!(check(None, Expected::ToBeMade), Ok(None)));
+}
+
+#[test]
+fn only_an_answer_says_that_nothing_was_made() {
+    let says = |code| {
+        let source = AdminError::new(code, "");
+        TopicsError::Create { topic: name(), source }.says_nothing_was_made()
+    };
+    assert!(says(Code::PolicyViolation) && says(Code::TopicAuthorizationFailed));
+    assert!(!says(Code::OperationTimedOut) && !says(Code::BrokerTransportFailure));
+}
+
+#[test]
 fn a_topic_as_wanted_passes() {
     assert!(check(&spec(), &topic(6, 3)).is_ok());
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     context::{Backends, Context},
     progress::Progress,
-    topics::{Ensured, Topic, Topics as _},
+    topics::{Ensured, Expected, Topic, Topics as _},
 };
 
 /// What came of the topics.
@@ -27,6 +27,8 @@ pub(crate) struct AppliedTopics {
     pub(crate) dead_letter: Option<TopicStatus>,
     /// The incarnation to work with: of a topic that could not be asked about, the recorded one.
     pub(crate) known: Option<TopicId>,
+    /// The Pipeline after the intention to make topics was noted, where it had to be.
+    pub(crate) noted: Option<Pipeline>,
 }
 
 pub(crate) async fn apply_topics<B: Backends>(
@@ -34,27 +36,47 @@ pub(crate) async fn apply_topics<B: Backends>(
     pipeline: &Pipeline,
     plans: Plans,
 ) -> AppliedTopics {
-    let intentions = [&plans.topic, &plans.dead_letter].map(intention);
-    if plans.topic.needs_intention() || plans.dead_letter.needs_intention() {
-        let [topic, dead_letter] = intentions.clone();
-        if let Err(error) = status::intend(ctx, pipeline, topic, dead_letter).await {
-            // Whether the intention was written is not known; the status as it was read is no worse.
-            let status = pipeline.status.clone().unwrap_or_default();
-            let (topic, dead_letter) = (status.topic, status.dead_letter_topic);
-            return AppliedTopics { aspect: Progress::Failed(error), topic, dead_letter, known: None };
-        }
-    }
-    let [topic_before, dead_letter_before] = intentions;
+    let noted = match note_intentions(ctx, pipeline, &plans).await {
+        Ok(noted) => noted,
+        Err(error) => return AppliedTopics::unnoted(pipeline, error),
+    };
     let known = plans.topic.known_id();
     let topic = ensure(ctx, pipeline, plans.topic).await;
     let dead_letter = ensure(ctx, pipeline, plans.dead_letter).await;
-    let status = |ensured: &Result<Ensured, Error>| ensured.as_ref().ok().map(|it| status_of(&it.topic));
     AppliedTopics {
-        known: topic.as_ref().ok().map(|ensured| ensured.topic.id).or(known),
-        topic: status(&topic).or(topic_before),
-        dead_letter: status(&dead_letter).or(dead_letter_before),
-        aspect: finished(pipeline, topic, dead_letter).into(),
+        known: topic.outcome.as_ref().ok().map(|ensured| ensured.topic.id).or(known),
+        topic: topic.status,
+        dead_letter: dead_letter.status,
+        aspect: finished(pipeline, topic.outcome, dead_letter.outcome).into(),
+        noted,
     }
+}
+
+impl AppliedTopics {
+    /// Whether the intention was written is not known; the status as it was read is no worse.
+    fn unnoted(pipeline: &Pipeline, error: Error) -> Self {
+        let status = pipeline.status.clone().unwrap_or_default();
+        Self {
+            aspect: Progress::Failed(error),
+            topic: status.topic,
+            dead_letter: status.dead_letter_topic,
+            known: None,
+            noted: None,
+        }
+    }
+}
+
+/// Notes which topics are about to be made, so that a crash after their creation does not orphan them.
+async fn note_intentions<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    plans: &Plans,
+) -> Result<Option<Pipeline>, Error> {
+    if !plans.topic.needs_intention() && !plans.dead_letter.needs_intention() {
+        return Ok(None);
+    }
+    let (topic, dead_letter) = (plans.topic.intention(), plans.dead_letter.intention());
+    status::intend(ctx, pipeline, topic, dead_letter).await.map(Some)
 }
 
 /// What both topics still lack. A retention that is held comes last: it changes nothing for those who write and read.
@@ -72,28 +94,42 @@ fn finished(
     Ok(())
 }
 
-/// What the status says of a topic before Kafka did anything: what it said, or that the topic is about to be made.
-fn intention(planned: &Planned) -> Option<TopicStatus> {
-    match &planned.plan {
-        Ok(Plan::Create | Plan::Recreate { .. }) => {
-            Some(TopicStatus { name: planned.wanted.spec.name.to_string(), id: String::new(), partitions: 0 })
-        }
-        Ok(Plan::Keep(_) | Plan::Adopt(_) | Plan::Refuse(_)) | Err(_) => planned.wanted.status.clone(),
-    }
+/// What came of one topic.
+struct Attempt {
+    outcome: Result<Ensured, Error>,
+    /// What the status has to say of it.
+    status: Option<TopicStatus>,
 }
 
-/// Makes or corrects one topic.
-async fn ensure<B: Backends>(
+/// Makes or corrects one topic. The intention stays while nobody knows whether Kafka made it, and no longer: what bears
+/// the name after a refused creation is a stranger's.
+async fn ensure<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, planned: Planned) -> Attempt {
+    let (intention, withdrawn) = (planned.intention(), planned.withdrawn());
+    let outcome = carry_out(ctx, pipeline, planned).await;
+    let status = match &outcome {
+        Ok(ensured) => Some(status_of(&ensured.topic)),
+        Err(error) if error.says_no_topic_was_made() => withdrawn,
+        Err(_) => intention,
+    };
+    Attempt { outcome, status }
+}
+
+async fn carry_out<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
     planned: Planned,
 ) -> Result<Ensured, Error> {
-    let spec = planned.wanted.spec;
     let plan = planned.plan.map_err(|source| Error::DescribeTopic { source })?;
-    if let Plan::Refuse(refusal) = plan {
-        return Err(Error::Unclaimable(refusal));
-    }
-    let ensured = ctx.topics.ensure(&spec).await.map_err(|source| Error::EnsureTopic { source })?;
+    let expected = match &plan {
+        Plan::Create | Plan::Recreate { .. } => Expected::ToBeMade,
+        Plan::Keep(topic) | Plan::Adopt(topic) => Expected::Incarnation(topic.id),
+        Plan::Refuse(refusal) => return Err(Error::Unclaimable(refusal.clone())),
+    };
+    let ensured = ctx
+        .topics
+        .ensure(&planned.wanted.spec, expected)
+        .await
+        .map_err(|source| Error::EnsureTopic { source })?;
     tell(ctx, pipeline, &plan, &ensured.topic).await;
     Ok(ensured)
 }

@@ -1,5 +1,6 @@
 //! What to do about a Pipeline's topics. The recorded incarnation decides.
 
+use crds::pipeline::TopicStatus;
 use schema::names::{TopicId, TopicName};
 
 use super::super::{
@@ -87,6 +88,26 @@ impl Planned {
         match &self.plan {
             Ok(Plan::Create | Plan::Recreate { .. }) => !is_noted,
             Ok(Plan::Keep(_) | Plan::Adopt(_) | Plan::Refuse(_)) | Err(_) => false,
+        }
+    }
+
+    /// What the status says of a topic before Kafka did anything: what it said, or that the topic is about to be made.
+    pub(crate) fn intention(&self) -> Option<TopicStatus> {
+        match &self.plan {
+            Ok(Plan::Create | Plan::Recreate { .. }) => Some(TopicStatus {
+                name: self.wanted.spec.name.to_string(),
+                id: String::new(),
+                partitions: 0,
+            }),
+            Ok(Plan::Keep(_) | Plan::Adopt(_) | Plan::Refuse(_)) | Err(_) => self.wanted.status.clone(),
+        }
+    }
+
+    /// What the status says of a topic that Kafka refused to make: what it said, without any intention.
+    pub(crate) fn withdrawn(&self) -> Option<TopicStatus> {
+        match self.wanted.recorded {
+            Recorded::Nothing | Recorded::Intended => None,
+            Recorded::Incarnation(_) => self.wanted.status.clone(),
         }
     }
 

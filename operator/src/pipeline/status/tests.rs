@@ -30,6 +30,7 @@ fn done() -> Outcome {
         workloads: Progress::Done(()),
         topic: topic("millrace.acme.web"),
         dead_letter: topic("millrace.acme.web.dlq"),
+        noted: None,
         group: Some(ConsumerGroup::of(
             &name,
             TopicId(Uuid::from_u128(1)),
@@ -54,7 +55,7 @@ fn a_missing_tenant_is_named_first_and_forgets_nothing() {
     let before = described(&pipeline, &done());
     pipeline.status = Some(before.clone());
     let waiting = Waiting { reason: "TenantNotFound", message: "there is none".to_owned() };
-    let status = described(&pipeline, &Outcome::stopped(Obstacle::Waiting(waiting)));
+    let status = described(&pipeline, &Outcome::stopped(&pipeline, Obstacle::Waiting(waiting)));
     assert_eq!(conditions::find(&status.conditions, kind::READY).unwrap().reason, "TenantNotFound");
     assert!(conditions::find(&status.conditions, kind::STALLED).is_none());
     assert_eq!((status.topic, status.table, status.endpoint), (before.topic, before.table, before.endpoint));
@@ -62,6 +63,6 @@ fn a_missing_tenant_is_named_first_and_forgets_nothing() {
 
 #[test]
 fn a_spec_that_cannot_be_brought_about_is_stalled() {
-    let status = described(&pipeline(), &Outcome::stopped(Obstacle::Invalid(Invalid::Batch)));
+    let status = described(&pipeline(), &Outcome::stopped(&pipeline(), Obstacle::Invalid(Invalid::Batch)));
     assert_eq!(conditions::find(&status.conditions, kind::STALLED).unwrap().reason, "InvalidBatch");
 }
