@@ -62,10 +62,10 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
         Ok(validated) => {
             let plans = build::topics(&validated, fetch::topics(ctx, &validated).await);
             let topics = apply::apply_topics(ctx, &pipeline, plans).await;
-            let desired = build::build(&ctx.installation, &validated, topics.known);
-            apply::apply(ctx, &validated, topics, desired, &fetched.optional).await
+            let desired = build::build(&ctx.installation, &validated, topics.known, topics.runnable);
+            apply::apply(ctx, &pipeline, &validated, topics, desired, &fetched.optional).await
         }
-        Err(obstacle) => apply::Outcome::stopped(&pipeline, obstacle),
+        Err(obstacle) => apply::stop(ctx, &pipeline, obstacle).await,
     };
     let outcome = outcome.with_keys(keys);
     status::report(ctx, &pipeline, &outcome).await?;

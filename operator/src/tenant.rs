@@ -23,7 +23,7 @@ use crate::{
     retries,
 };
 
-pub(crate) use {build::api_keys::name as keys_secret, error::Error, validate::scope};
+pub(crate) use {build::api_keys::name as keys_secret, error::Error, status::is_disowned, validate::scope};
 
 /// The field manager of what this controller applies, and the name under which its Events appear.
 pub(crate) const MANAGER: &str = "millrace-operator-tenant";

@@ -12,7 +12,7 @@ use schema::names::{ConsumerGroup, STORAGE_TABLE};
 
 use super::{
     Error,
-    build::{Desired, settings::Rekeyed},
+    build::{Desired, Runnable, settings::Rekeyed},
     fetch::Optional,
     validate::{Obstacle, ValidatedPipeline},
 };
@@ -49,7 +49,9 @@ impl Outcome {
         let known = pipeline.status.clone().unwrap_or_default();
         let (spec, table) = match obstacle {
             Obstacle::Invalid(invalid) => (Progress::Failed(Error::Invalid(invalid)), Progress::Untried),
-            Obstacle::Waiting(waiting) => (Progress::Done(()), Progress::Waiting(waiting)),
+            Obstacle::Waiting(waiting) | Obstacle::Disowned(waiting) => {
+                (Progress::Done(()), Progress::Waiting(waiting))
+            }
         };
         Self {
             spec,
@@ -97,6 +99,16 @@ pub(crate) async fn hold<B: Backends>(ctx: &Context<B>, pipeline: Pipeline) -> R
     ctx.kubernetes.add_finalizer(&pipeline).await.map_err(|source| Error::Hold { source })
 }
 
+/// What is done where nothing can be brought about. Pods that would write in the name of a tenant that lost it stop;
+/// all others go on as they are.
+pub(crate) async fn stop<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, obstacle: Obstacle) -> Outcome {
+    let workloads = match &obstacle {
+        Obstacle::Disowned(_) => children::halt(ctx, pipeline).await,
+        Obstacle::Invalid(_) | Obstacle::Waiting(_) => Progress::Untried,
+    };
+    Outcome { workloads, ..Outcome::stopped(pipeline, obstacle) }
+}
+
 /// Brings the keys of now to a running ingester.
 pub(crate) async fn apply_keys<B: Backends>(ctx: &Context<B>, keys: Option<Rekeyed>) -> Result<(), Error> {
     let Some(Rekeyed { secret, change }) = keys else { return Ok(()) };
@@ -106,14 +118,19 @@ pub(crate) async fn apply_keys<B: Backends>(ctx: &Context<B>, keys: Option<Rekey
 /// Brings about the objects around the topics.
 pub(crate) async fn apply<B: Backends>(
     ctx: &Context<B>,
+    pipeline: &Pipeline,
     validated: &ValidatedPipeline,
     topics: AppliedTopics,
     desired: Option<Desired>,
     existing: &Optional,
 ) -> Outcome {
-    let workloads = match &desired {
-        Some(desired) => children::apply(ctx, validated, desired, existing).await,
-        None => Progress::Waiting(Waiting {
+    let workloads = match (&desired, topics.runnable) {
+        (_, Runnable::Nothing) => children::halt(ctx, pipeline).await,
+        (Some(desired), Runnable::IngesterOnly) => {
+            children::without_consumer(children::apply(ctx, validated, desired, existing).await)
+        }
+        (Some(desired), Runnable::All) => children::apply(ctx, validated, desired, existing).await,
+        (None, Runnable::IngesterOnly | Runnable::All) => Progress::Waiting(Waiting {
             reason: "TopicNotReady",
             message: "the pods need the topic's id".to_owned(),
         }),

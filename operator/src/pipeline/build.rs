@@ -31,7 +31,7 @@ use crate::{
     labels::{self, Component},
 };
 
-pub(crate) use topics::topics;
+pub(crate) use topics::{Runnable, topics};
 
 /// What has to be there.
 #[derive(Debug, Clone)]
@@ -52,7 +52,9 @@ pub(crate) fn build(
     installation: &Installation,
     pipeline: &ValidatedPipeline,
     topic: Option<TopicId>,
+    runnable: Runnable,
 ) -> Option<Desired> {
+    let pipeline = &runnable_part(pipeline, runnable)?;
     let name = pipeline.name.as_str();
     let group = ConsumerGroup::of(&pipeline.topic.spec.name, topic?, pipeline.tenant.generation);
     let ingester_settings = settings::ingester(installation, pipeline);
@@ -82,6 +84,19 @@ pub(crate) fn build(
         group,
         endpoint: ingester::endpoint(pipeline),
     })
+}
+
+/// The Pipeline with as many pods as may run; none if there is nothing to run.
+fn runnable_part(pipeline: &ValidatedPipeline, runnable: Runnable) -> Option<ValidatedPipeline> {
+    let mut part = pipeline.clone();
+    match runnable {
+        Runnable::All => Some(part),
+        Runnable::IngesterOnly => {
+            part.consumer.replicas = 0;
+            Some(part)
+        }
+        Runnable::Nothing => None,
+    }
 }
 
 /// The change that brings the keys of now to a running ingester, if it has others. While the tenant's Secret is not

@@ -7,11 +7,13 @@ use crate::{
     failure::Failure,
     labels,
     progress::Problem as _,
+    tables::DatabaseComment,
     testing::{ACME, ACME_DEFAULT, ACME_KEYS, TENANT, World},
 };
 
 const TOPIC: &str = "millrace.team-acme.acme-default";
 const SETTINGS: &str = "secrets/team/acme-default-settings";
+const CONSUMER: &str = "deployments/team/acme-default-consumer";
 const INGESTER: &str = "deployments/team/acme-default-ingester";
 
 async fn settled() -> World {
@@ -92,6 +94,58 @@ async fn a_topic_made_anew_by_somebody_else_is_refused_and_left_alone() {
     assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Conflict, "NameConflict"));
     assert_eq!(topic_id(&world), recorded);
     assert_eq!(world.reason(ACME_DEFAULT, "TopicReady").as_deref(), Some("NameConflict"));
+}
+
+/// How many pods of the ingester and of the consumer are asked for.
+fn pods(world: &World) -> (i64, i64) {
+    let replicas = |key| world.object(key).unwrap()["spec"]["replicas"].as_i64().unwrap();
+    (replicas(INGESTER), replicas(CONSUMER))
+}
+
+#[tokio::test]
+async fn no_pod_works_with_a_topic_of_somebody_else() {
+    let world = settled().await;
+    assert_eq!(pods(&world), (2, 1));
+    world.state().topics.get_mut(TOPIC).unwrap().id.0 = uuid::Uuid::from_u128(77);
+    world.reconcile_pipelines().await;
+    assert_eq!(pods(&world), (0, 0));
+    assert_eq!(world.reason(ACME_DEFAULT, "WorkloadsAvailable").as_deref(), Some("Stopped"));
+    assert!(world.message(ACME_DEFAULT, "Ready").unwrap().contains("are stopped"));
+    world.take_log();
+    world.reconcile_pipelines().await;
+    assert!(world.take_log().is_empty(), "stopped once");
+
+    world.state().topics.remove(TOPIC);
+    world.settle().await;
+    assert_eq!((pods(&world), world.reason(ACME_DEFAULT, "Ready").as_deref()), ((2, 1), Some("Ready")));
+}
+
+#[tokio::test]
+async fn dead_letters_do_not_go_into_a_topic_of_somebody_else() {
+    let world = settled().await;
+    let dead_letters = format!("{TOPIC}.dlq");
+    world.state().topics.get_mut(&dead_letters).unwrap().id.0 = uuid::Uuid::from_u128(77);
+    world.reconcile_pipelines().await;
+    assert_eq!(pods(&world), (2, 0), "events are taken and wait in Kafka");
+    assert_eq!(world.message(ACME_DEFAULT, "WorkloadsAvailable").as_deref(), Some("the consumer is stopped"));
+}
+
+#[tokio::test]
+async fn no_pod_writes_in_the_name_of_a_tenant_that_lost_it() {
+    let world = settled().await;
+    let database = "t_team_acme";
+    let before = world.state().databases[database].comment.clone();
+    let foreign = DatabaseComment::Foreign("mine".to_owned());
+    world.state().databases.get_mut(database).unwrap().comment = foreign;
+    world.reconcile_tenants().await;
+    world.reconcile_pipelines().await;
+    assert_eq!(pods(&world), (0, 0));
+    assert_eq!(world.reason(ACME_DEFAULT, "TableReady").as_deref(), Some("TenantNotReady"));
+    assert!(world.message(ACME_DEFAULT, "Ready").unwrap().contains("are stopped"));
+
+    world.state().databases.get_mut(database).unwrap().comment = before;
+    world.settle().await;
+    assert_eq!((pods(&world), world.reason(ACME_DEFAULT, "Ready").as_deref()), ((2, 1), Some("Ready")));
 }
 
 #[tokio::test]

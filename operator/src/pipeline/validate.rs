@@ -86,6 +86,8 @@ pub(crate) enum Recorded {
 pub(crate) enum Obstacle {
     Invalid(Invalid),
     Waiting(Waiting),
+    /// The tenant lost its id or its database to another: its pods write in a name that is not its own.
+    Disowned(Waiting),
 }
 
 /// Why a spec cannot be brought about.
@@ -121,6 +123,10 @@ pub(crate) fn validate(
     pipeline: &Pipeline,
     fetched: &Fetched,
 ) -> Result<ValidatedPipeline, Obstacle> {
+    if let Some(tenant) = fetched.tenant.as_ref().filter(|tenant| tenant::is_disowned(tenant)) {
+        let what = "lost its id or its database to another: the ingester and the consumer are stopped";
+        return Err(Obstacle::Disowned(not_ready(tenant, what)));
+    }
     let name = PipelineName::parse(&pipeline.name_any())
         .map_err(|source| Obstacle::Invalid(Invalid::Name { source }))?;
     let replication = replication(installation, pipeline).map_err(Obstacle::Invalid)?;

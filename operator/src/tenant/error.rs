@@ -5,7 +5,7 @@ use crate::{
     tables::TablesError,
 };
 
-use super::{build::database::Refusal, validate::Invalid};
+use super::{build::database::Refusal, status::NAME_CONFLICT, validate::Invalid};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -93,7 +93,7 @@ impl Problem for Error {
             | Self::DropDatabase { source } => source.reason(),
             Self::Invalid(invalid) => invalid.reason(),
             Self::RetentionHeld { .. } => "RetentionReductionHeld",
-            Self::Unclaimable(_) => "NameConflict",
+            Self::Unclaimable(_) => NAME_CONFLICT,
             Self::Interrupted(Interruption::Deadline) => "DeadlineExceeded",
             Self::Interrupted(Interruption::Panic) => "InternalError",
         }

@@ -111,6 +111,9 @@ fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> Anal
     }
 }
 
+/// The reason of a condition of what belongs to somebody else.
+pub(super) const NAME_CONFLICT: &str = "NameConflict";
+
 /// The reason of a condition that holds nothing up: pods use the shared credential.
 const ACCESS_MANAGEMENT_DISABLED: &str = "AccessManagementDisabled";
 
@@ -147,6 +150,15 @@ fn has_lost_the_name(outcome: &Outcome) -> bool {
         Progress::Failed(_) | Progress::Done(_) | Progress::Waiting(_) | Progress::Untried => false,
     };
     is_rival || matches!(outcome.database.failed(), Some(Error::Unclaimable(_)))
+}
+
+/// Whether a tenant says of itself that its id or its database is somebody else's.
+pub(crate) fn is_disowned(tenant: &AnalyticsTenant) -> bool {
+    let conditions = tenant.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    [kind::SPEC_VALID, kind::DATABASE_READY]
+        .into_iter()
+        .filter_map(|kind| conditions::find(conditions, kind))
+        .any(|condition| condition.reason == NAME_CONFLICT)
 }
 
 fn endpoints(outcome: &Outcome, before: Option<EndpointsStatus>) -> Option<EndpointsStatus> {

@@ -15,6 +15,7 @@ use schema::{
     tenant_id::{TenantId, TenantIdError},
 };
 
+use super::status::NAME_CONFLICT;
 use crate::{
     failure::Failure,
     retention::shortening,
@@ -80,7 +81,7 @@ impl Invalid {
 
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Self::NameConflict { .. } => "NameConflict",
+            Self::NameConflict { .. } => NAME_CONFLICT,
             Self::Id { .. } => "InvalidTenantId",
             Self::Retention { .. } | Self::RetentionUnit => "InvalidRetention",
         }

@@ -1,5 +1,6 @@
 //! The objects of a Pipeline in Kubernetes, and how far its pods came.
 
+use crds::Pipeline;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Secret, Service},
@@ -8,15 +9,21 @@ use k8s_openapi::api::{
 };
 use kube::{ResourceExt as _, api::ObjectMeta};
 use serde::Serialize;
+use serde_json::json;
 use std::fmt::Debug;
 
 use super::{
-    super::{Error, build::Desired, fetch::Optional, validate::ValidatedPipeline},
+    super::{
+        Error,
+        build::{Desired, consumer, ingester},
+        fetch::Optional,
+        validate::ValidatedPipeline,
+    },
     Aspect,
 };
 use crate::{
     context::{Backends, Context},
-    kubernetes::{Kind, is_controlled_by},
+    kubernetes::{self, Kind, is_controlled_by},
     progress::{Progress, Waiting},
 };
 
@@ -56,6 +63,50 @@ pub(super) async fn apply<B: Backends>(
     match others.into_iter().collect::<Result<(), Error>>().and(all) {
         Ok(deployments) => rolled_out(&deployments),
         Err(error) => Progress::Failed(error),
+    }
+}
+
+/// Stops the pods of a Pipeline that has no topic or tenant of its own any longer: they would write what they take
+/// into somebody else's. Their Deployments stay, and get their pods back as soon as they are applied again.
+pub(super) async fn halt<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Aspect<()> {
+    for name in [ingester::name(&pipeline.name_any()), consumer::name(&pipeline.name_any())] {
+        if let Err(source) = scale_to_zero(ctx, pipeline, &name).await {
+            return Progress::Failed(Error::StopPods { source });
+        }
+    }
+    stopped("the ingester and the consumer are stopped")
+}
+
+/// The same pods, told of as what they are: none of the consumer.
+pub(super) fn without_consumer(others: Aspect<()>) -> Aspect<()> {
+    match others {
+        Progress::Failed(error) => Progress::Failed(error),
+        Progress::Done(()) | Progress::Waiting(_) | Progress::Untried => stopped("the consumer is stopped"),
+    }
+}
+
+fn stopped(message: &str) -> Aspect<()> {
+    Progress::Waiting(Waiting { reason: "Stopped", message: message.to_owned() })
+}
+
+async fn scale_to_zero<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    name: &str,
+) -> Result<(), kubernetes::Error> {
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let found = ctx.kubernetes.get::<Deployment>(&namespace, name).await?;
+    let is_ours = |found: &Deployment| {
+        is_controlled_by(&found.metadata, &pipeline.uid().unwrap_or_default())
+            && found.metadata.deletion_timestamp.is_none()
+    };
+    let has_pods = |found: &Deployment| found.spec.as_ref().and_then(|spec| spec.replicas) != Some(0);
+    match found.filter(is_ours).filter(has_pods) {
+        Some(found) => {
+            let none = json!({ "spec": { "replicas": 0 } });
+            ctx.kubernetes.change::<Deployment>(&found.metadata, none).await
+        }
+        None => Ok(()),
     }
 }
 

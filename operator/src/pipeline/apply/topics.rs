@@ -7,7 +7,7 @@ use schema::names::TopicId;
 use super::{
     super::{
         Error,
-        build::topics::{Plan, Planned, Plans},
+        build::topics::{Plan, Planned, Plans, Runnable},
         status,
     },
     Aspect,
@@ -27,6 +27,7 @@ pub(crate) struct AppliedTopics {
     pub(crate) dead_letter: Option<TopicStatus>,
     /// The incarnation to work with: of a topic that could not be asked about, the recorded one.
     pub(crate) known: Option<TopicId>,
+    pub(crate) runnable: Runnable,
     /// The Pipeline after the intention to make topics was noted, where it had to be.
     pub(crate) noted: Option<Pipeline>,
 }
@@ -36,9 +37,10 @@ pub(crate) async fn apply_topics<B: Backends>(
     pipeline: &Pipeline,
     plans: Plans,
 ) -> AppliedTopics {
+    let runnable = plans.runnable();
     let noted = match note_intentions(ctx, pipeline, &plans).await {
         Ok(noted) => noted,
-        Err(error) => return AppliedTopics::unnoted(pipeline, error),
+        Err(error) => return AppliedTopics::unnoted(pipeline, runnable, error),
     };
     let known = plans.topic.known_id();
     let topic = ensure(ctx, pipeline, plans.topic).await;
@@ -48,19 +50,21 @@ pub(crate) async fn apply_topics<B: Backends>(
         topic: topic.status,
         dead_letter: dead_letter.status,
         aspect: finished(pipeline, topic.outcome, dead_letter.outcome).into(),
+        runnable,
         noted,
     }
 }
 
 impl AppliedTopics {
     /// Whether the intention was written is not known; the status as it was read is no worse.
-    fn unnoted(pipeline: &Pipeline, error: Error) -> Self {
+    fn unnoted(pipeline: &Pipeline, runnable: Runnable, error: Error) -> Self {
         let status = pipeline.status.clone().unwrap_or_default();
         Self {
             aspect: Progress::Failed(error),
             topic: status.topic,
             dead_letter: status.dead_letter_topic,
             known: None,
+            runnable,
             noted: None,
         }
     }

@@ -18,7 +18,7 @@ fn id() -> TopicId {
 
 fn built_in(installation: &Installation, spec: &str) -> Desired {
     let validated = validate(installation, &pipeline(spec), &fetched()).unwrap();
-    build(installation, &validated, Some(id())).unwrap()
+    build(installation, &validated, Some(id()), Runnable::All).unwrap()
 }
 
 fn built(spec: &str) -> Desired {
@@ -52,7 +52,18 @@ consumer: {replicas: 2}";
 fn without_a_topic_there_is_nothing_to_build() {
     let installation = installation::tests::plain();
     let validated = validate(&installation, &pipeline(""), &fetched()).unwrap();
-    assert!(build(&installation, &validated, None).is_none());
+    assert!(build(&installation, &validated, None, Runnable::All).is_none());
+}
+
+#[test]
+fn beside_a_foreign_dead_letter_topic_no_consumer_runs() {
+    let installation = installation::tests::plain();
+    let validated = validate(&installation, &pipeline("consumer: {replicas: 2}"), &fetched()).unwrap();
+    let desired = build(&installation, &validated, Some(id()), Runnable::IngesterOnly).unwrap();
+    let replicas = |deployment: Deployment| deployment.spec.unwrap().replicas;
+    assert_eq!((replicas(desired.ingester), replicas(desired.consumer)), (Some(2), Some(0)));
+    assert!(desired.consumer_budget.is_none());
+    assert!(build(&installation, &validated, Some(id()), Runnable::Nothing).is_none());
 }
 
 #[test]
@@ -158,7 +169,7 @@ fn each_pod_mounts_its_own_entry_alone() {
 fn hashes(installation: &Installation, spec: &str, keys: usize) -> [String; 2] {
     let mut validated = validate(installation, &pipeline(spec), &fetched()).unwrap();
     validated.keys.truncate(keys);
-    let desired = build(installation, &validated, Some(id())).unwrap();
+    let desired = build(installation, &validated, Some(id()), Runnable::All).unwrap();
     [desired.ingester, desired.consumer].map(|deployment| {
         let template = deployment.spec.unwrap().template;
         template.metadata.unwrap().annotations.unwrap()[labels::SETTINGS_HASH].clone()

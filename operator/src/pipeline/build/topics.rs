@@ -42,11 +42,11 @@ pub(crate) enum Plan {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(
-        "topic `{topic}` has the id {found} and not {recorded}, which this Pipeline works with: delete the new topic, or delete this Pipeline"
+        "topic `{topic}` has the id {found} and not {recorded}, which this Pipeline works with: the pods that would use it are stopped; delete the new topic, or delete this Pipeline"
     )]
     Replaced { topic: TopicName, recorded: TopicId, found: TopicId },
     #[error(
-        "topic `{topic}` with the id {found} was not made by this Pipeline or one before it: delete the topic"
+        "topic `{topic}` with the id {found} was not made by this Pipeline or one before it: no pod uses it; delete the topic"
     )]
     Foreign { topic: TopicName, found: TopicId },
 }
@@ -59,6 +59,28 @@ pub(crate) fn topics(pipeline: &ValidatedPipeline, observed: ObservedTopics) -> 
     Plans {
         topic: planned(&pipeline.topic, observed.topic),
         dead_letter: planned(&pipeline.dead_letter, observed.dead_letter),
+    }
+}
+
+/// Which pods may run beside the topics as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runnable {
+    All,
+    /// Dead letters have nowhere to go: what cannot be stored would be written into somebody else's topic.
+    IngesterOnly,
+    /// Every record would go into somebody else's topic, or come from it.
+    Nothing,
+}
+
+impl Plans {
+    pub(crate) fn runnable(&self) -> Runnable {
+        if self.topic.is_refused() {
+            Runnable::Nothing
+        } else if self.dead_letter.is_refused() {
+            Runnable::IngesterOnly
+        } else {
+            Runnable::All
+        }
     }
 }
 
@@ -79,6 +101,13 @@ fn plan(recorded: Recorded, found: Option<Topic>, retained: &[TopicId]) -> Plan 
 }
 
 impl Planned {
+    fn is_refused(&self) -> bool {
+        match &self.plan {
+            Ok(Plan::Refuse(_)) => true,
+            Ok(Plan::Create | Plan::Recreate { .. } | Plan::Keep(_) | Plan::Adopt(_)) | Err(_) => false,
+        }
+    }
+
     /// Whether the status has to tell of the intention before the topic is made.
     pub(crate) fn needs_intention(&self) -> bool {
         let is_noted = match self.wanted.recorded {
