@@ -13,6 +13,9 @@ use crate::{
     progress::{Problem, Progress, Waiting, told},
 };
 
+/// The reason of conditions that hold although nothing flows, because no pods were asked for.
+pub(crate) const SCALED_TO_ZERO: &str = "ScaledToZero";
+
 /// Kubernetes' bound of a condition's message.
 const MAX_MESSAGE_BYTES: usize = 32_768;
 
@@ -83,15 +86,19 @@ fn is_stalled(failure: Failure) -> bool {
 /// The conditions before anything was looked at: a resource must not look ready for want of a condition.
 pub(crate) fn initial(kinds: &[&'static str], generation: i64, now: Timestamp) -> Vec<Condition> {
     let aspects: Vec<Observed> = kinds.iter().copied().map(Observed::unknown).collect();
-    conditions(&[], aspects.clone(), ready(aspects.iter(), ""), generation, now)
+    conditions(&[], aspects.clone(), ready(aspects.iter(), "Ready", ""), generation, now)
 }
 
 /// `Ready` as the sum of the aspects that count: the first that fails, else the first that is unknown, else true.
-pub(crate) fn ready<'a>(aspects: impl Iterator<Item = &'a Observed> + Clone, message: &str) -> Observed {
+pub(crate) fn ready<'a>(
+    aspects: impl Iterator<Item = &'a Observed> + Clone,
+    reason: &'static str,
+    message: &str,
+) -> Observed {
     let first = |status| aspects.clone().find(|aspect| aspect.status == status);
     match first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown)) {
         Some(obstacle) => Observed { kind: kind::READY, ..obstacle.clone() },
-        None => Observed::holds(kind::READY, "Ready", message.to_owned()),
+        None => Observed::holds(kind::READY, reason, message.to_owned()),
     }
 }
 
@@ -209,7 +216,7 @@ mod tests {
     }
 
     fn merged(previous: &[Condition], aspects: &[Observed], now: i64) -> Vec<Condition> {
-        conditions(previous, aspects.to_vec(), ready(aspects.iter(), "all is well"), 3, at(now))
+        conditions(previous, aspects.to_vec(), ready(aspects.iter(), "Ready", "all is well"), 3, at(now))
     }
 
     fn kinds(conditions: &[Condition]) -> Vec<&str> {

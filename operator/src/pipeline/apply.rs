@@ -33,7 +33,7 @@ pub(crate) struct Outcome {
     pub(crate) spec: Aspect<()>,
     pub(crate) topics: Aspect<()>,
     pub(crate) table: Aspect<TableStatus>,
-    pub(crate) workloads: Aspect<()>,
+    pub(crate) workloads: Aspect<Workloads>,
     /// What the status has to say of the topics: their ids, or the intention to make them.
     pub(crate) topic: Option<TopicStatus>,
     pub(crate) dead_letter: Option<TopicStatus>,
@@ -41,6 +41,16 @@ pub(crate) struct Outcome {
     pub(crate) noted: Option<Box<Pipeline>>,
     pub(crate) group: Option<ConsumerGroup>,
     pub(crate) endpoint: Option<String>,
+}
+
+/// The pods, all that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Workloads {
+    Running,
+    /// None were asked for, so that events are not taken or not stored: nothing is wrong, and nothing flows.
+    ScaledToZero {
+        message: &'static str,
+    },
 }
 
 impl Outcome {

@@ -5,9 +5,12 @@ use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::info;
 
-use super::{Error, apply::Outcome};
+use super::{
+    Error,
+    apply::{Outcome, Workloads},
+};
 use crate::{
-    conditions::{self, Observed},
+    conditions::{self, Observed, SCALED_TO_ZERO},
     context::{Backends, Context},
     metrics,
 };
@@ -95,7 +98,14 @@ async fn write<B: Backends>(
 fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineStatus {
     let before = pipeline.status.clone().unwrap_or_default();
     let aspects = aspects(outcome);
-    let ready = conditions::ready(aspects.iter(), "events are taken and stored");
+    let ready = match outcome.workloads.done() {
+        Some(Workloads::ScaledToZero { message }) => {
+            conditions::ready(aspects.iter(), SCALED_TO_ZERO, message)
+        }
+        Some(Workloads::Running) | None => {
+            conditions::ready(aspects.iter(), "Ready", "events are taken and stored")
+        }
+    };
     PipelineStatus {
         observed_generation: Some(generation(pipeline)),
         conditions: conditions::conditions(&before.conditions, aspects, ready, generation(pipeline), now),
@@ -120,9 +130,12 @@ fn aspects(outcome: &Outcome) -> Vec<Observed> {
             let message = "the topic and the dead-letter topic are there and ours".to_owned();
             Observed::holds(kind::TOPIC_READY, "Ready", message)
         }),
-        Observed::of(kind::WORKLOADS_AVAILABLE, &outcome.workloads, |()| {
-            let message = "the ingester and the consumer have all their pods".to_owned();
-            Observed::holds(kind::WORKLOADS_AVAILABLE, "Available", message)
+        Observed::of(kind::WORKLOADS_AVAILABLE, &outcome.workloads, |workloads| {
+            let (reason, message) = match workloads {
+                Workloads::Running => ("Available", "the ingester and the consumer have all their pods"),
+                Workloads::ScaledToZero { message } => (SCALED_TO_ZERO, *message),
+            };
+            Observed::holds(kind::WORKLOADS_AVAILABLE, reason, message.to_owned())
         }),
     ]
 }

@@ -351,6 +351,20 @@ async fn a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
 }
 
 #[tokio::test]
+async fn a_pipeline_without_pods_has_a_reason_of_its_own() {
+    let world = settled().await;
+    world.edit(ACME_DEFAULT, |pipeline| {
+        pipeline["spec"]["ingester"] = json!({"replicas": 0});
+        pipeline["spec"]["consumer"] = json!({"replicas": 0});
+    });
+    world.settle().await;
+    for (key, kind) in [(ACME_DEFAULT, "WorkloadsAvailable"), (ACME_DEFAULT, "Ready"), (ACME, "Ready")] {
+        assert_eq!(world.reason(key, kind).as_deref(), Some("ScaledToZero"), "{key} {kind}");
+        assert!(world.message(key, kind).unwrap().contains("neither taken nor stored"), "{key} {kind}");
+    }
+}
+
+#[tokio::test]
 async fn a_deployment_changed_by_hand_is_repaired() {
     let world = settled().await;
     let before = world.object(INGESTER).unwrap()["spec"].clone();

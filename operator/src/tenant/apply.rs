@@ -17,7 +17,8 @@ use super::{
     validate::{Invalid, ValidatedTenant},
 };
 use crate::{
-    attempt, conditions,
+    attempt,
+    conditions::{self, SCALED_TO_ZERO},
     context::{Backends, Context},
     kubernetes::is_held,
     progress::{Progress, Waiting},
@@ -34,9 +35,19 @@ pub(crate) struct Outcome {
     pub(crate) credentials: Aspect<Vec<ApiKeyStatus>>,
     pub(crate) database: Aspect<DatabaseStatus>,
     pub(crate) schema: Aspect<()>,
-    pub(crate) pipeline: Aspect<()>,
+    pub(crate) pipeline: Aspect<ManagedPipeline>,
     /// Where the managed Pipeline takes events.
     pub(crate) endpoint: Option<String>,
+}
+
+/// A managed Pipeline as it says itself, or none that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ManagedPipeline {
+    AsWanted,
+    /// It has all the pods that it was asked for, which are too few for anything to flow.
+    ScaledToZero {
+        message: String,
+    },
 }
 
 impl Outcome {
@@ -181,9 +192,9 @@ async fn migrate<B: Backends>(
 async fn apply_pipeline<B: Backends>(
     ctx: &Context<B>,
     plan: default_pipeline::Plan,
-) -> Result<(Aspect<()>, Option<String>), Error> {
+) -> Result<(Aspect<ManagedPipeline>, Option<String>), Error> {
     match plan {
-        default_pipeline::Plan::Nothing => Ok((Progress::Done(()), None)),
+        default_pipeline::Plan::Nothing => Ok((Progress::Done(ManagedPipeline::AsWanted), None)),
         default_pipeline::Plan::Apply(manifest) => {
             let pipeline: Pipeline =
                 ctx.kubernetes.apply(&manifest).await.map_err(|source| Error::ApplyPipeline { source })?;
@@ -203,7 +214,7 @@ async fn apply_pipeline<B: Backends>(
 }
 
 /// Whether a Pipeline works, as it says itself of its present spec.
-fn readiness(pipeline: &Pipeline) -> Aspect<()> {
+fn readiness(pipeline: &Pipeline) -> Aspect<ManagedPipeline> {
     let conditions = pipeline.status.as_ref().map_or(&[][..], |status| &status.conditions);
     let name = pipeline.name_any();
     let waiting = |message| Progress::Waiting(Waiting { reason: "PipelineNotReady", message });
@@ -212,7 +223,11 @@ fn readiness(pipeline: &Pipeline) -> Aspect<()> {
             waiting(format!("Pipeline `{name}` was not looked at since it changed"))
         }
         Some(ready) => match ready.status {
-            ConditionStatus::True => Progress::Done(()),
+            ConditionStatus::True if ready.reason == SCALED_TO_ZERO => {
+                let message = format!("Pipeline `{name}`: {}", ready.message);
+                Progress::Done(ManagedPipeline::ScaledToZero { message })
+            }
+            ConditionStatus::True => Progress::Done(ManagedPipeline::AsWanted),
             ConditionStatus::False | ConditionStatus::Unknown => {
                 waiting(format!("Pipeline `{name}`: {}: {}", ready.reason, ready.message))
             }

@@ -5,9 +5,13 @@ use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::info;
 
-use super::{Error, apply::Outcome, validate::Invalid};
+use super::{
+    Error,
+    apply::{ManagedPipeline, Outcome},
+    validate::Invalid,
+};
 use crate::{
-    conditions::{self, Observed},
+    conditions::{self, Observed, SCALED_TO_ZERO},
     context::{Backends, Context},
     metrics,
     progress::Progress,
@@ -92,10 +96,14 @@ fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> Anal
     let before = tenant.status.clone().unwrap_or_default();
     let aspects = aspects(outcome);
     let counting = aspects.iter().filter(|aspect| aspect.reason != ACCESS_MANAGEMENT_DISABLED);
-    let pipeline = Observed::of(kind::READY, &outcome.pipeline, |()| {
+    let pipeline = Observed::of(kind::READY, &outcome.pipeline, |_| {
         Observed::holds(kind::READY, "Ready", String::new())
     });
-    let ready = conditions::ready(counting.chain([&pipeline]), "events are taken and stored");
+    let (reason, message) = match outcome.pipeline.done() {
+        Some(ManagedPipeline::ScaledToZero { message }) => (SCALED_TO_ZERO, message.as_str()),
+        Some(ManagedPipeline::AsWanted) | None => ("Ready", "events are taken and stored"),
+    };
+    let ready = conditions::ready(counting.chain([&pipeline]), reason, message);
     AnalyticsTenantStatus {
         observed_generation: Some(generation(tenant)),
         conditions: conditions::conditions(&before.conditions, aspects, ready, generation(tenant), now),

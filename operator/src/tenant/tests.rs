@@ -1,6 +1,11 @@
 //! The AnalyticsTenant controller against a world in memory: the order of changes, and what failures leave behind.
 
-use super::{Error, apply::Outcome, next, validate::Invalid};
+use super::{
+    Error,
+    apply::{ManagedPipeline, Outcome},
+    next,
+    validate::Invalid,
+};
 use crate::{
     attempt::Interruption,
     failure::Failure,
@@ -211,7 +216,7 @@ async fn a_database_taken_over_keeps_its_longer_retention() {
     assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"), "events flow all the same");
 }
 
-fn interrupted(interruption: Interruption) -> Progress<(), Error> {
+fn interrupted(interruption: Interruption) -> Progress<ManagedPipeline, Error> {
     Progress::Failed(Error::Interrupted(interruption))
 }
 

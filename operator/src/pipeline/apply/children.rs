@@ -19,7 +19,7 @@ use super::{
         fetch::Optional,
         validate::ValidatedPipeline,
     },
-    Aspect,
+    Aspect, Workloads,
 };
 use crate::{
     context::{Backends, Context},
@@ -32,7 +32,7 @@ pub(super) async fn apply<B: Backends>(
     pipeline: &ValidatedPipeline,
     desired: &Desired,
     existing: &Optional,
-) -> Aspect<()> {
+) -> Aspect<Workloads> {
     let ours = &pipeline.owner_reference.uid;
     // Pods mount the settings, so these come first and stop the rest; the others do not depend on each other.
     if let Err(error) = applied::<_, Secret>(ctx, &desired.settings).await {
@@ -61,14 +61,14 @@ pub(super) async fn apply<B: Backends>(
     ];
     let all = consumer.and_then(|consumer| ingester.map(|ingester| [consumer, ingester]));
     match others.into_iter().collect::<Result<(), Error>>().and(all) {
-        Ok(deployments) => rolled_out(&deployments),
+        Ok([consumer, ingester]) => rolled_out(&ingester, &consumer),
         Err(error) => Progress::Failed(error),
     }
 }
 
 /// Stops the pods of a Pipeline that has no topic or tenant of its own any longer: they would write what they take
 /// into somebody else's. Their Deployments stay, and get their pods back as soon as they are applied again.
-pub(super) async fn halt<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Aspect<()> {
+pub(super) async fn halt<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Aspect<Workloads> {
     for name in [ingester::name(&pipeline.name_any()), consumer::name(&pipeline.name_any())] {
         if let Err(source) = scale_to_zero(ctx, pipeline, &name).await {
             return Progress::Failed(Error::StopPods { source });
@@ -78,14 +78,14 @@ pub(super) async fn halt<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> 
 }
 
 /// The same pods, told of as what they are: none of the consumer.
-pub(super) fn without_consumer(others: Aspect<()>) -> Aspect<()> {
+pub(super) fn without_consumer(others: Aspect<Workloads>) -> Aspect<Workloads> {
     match others {
         Progress::Failed(error) => Progress::Failed(error),
-        Progress::Done(()) | Progress::Waiting(_) | Progress::Untried => stopped("the consumer is stopped"),
+        Progress::Done(_) | Progress::Waiting(_) | Progress::Untried => stopped("the consumer is stopped"),
     }
 }
 
-fn stopped(message: &str) -> Aspect<()> {
+fn stopped(message: &str) -> Aspect<Workloads> {
     Progress::Waiting(Waiting { reason: "Stopped", message: message.to_owned() })
 }
 
@@ -134,18 +134,33 @@ async fn wanted_or_gone<B: Backends, K: Kind + Serialize + Sync>(
 }
 
 /// Whether all pods of the present templates are available.
-fn rolled_out(deployments: &[Deployment]) -> Aspect<()> {
-    match deployments.iter().find_map(unfinished) {
+fn rolled_out(ingester: &Deployment, consumer: &Deployment) -> Aspect<Workloads> {
+    match unfinished(consumer).or_else(|| unfinished(ingester)) {
         Some(waiting) => Progress::Waiting(waiting),
-        None => Progress::Done(()),
+        None => Progress::Done(workloads(ingester, consumer)),
     }
+}
+
+/// What flows through the pods that were asked for.
+fn workloads(ingester: &Deployment, consumer: &Deployment) -> Workloads {
+    let message = match (wanted(ingester), wanted(consumer)) {
+        (0, 0) => "no pods are asked for: events are neither taken nor stored",
+        (0, _) => "no ingester is asked for: no events are taken",
+        (_, 0) => "no consumer is asked for: events are taken and wait in Kafka",
+        (_, _) => return Workloads::Running,
+    };
+    Workloads::ScaledToZero { message }
+}
+
+fn wanted(deployment: &Deployment) -> i32 {
+    deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
 }
 
 /// What a Deployment still lacks. A rollout that is stuck is told apart, and still only waited for: the next spec
 /// replaces it.
 fn unfinished(deployment: &Deployment) -> Option<Waiting> {
     let name = deployment.name_any();
-    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let wanted = wanted(deployment);
     let status = deployment.status.clone().unwrap_or_default();
     let is_observed = status.observed_generation >= deployment.metadata.generation;
     let updated = status.updated_replicas.unwrap_or(0);

@@ -27,7 +27,7 @@ fn done() -> Outcome {
             name: "events_raw".to_owned(),
             uuid: Uuid::from_u128(2).to_string(),
         }),
-        workloads: Progress::Done(()),
+        workloads: Progress::Done(Workloads::Running),
         topic: topic("millrace.acme.web"),
         dead_letter: topic("millrace.acme.web.dlq"),
         noted: None,

@@ -16,7 +16,7 @@ fn done() -> Outcome {
         credentials: Progress::Done(Vec::new()),
         database: Progress::Done(database()),
         schema: Progress::Done(()),
-        pipeline: Progress::Done(()),
+        pipeline: Progress::Done(ManagedPipeline::AsWanted),
         endpoint: Some("http://acme".to_owned()),
     }
 }

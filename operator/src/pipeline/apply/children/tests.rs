@@ -60,7 +60,24 @@ fn a_stuck_rollout_is_called_so() {
 
 #[test]
 fn no_pods_are_available_when_none_are_asked_for() {
-    let mut paused = deployment(json!({"observedGeneration": 2}));
-    paused.spec.as_mut().unwrap().replicas = Some(0);
-    assert_eq!(unfinished(&paused), None);
+    assert_eq!(unfinished(&none()), None);
+}
+
+fn none() -> Deployment {
+    let mut none = deployment(json!({"observedGeneration": 2}));
+    none.spec.as_mut().unwrap().replicas = Some(0);
+    none
+}
+
+#[test]
+fn pods_that_nobody_asked_for_are_told_of() {
+    let some = deployment(json!({}));
+    let message = |ingester: &Deployment, consumer: &Deployment| match workloads(ingester, consumer) {
+        Workloads::Running => None,
+        Workloads::ScaledToZero { message } => Some(message),
+    };
+    assert_eq!(message(&some, &some), None);
+    assert!(message(&none(), &some).unwrap().contains("no events are taken"));
+    assert!(message(&some, &none()).unwrap().contains("wait in Kafka"));
+    assert!(message(&none(), &none()).unwrap().contains("neither taken nor stored"));
 }
