@@ -14,6 +14,8 @@ pub(crate) const SETTINGS_HASH: &str = "analytics.millrace.dev/settings-hash";
 pub(crate) const ABANDON_EXTERNAL: &str = "analytics.millrace.dev/abandon-external";
 /// The hours to which the retention of a resource's data may be shortened, which deletes data.
 pub(crate) const ALLOW_RETENTION_HOURS: &str = "analytics.millrace.dev/allow-retention-hours";
+/// The id of a lost database: the tenant goes on with a new one, or with the one that bears the name by now.
+pub(crate) const RECREATE_DATABASE: &str = "analytics.millrace.dev/recreate-database";
 /// Selects what the operator made; watches are narrowed to it.
 pub(crate) const OURS: &str = "app.kubernetes.io/managed-by=millrace-operator";
 

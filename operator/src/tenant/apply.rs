@@ -111,11 +111,10 @@ pub(crate) async fn apply<B: Backends>(
         Ok(state) => state,
         Err(error) => (Progress::Failed(error), None),
     };
-    let table_uuid = table.map(|table| table.to_string()).or_else(|| known_table(tenant));
     Outcome {
         spec: Progress::Done(validated.id.clone()),
         credentials: credentials.into(),
-        database: database.map(|database| database_status(&database, table_uuid)).into(),
+        database: database.map(|database| database_status(tenant, &database, table)).into(),
         schema,
         pipeline,
         endpoint,
@@ -170,6 +169,7 @@ async fn apply_database<B: Backends>(
             Ok(database)
         }
         database::Plan::Refuse(refusal) => Err(Error::Unclaimable(refusal)),
+        database::Plan::Lost(loss) => Err(Error::DatabaseLost(loss)),
     }
 }
 
@@ -236,11 +236,19 @@ fn readiness(pipeline: &Pipeline) -> Aspect<ManagedPipeline> {
     }
 }
 
-fn database_status(database: &Database, table_uuid: Option<String>) -> DatabaseStatus {
-    DatabaseStatus { name: database.name.to_string(), uuid: database.uuid.to_string(), table_uuid }
+fn database_status(
+    tenant: &AnalyticsTenant,
+    database: &Database,
+    table: Option<TableGeneration>,
+) -> DatabaseStatus {
+    let uuid = database.uuid.to_string();
+    let table_uuid = table.map(|table| table.to_string()).or_else(|| known_table(tenant, &uuid));
+    DatabaseStatus { name: database.name.to_string(), uuid, table_uuid }
 }
 
-/// The table of the last time: a migration that failed because ClickHouse went away did not change it.
-fn known_table(tenant: &AnalyticsTenant) -> Option<String> {
-    tenant.status.as_ref()?.database.as_ref()?.table_uuid.clone()
+/// The table of the last time: a migration that failed because ClickHouse went away did not change it. One of another
+/// database says nothing.
+fn known_table(tenant: &AnalyticsTenant, database_uuid: &str) -> Option<String> {
+    let before = tenant.status.as_ref()?.database.as_ref()?;
+    before.table_uuid.clone().filter(|_| before.uuid == database_uuid)
 }

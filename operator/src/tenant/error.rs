@@ -5,7 +5,11 @@ use crate::{
     tables::TablesError,
 };
 
-use super::{build::database::Refusal, status::NAME_CONFLICT, validate::Invalid};
+use super::{
+    build::database::{Loss, Refusal},
+    status::NAME_CONFLICT,
+    validate::Invalid,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -23,6 +27,8 @@ pub(crate) enum Error {
     DescribeDatabase { source: TablesError },
     #[error("{0}")]
     Unclaimable(Refusal),
+    #[error("{0}")]
+    DatabaseLost(Loss),
     #[error("failed to create the database")]
     CreateDatabase { source: TablesError },
     #[error("failed to note the topics of the released database")]
@@ -68,7 +74,7 @@ impl Problem for Error {
             | Self::ReleaseDatabase { source }
             | Self::DropDatabase { source } => source.failure(),
             Self::Invalid(invalid) => invalid.failure(),
-            Self::RetentionHeld { .. } => Failure::Refused,
+            Self::DatabaseLost(_) | Self::RetentionHeld { .. } => Failure::Refused,
             Self::Unclaimable(_) => Failure::Conflict,
             Self::Interrupted(Interruption::Deadline) => Failure::Transient,
             Self::Interrupted(Interruption::Panic) => Failure::Bug,
@@ -92,6 +98,7 @@ impl Problem for Error {
             | Self::ReleaseDatabase { source }
             | Self::DropDatabase { source } => source.reason(),
             Self::Invalid(invalid) => invalid.reason(),
+            Self::DatabaseLost(_) => "DatabaseLost",
             Self::RetentionHeld { .. } => "RetentionReductionHeld",
             Self::Unclaimable(_) => NAME_CONFLICT,
             Self::Interrupted(Interruption::Deadline) => "DeadlineExceeded",

@@ -1,6 +1,10 @@
 //! The status step of the AnalyticsTenant controller: a pure description of the outcome, written when it differs.
 
-use crds::{AnalyticsTenant, AnalyticsTenantStatus, analytics_tenant::EndpointsStatus, condition::kind};
+use crds::{
+    AnalyticsTenant, AnalyticsTenantStatus,
+    analytics_tenant::{DatabaseStatus, EndpointsStatus},
+    condition::kind,
+};
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::info;
@@ -109,7 +113,7 @@ fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> Anal
         conditions: conditions::conditions(&before.conditions, aspects, ready, generation(tenant), now),
         tenant_id: outcome.spec.done().map(ToString::to_string).or(before.tenant_id),
         database: if has_lost_the_name(outcome) {
-            None
+            before.database.map(|database| DatabaseStatus { table_uuid: None, ..database })
         } else {
             outcome.database.done().cloned().or(before.database)
         },
@@ -148,7 +152,8 @@ fn aspects(outcome: &Outcome) -> Vec<Observed> {
     ]
 }
 
-/// Whether the id or the database turned out to be somebody else's: nobody may write there in our name.
+/// Whether the id or the database turned out to be somebody else's: nobody may write there in our name. Which one was
+/// ours is not forgotten, so that another is not taken for it later.
 fn has_lost_the_name(outcome: &Outcome) -> bool {
     let is_rival = match &outcome.spec {
         Progress::Failed(Error::Invalid(invalid)) => match invalid {

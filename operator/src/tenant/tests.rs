@@ -118,7 +118,7 @@ async fn a_database_of_somebody_else_is_not_touched() {
     let failures = world.reconcile_tenants().await;
     assert_eq!(failures[0].failure(), Failure::Conflict);
     assert_eq!(comment(&world), Some(foreign));
-    assert!(world.object(ACME).unwrap()["status"]["database"].is_null());
+    assert!(world.object(ACME).unwrap()["status"]["database"]["tableUuid"].is_null());
 }
 
 #[tokio::test]
@@ -163,6 +163,68 @@ async fn a_managed_pipeline_that_is_no_longer_wanted_keeps_its_topics() {
     assert!(world.object(ACME_DEFAULT).is_none());
     assert_eq!(world.state().topics.len(), 2);
     assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+}
+
+fn recorded_database(world: &World) -> String {
+    world.object(ACME).unwrap()["status"]["database"]["uuid"].as_str().unwrap().to_owned()
+}
+
+fn give_up(world: &World, uuid: &str) {
+    world.edit(ACME, |tenant| {
+        tenant["metadata"]["annotations"][labels::RECREATE_DATABASE] = uuid.into();
+    });
+}
+
+#[tokio::test]
+async fn a_lost_database_is_made_anew_only_with_consent() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    let lost = recorded_database(&world);
+    world.state().databases.clear();
+    let failures = world.reconcile_tenants().await;
+    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, "DatabaseLost"));
+    assert_eq!(world.reason(ACME, "DatabaseReady").as_deref(), Some("DatabaseLost"));
+    let annotation = format!("`analytics.millrace.dev/recreate-database: \"{lost}\"`");
+    assert!(world.message(ACME, "Ready").unwrap().contains(&annotation));
+    give_up(&world, "6d2a1f5e-0c3b-4a58-9d2c-3c1f6a7b8c9d");
+    world.settle().await;
+    assert!(world.state().databases.is_empty(), "the consent to another loss is none");
+
+    give_up(&world, &lost);
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+    assert_ne!(recorded_database(&world), lost);
+
+    world.state().databases.clear();
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "DatabaseReady").as_deref(), Some("DatabaseLost"), "it was for one time");
+}
+
+#[tokio::test]
+async fn another_database_with_our_comment_is_not_taken_for_ours() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    let known = recorded_database(&world);
+    let restored = uuid::Uuid::from_u128(77);
+    world.state().databases.get_mut(DATABASE).unwrap().uuid = restored;
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "DatabaseReady").as_deref(), Some("DatabaseLost"));
+    assert_eq!(recorded_database(&world), known);
+    give_up(&world, &known);
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+    assert_eq!(recorded_database(&world), restored.to_string());
+}
+
+#[tokio::test]
+async fn a_database_that_was_a_strangers_for_a_while_is_still_known() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    world.state().databases.get_mut(DATABASE).unwrap().comment = DatabaseComment::Foreign("mine".to_owned());
+    world.reconcile_tenants().await;
+    world.state().databases.clear();
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "DatabaseReady").as_deref(), Some("DatabaseLost"));
 }
 
 fn keeps(world: &World, hours: u32) {

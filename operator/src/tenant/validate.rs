@@ -14,10 +14,12 @@ use schema::{
     retention::{Retention, RetentionError},
     tenant_id::{TenantId, TenantIdError},
 };
+use uuid::Uuid;
 
 use super::status::NAME_CONFLICT;
 use crate::{
     failure::Failure,
+    labels,
     retention::shortening,
     tables::{DatabaseOwner, WantedRetention},
 };
@@ -31,6 +33,8 @@ pub(crate) struct ValidatedTenant {
     pub(crate) database: DatabaseName,
     /// Who the database's comment names.
     pub(crate) owner: DatabaseOwner,
+    /// The incarnation of the database that this tenant has, unless it was lost and given up.
+    pub(crate) known_database: Option<Uuid>,
     /// Who the children name.
     pub(crate) owner_reference: OwnerReference,
     pub(crate) retention: WantedRetention,
@@ -106,6 +110,7 @@ pub(crate) fn validate(tenant: &AnalyticsTenant, rivals: &[Rival]) -> Result<Val
         namespace,
         name,
         owner,
+        known_database: known_database(tenant),
         owner_reference: tenant.controller_owner_ref(&()).unwrap_or_default(),
         retention: wanted_retention(tenant)?,
         keys: keys(tenant),
@@ -126,6 +131,14 @@ pub(crate) fn id(tenant: &AnalyticsTenant) -> Result<TenantId, Invalid> {
         .clone()
         .unwrap_or_else(|| format!("{}-{}", tenant.namespace().unwrap_or_default(), tenant.name_any()));
     TenantId::parse(&text).map_err(|source| Invalid::Id { id: text, source })
+}
+
+/// The database of the status. One that the annotation names is given up.
+fn known_database(tenant: &AnalyticsTenant) -> Option<Uuid> {
+    let recorded = tenant.status.as_ref()?.database.as_ref()?;
+    let given_up = tenant.annotations().get(labels::RECREATE_DATABASE);
+    let id = Uuid::try_parse(&recorded.uuid).ok()?;
+    (given_up.and_then(|given_up| Uuid::try_parse(given_up).ok()) != Some(id)).then_some(id)
 }
 
 /// Of two tenants of one id the older has it; of two from the same second, the one with the smaller UID.

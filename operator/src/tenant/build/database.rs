@@ -1,9 +1,13 @@
-//! What to do about the tenant's database. The owner in its comment decides.
+//! What to do about the tenant's database. The owner in its comment decides, and the incarnation in the status.
 
-use schema::names::TopicId;
+use schema::names::{DatabaseName, TopicId};
+use uuid::Uuid;
 
 use super::super::validate::ValidatedTenant;
-use crate::tables::{Database, DatabaseComment};
+use crate::{
+    labels,
+    tables::{Database, DatabaseComment},
+};
 
 /// What to do about a database.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +20,23 @@ pub(crate) enum Plan {
         topics: Vec<TopicId>,
     },
     Refuse(Refusal),
+    /// The one that the tenant had is not there, and its events with it. Nothing is made in its place unasked.
+    Lost(Loss),
+}
+
+/// What became of a tenant's database. An administrator may have it back from a backup.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Loss {
+    #[error(
+        "database `{database}` with the id {known} is gone, and its events with it: bring it back, or annotate the AnalyticsTenant with `{}: \"{known}\"` to begin a new one",
+        labels::RECREATE_DATABASE
+    )]
+    Gone { database: DatabaseName, known: Uuid },
+    #[error(
+        "database `{database}` has the id {found} and not {known}: bring the other one back, or annotate the AnalyticsTenant with `{}: \"{known}\"` to go on with this one",
+        labels::RECREATE_DATABASE
+    )]
+    Replaced { database: DatabaseName, known: Uuid, found: Uuid },
 }
 
 /// Why a database of our name is not touched.
@@ -32,7 +53,22 @@ pub(crate) enum Refusal {
 }
 
 pub(crate) fn plan(tenant: &ValidatedTenant, found: Option<Database>) -> Plan {
-    let Some(found) = found else { return Plan::Create };
+    let Some(found) = found else {
+        return match tenant.known_database {
+            Some(known) => Plan::Lost(Loss::Gone { database: tenant.database.clone(), known }),
+            None => Plan::Create,
+        };
+    };
+    match (claim(tenant, found), tenant.known_database) {
+        (Plan::Keep(found) | Plan::Adopt { database: found, .. }, Some(known)) if found.uuid != known => {
+            Plan::Lost(Loss::Replaced { database: found.name, known, found: found.uuid })
+        }
+        (plan, Some(_) | None) => plan,
+    }
+}
+
+/// What the comment of a database allows.
+fn claim(tenant: &ValidatedTenant, found: Database) -> Plan {
     let database = found.name.to_string();
     match &found.comment {
         DatabaseComment::Owned(owner) if owner.uid == tenant.owner.uid => Plan::Keep(found),
@@ -57,10 +93,12 @@ pub(crate) fn plan(tenant: &ValidatedTenant, found: Option<Database>) -> Plan {
 
 /// The database, if it is this tenant's already.
 pub(crate) fn owned(tenant: &ValidatedTenant, found: Database) -> Result<Database, Refusal> {
-    match plan(tenant, Some(found.clone())) {
+    match claim(tenant, found.clone()) {
         Plan::Keep(database) => Ok(database),
         Plan::Refuse(refusal) => Err(refusal),
-        Plan::Create | Plan::Adopt { .. } => Err(Refusal::Foreign { database: found.name.to_string() }),
+        Plan::Create | Plan::Adopt { .. } | Plan::Lost(_) => {
+            Err(Refusal::Foreign { database: found.name.to_string() })
+        }
     }
 }
 

@@ -78,7 +78,7 @@ fn what_could_not_be_looked_at_stays_as_it_was_known() {
 }
 
 #[test]
-fn a_lost_name_takes_the_database_away() {
+fn a_lost_name_takes_the_tables_away_and_remembers_the_database() {
     let mut tenant = tenant();
     tenant.status = Some(describe(&tenant, &done(), at(0)));
     let conflict = Invalid::NameConflict {
@@ -87,6 +87,6 @@ fn a_lost_name_takes_the_database_away() {
         name: "rival".to_owned(),
     };
     let status = describe(&tenant, &Outcome::refused(conflict), at(0));
-    assert_eq!(status.database, None);
+    assert_eq!(status.database, Some(DatabaseStatus { table_uuid: None, ..database() }));
     assert!(conditions::find(&status.conditions, kind::STALLED).is_some());
 }
