@@ -112,6 +112,7 @@ pub(crate) fn conditions(
 ) -> Vec<Condition> {
     let stalled = aspects
         .iter()
+        .chain([&ready])
         .find(|aspect| aspect.is_stalled)
         .map(|aspect| Observed::holds(kind::STALLED, aspect.reason, aspect.message.clone()));
     let is_reconciling = stalled.is_none() && ready.status != ConditionStatus::True;
@@ -158,6 +159,23 @@ pub(crate) fn of_deletion(
     let ours = conditions(previous, blocked.into_iter().collect(), ready, generation, now);
     let is_stale =
         |kind: &str| [kind::STALLED, kind::DELETION_BLOCKED].contains(&kind) || find(&ours, kind).is_some();
+    let kept: Vec<Condition> =
+        previous.iter().filter(|condition| !is_stale(&condition.kind)).cloned().collect();
+    ours.into_iter().chain(kept).collect()
+}
+
+/// The conditions after an attempt that failed before it knew anything: those there were, and that nobody knows whether
+/// they still hold.
+pub(crate) fn of_failure(
+    previous: &[Condition],
+    problem: &impl Problem,
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let ready = Observed { status: ConditionStatus::Unknown, ..Observed::failed(kind::READY, problem) };
+    let ours = conditions(previous, Vec::new(), ready, generation, now);
+    let is_stale =
+        |kind: &str| [kind::STALLED, kind::RECONCILING].contains(&kind) || find(&ours, kind).is_some();
     let kept: Vec<Condition> =
         previous.iter().filter(|condition| !is_stale(&condition.kind)).cloned().collect();
     ours.into_iter().chain(kept).collect()
@@ -286,6 +304,17 @@ mod tests {
         );
         let free = of_deletion(&conditions, None, 4, at(3));
         assert_eq!(kinds(&free), ["Ready", "Reconciling", "SpecValid"]);
+    }
+
+    #[test]
+    fn after_an_early_failure_nobody_knows_whether_the_rest_still_holds() {
+        let before = merged(&[], &[true_aspect()], 1);
+        for (failure, second) in [(Failure::Transient, "Reconciling"), (Failure::Bug, "Stalled")] {
+            let after = of_failure(&before, &Jam(failure), 4, at(2));
+            assert_eq!(kinds(&after), ["Ready", second, "SpecValid"]);
+            assert_eq!((after[0].status, after[0].reason.as_str()), (ConditionStatus::Unknown, "Jam"));
+            assert_eq!(of_failure(&after, &Jam(failure), 4, at(3)), after, "the same failure says the same");
+        }
     }
 
     #[test]

@@ -35,7 +35,13 @@ pub(crate) async fn reconcile<B: Backends>(
     let subject = subject(&tenant);
     // On the heap: the future holds every manifest, and would go over the stack at each hand.
     let work = Box::pin(bring_about(&ctx, &tenant));
-    attempt::run(&subject, &ctx.retries, work, Error::Interrupted).await
+    let outcome = attempt::run(&subject, &ctx.retries, work, Error::Interrupted).await;
+    if let Err(error) = &outcome
+        && !error.is_told()
+    {
+        status::report_failure(&ctx, &tenant, error).await; // what the status says may not be true any longer
+    }
+    outcome
 }
 
 pub(crate) fn error_policy<B: Backends>(

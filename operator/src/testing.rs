@@ -61,6 +61,8 @@ pub(crate) struct State {
     /// Changes whose line starts with this are answered with the HTTP status; outside of Kubernetes they fail.
     pub(crate) refusals: Vec<(String, u16)>,
     pub(crate) is_kafka_away: bool,
+    /// Whoever looks at a topic or a database panics.
+    pub(crate) is_buggy: bool,
     /// As many looks at topics are answered by a broker that knows of none.
     pub(crate) lagging_looks: usize,
     pub(crate) is_clickhouse_away: bool,
@@ -90,6 +92,12 @@ impl State {
         Ok(())
     }
 
+    /// A read is no change; it can be refused all the same.
+    fn may_read(&self, key: &str) -> Result<(), u16> {
+        let line = format!("GET {key}");
+        self.refusals.iter().find(|(start, _)| line.starts_with(start)).map_or(Ok(()), |(_, code)| Err(*code))
+    }
+
     /// Notes that a change was made. An error means that nobody hears of it.
     fn end(&mut self) -> Result<(), u16> {
         if self.crash == Some(Crash::After(self.changes)) {
@@ -108,6 +116,12 @@ impl State {
 impl World {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// Panics if the test asks for it, and leaves the state usable.
+    fn panic_if_buggy(&self) {
+        let is_buggy = self.state().is_buggy;
+        assert!(!is_buggy, "as the test asks");
     }
 
     /// Puts a resource of YAML into the world, as a user does.

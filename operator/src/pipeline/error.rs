@@ -38,6 +38,8 @@ pub(crate) enum Error {
     ApplyChild { source: kubernetes::Error },
     #[error("failed to remove what the Pipeline no longer asks for")]
     RemoveChild { source: kubernetes::Error },
+    #[error("failed to stop the pods that nothing belongs to any longer")]
+    HaltPods { source: kubernetes::Error },
     #[error("failed to stop the pods")]
     StopPods { source: kubernetes::Error },
     #[error("failed to note the topics that are kept")]
@@ -51,6 +53,31 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether the outcome of the attempt, which the status tells, has this failure. Any other ended the attempt before.
+    pub(crate) fn is_told(&self) -> bool {
+        match self {
+            Self::Invalid(_)
+            | Self::DescribeTopic { .. }
+            | Self::Unclaimable(_)
+            | Self::IntendTopics { .. }
+            | Self::EnsureTopic { .. }
+            | Self::RetentionHeld { .. }
+            | Self::ApplyKeys { .. }
+            | Self::ApplyChild { .. }
+            | Self::RemoveChild { .. }
+            | Self::HaltPods { .. } => true,
+            // Those of a deletion are told as what blocks it, which can be said twice.
+            Self::Fetch { .. }
+            | Self::Hold { .. }
+            | Self::Report { .. }
+            | Self::StopPods { .. }
+            | Self::NoteTopics { .. }
+            | Self::DeleteTopic { .. }
+            | Self::LetGo { .. }
+            | Self::Interrupted(_) => false,
+        }
+    }
+
     /// Whether Kafka refused to make a topic, so that none of this name is ours.
     pub(crate) fn says_no_topic_was_made(&self) -> bool {
         match self {
@@ -66,6 +93,7 @@ impl Error {
             | Self::ApplyKeys { .. }
             | Self::ApplyChild { .. }
             | Self::RemoveChild { .. }
+            | Self::HaltPods { .. }
             | Self::StopPods { .. }
             | Self::NoteTopics { .. }
             | Self::DeleteTopic { .. }
@@ -85,6 +113,7 @@ impl Problem for Error {
             | Self::ApplyKeys { source }
             | Self::ApplyChild { source }
             | Self::RemoveChild { source }
+            | Self::HaltPods { source }
             | Self::StopPods { source }
             | Self::NoteTopics { source }
             | Self::LetGo { source } => source.failure(),
@@ -107,6 +136,7 @@ impl Problem for Error {
             | Self::ApplyKeys { source }
             | Self::ApplyChild { source }
             | Self::RemoveChild { source }
+            | Self::HaltPods { source }
             | Self::StopPods { source }
             | Self::NoteTopics { source }
             | Self::LetGo { source } => source.reason(),

@@ -3,16 +3,18 @@
 use crds::{Pipeline, PipelineStatus, condition::kind, pipeline::TopicStatus};
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     Error,
     apply::{Outcome, Workloads},
+    fetch,
 };
 use crate::{
     conditions::{self, Observed, SCALED_TO_ZERO},
     context::{Backends, Context},
     metrics,
+    progress::told,
 };
 
 /// The aspects of a Pipeline, in the order in which `Ready` looks for an obstacle.
@@ -63,6 +65,35 @@ pub(crate) async fn report_deletion<B: Backends>(
         conditions::of_deletion(&status.conditions, blocked, generation(pipeline), Timestamp::now());
     status.observed_generation = Some(generation(pipeline));
     report_status(ctx, pipeline, status).await
+}
+
+/// Writes that an attempt failed before it had an outcome. If that fails as well, the log has to do.
+pub(crate) async fn report_failure<B: Backends>(ctx: &Context<B>, cached: &Pipeline, error: &Error) {
+    if let Err(failure) = try_to_report_failure(ctx, cached, error).await {
+        warn!(
+            pipeline.name = cached.name_any(),
+            error = %told(&failure),
+            "failed to tell how pipeline `{}` is", cached.name_any()
+        );
+    }
+}
+
+async fn try_to_report_failure<B: Backends>(
+    ctx: &Context<B>,
+    cached: &Pipeline,
+    error: &Error,
+) -> Result<(), Error> {
+    let Some(pipeline) = fetch::pipeline(ctx, cached).await? else { return Ok(()) };
+    if pipeline.meta().deletion_timestamp.is_some() {
+        return report_deletion(ctx, &pipeline, Some(Observed::blocked(error))).await;
+    }
+    let (generation, now) = (generation(&pipeline), Timestamp::now());
+    let mut status = pipeline.status.clone().unwrap_or_default();
+    if status.conditions.is_empty() {
+        status.conditions = conditions::initial(&ASPECTS, generation, now);
+    }
+    status.conditions = conditions::of_failure(&status.conditions, error, generation, now);
+    report_status(ctx, &pipeline, status).await
 }
 
 async fn report_status<B: Backends>(

@@ -351,6 +351,21 @@ async fn a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
 }
 
 #[tokio::test]
+async fn a_failure_before_any_outcome_does_not_leave_an_old_ready() {
+    let world = settled().await;
+    world.state().refusals = vec![("GET ingresses".to_owned(), 403)];
+    world.reconcile_pipelines().await;
+    let ready = world.object(ACME_DEFAULT).unwrap()["status"]["conditions"][0].clone();
+    assert_eq!(
+        (&ready["status"], &ready["reason"]),
+        (&json!("Unknown"), &json!("KubernetesPermissionDenied"))
+    );
+    world.take_log();
+    world.reconcile_pipelines().await;
+    assert!(world.take_log().is_empty(), "the same failure is written once");
+}
+
+#[tokio::test]
 async fn a_pipeline_without_pods_has_a_reason_of_its_own() {
     let world = settled().await;
     world.edit(ACME_DEFAULT, |pipeline| {

@@ -202,7 +202,7 @@ async fn apply_pipeline<B: Backends>(
             Ok((readiness(&pipeline), endpoint))
         }
         default_pipeline::Plan::Remove { found, keep_topics } => {
-            let failed = |source| Error::DeletePipeline { source };
+            let failed = |source| Error::RemovePipeline { source };
             if found.meta().deletion_timestamp.is_none() {
                 let kept: Pipeline = ctx.kubernetes.apply(&keep_topics).await.map_err(failed)?;
                 ctx.kubernetes.delete::<Pipeline>(kept.meta()).await.map_err(failed)?;

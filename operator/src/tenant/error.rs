@@ -44,7 +44,9 @@ pub(crate) enum Error {
     RetentionHeld { kept: Kept, wanted_hours: u32 },
     #[error("failed to bring about the managed Pipeline")]
     ApplyPipeline { source: kubernetes::Error },
-    #[error("failed to remove the managed Pipeline")]
+    #[error("failed to remove the managed Pipeline that is no longer wanted")]
+    RemovePipeline { source: kubernetes::Error },
+    #[error("failed to delete the managed Pipeline")]
     DeletePipeline { source: kubernetes::Error },
     #[error("failed to release the database")]
     ReleaseDatabase { source: TablesError },
@@ -56,6 +58,34 @@ pub(crate) enum Error {
     Interrupted(Interruption),
 }
 
+impl Error {
+    /// Whether the outcome of the attempt, which the status tells, has this failure. Any other ended the attempt before.
+    pub(crate) fn is_told(&self) -> bool {
+        match self {
+            Self::Invalid(_)
+            | Self::ApplyKeys { .. }
+            | Self::DescribeDatabase { .. }
+            | Self::Unclaimable(_)
+            | Self::DatabaseLost(_)
+            | Self::CreateDatabase { .. }
+            | Self::NoteTopics { .. }
+            | Self::ClaimDatabase { .. }
+            | Self::Migrate { .. }
+            | Self::RetentionHeld { .. }
+            | Self::ApplyPipeline { .. }
+            | Self::RemovePipeline { .. }
+            | Self::ReleaseDatabase { .. }
+            | Self::DropDatabase { .. } => true,
+            Self::Fetch { .. }
+            | Self::Hold { .. }
+            | Self::Report { .. }
+            | Self::DeletePipeline { .. }
+            | Self::LetGo { .. }
+            | Self::Interrupted(_) => false,
+        }
+    }
+}
+
 impl Problem for Error {
     fn failure(&self) -> Failure {
         match self {
@@ -65,6 +95,7 @@ impl Problem for Error {
             | Self::ApplyKeys { source }
             | Self::NoteTopics { source }
             | Self::ApplyPipeline { source }
+            | Self::RemovePipeline { source }
             | Self::DeletePipeline { source }
             | Self::LetGo { source } => source.failure(),
             Self::DescribeDatabase { source }
@@ -89,6 +120,7 @@ impl Problem for Error {
             | Self::ApplyKeys { source }
             | Self::NoteTopics { source }
             | Self::ApplyPipeline { source }
+            | Self::RemovePipeline { source }
             | Self::DeletePipeline { source }
             | Self::LetGo { source } => source.reason(),
             Self::DescribeDatabase { source }

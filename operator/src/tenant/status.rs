@@ -7,18 +7,19 @@ use crds::{
 };
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     Error,
     apply::{ManagedPipeline, Outcome},
+    fetch,
     validate::Invalid,
 };
 use crate::{
     conditions::{self, Observed, SCALED_TO_ZERO},
     context::{Backends, Context},
     metrics,
-    progress::Progress,
+    progress::{Progress, told},
 };
 
 /// The aspects of a tenant, in the order in which `Ready` looks for an obstacle.
@@ -59,6 +60,35 @@ pub(crate) async fn report_deletion<B: Backends>(
         conditions::of_deletion(&status.conditions, blocked, generation(tenant), Timestamp::now());
     status.observed_generation = Some(generation(tenant));
     report_status(ctx, tenant, status).await
+}
+
+/// Writes that an attempt failed before it had an outcome. If that fails as well, the log has to do.
+pub(crate) async fn report_failure<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant, error: &Error) {
+    if let Err(failure) = try_to_report_failure(ctx, cached, error).await {
+        warn!(
+            tenant.name = cached.name_any(),
+            error = %told(&failure),
+            "failed to tell how tenant `{}` is", cached.name_any()
+        );
+    }
+}
+
+async fn try_to_report_failure<B: Backends>(
+    ctx: &Context<B>,
+    cached: &AnalyticsTenant,
+    error: &Error,
+) -> Result<(), Error> {
+    let Some(tenant) = fetch::tenant(ctx, cached).await? else { return Ok(()) };
+    if tenant.meta().deletion_timestamp.is_some() {
+        return report_deletion(ctx, &tenant, Some(Observed::blocked(error))).await;
+    }
+    let (generation, now) = (generation(&tenant), Timestamp::now());
+    let mut status = tenant.status.clone().unwrap_or_default();
+    if status.conditions.is_empty() {
+        status.conditions = conditions::initial(&ASPECTS, generation, now);
+    }
+    status.conditions = conditions::of_failure(&status.conditions, error, generation, now);
+    report_status(ctx, &tenant, status).await
 }
 
 async fn report_status<B: Backends>(

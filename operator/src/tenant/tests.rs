@@ -151,7 +151,11 @@ async fn without_a_finalizer_nothing_is_made() {
     let world = with_tenant(TENANT);
     world.state().refusals = vec![("MERGE analyticstenants".to_owned(), 409)];
     world.reconcile_tenants().await;
-    assert_eq!(world.take_log(), ["MERGE analyticstenants/team/acme"]);
+    assert_eq!(
+        world.take_log(),
+        ["MERGE analyticstenants/team/acme", "APPLY analyticstenants/team/acme status"]
+    );
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("KubernetesChanged"));
 }
 
 #[tokio::test]
@@ -163,6 +167,51 @@ async fn a_managed_pipeline_that_is_no_longer_wanted_keeps_its_topics() {
     assert!(world.object(ACME_DEFAULT).is_none());
     assert_eq!(world.state().topics.len(), 2);
     assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+}
+
+/// The status of `Ready`.
+fn ready(world: &World) -> String {
+    let conditions = world.object(ACME).unwrap()["status"]["conditions"].clone();
+    conditions[0]["status"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_failure_before_any_outcome_does_not_leave_an_old_ready() {
+    let accidents: [(&str, &str); 2] = [("GET secrets", "KubernetesPermissionDenied"), ("", "InternalError")];
+    for (refused, reason) in accidents {
+        let world = with_tenant(TENANT);
+        world.settle().await;
+        assert_eq!(ready(&world), "True");
+        if refused.is_empty() {
+            world.state().is_buggy = true;
+        } else {
+            world.state().refusals = vec![(refused.to_owned(), 403)];
+        }
+        let failures = world.reconcile_tenants().await;
+        assert_eq!(failures[0].reason(), reason);
+        assert_eq!(
+            (ready(&world).as_str(), world.reason(ACME, "Ready").as_deref()),
+            ("Unknown", Some(reason))
+        );
+        world.take_log();
+        world.reconcile_tenants().await;
+        assert!(world.take_log().is_empty(), "the same failure is written once");
+
+        world.state().refusals.clear();
+        world.state().is_buggy = false;
+        world.settle().await;
+        assert_eq!(ready(&world), "True");
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_that_fails_early_says_what_blocks_it() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    world.delete(ACME);
+    world.state().refusals = vec![("GET pipelines/team/".to_owned(), 403)];
+    world.reconcile_tenants().await;
+    assert_eq!(world.reason(ACME, "DeletionBlocked").as_deref(), Some("KubernetesPermissionDenied"));
 }
 
 fn recorded_database(world: &World) -> String {

@@ -47,6 +47,7 @@ fn keep_for(state: &mut State, spec: &TopicSpec) -> Option<Kept> {
 
 impl Topics for FakeTopics {
     async fn describe(&self, name: &TopicName) -> Result<Option<Topic>, TopicsError> {
+        self.0.panic_if_buggy();
         let mut state = self.0.state();
         if state.is_kafka_away || state.has_crashed {
             return Err(kafka_away(name));
@@ -122,6 +123,7 @@ impl FakeTables {
 
 impl Tables for FakeTables {
     async fn describe(&self, name: &DatabaseName) -> Result<Option<Database>, TablesError> {
+        self.0.panic_if_buggy();
         let state = self.0.state();
         if state.is_clickhouse_away || state.has_crashed {
             return Err(clickhouse_away(name));

@@ -71,7 +71,7 @@ pub(super) async fn apply<B: Backends>(
 pub(super) async fn halt<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Aspect<Workloads> {
     for name in [ingester::name(&pipeline.name_any()), consumer::name(&pipeline.name_any())] {
         if let Err(source) = scale_to_zero(ctx, pipeline, &name).await {
-            return Progress::Failed(Error::StopPods { source });
+            return Progress::Failed(Error::HaltPods { source });
         }
     }
     stopped("the ingester and the consumer are stopped")
