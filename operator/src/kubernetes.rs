@@ -5,6 +5,7 @@
 //! - Every write names the incarnation it means, by UID, so that one made from old knowledge harms nothing new.
 //! - An object that somebody else controls is never written to.
 
+mod applied;
 mod error;
 
 use std::{fmt::Debug, future::Future, time::Duration};
@@ -19,6 +20,7 @@ use serde_json::json;
 
 use crate::labels;
 
+use applied::is_applied;
 use error::CallError;
 pub(crate) use error::Error;
 
@@ -35,12 +37,16 @@ pub(crate) struct Kubernetes {
 
 /// A namespaced kind, ours or Kubernetes' own.
 pub(crate) trait Kind:
-    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned
 {
 }
 
 impl<K> Kind for K where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
 {
 }
 
@@ -81,17 +87,28 @@ impl Kubernetes {
     }
 
     /// Makes a child, or brings the fields that we own back to what they should be. Gives the child as it is then.
+    /// One that is as it should be is only read. A manifest with a UID changes that incarnation and makes nothing.
     ///
     /// # Errors
     /// [`Error::Foreign`] when the name belongs to an object of somebody else.
     pub(crate) async fn apply<K: Kind>(&self, child: &(impl Serialize + Debug)) -> Result<K, Error> {
-        let manifest = serde_json::to_value(child).expect("a manifest of string keys is always JSON");
+        let mut manifest = serde_json::to_value(child).expect("a manifest of string keys is always JSON");
         let wanted: ObjectMeta = serde_json::from_value(manifest["metadata"].clone())
             .expect("every manifest is built with metadata");
         let (namespace, name) = (wanted.namespace.as_deref().unwrap_or_default(), wanted.name.as_deref());
         let name = name.unwrap_or_default();
-        if let Some(found) = self.get_metadata::<K>(namespace, name).await? {
-            may_take(&found, &wanted).map_err(|refusal| refusal.into_error(object::<K>(name)))?;
+        let mut meant = None;
+        if let Some(found) = self.get::<K>(namespace, name).await? {
+            may_take(found.meta(), &wanted).map_err(|refusal| refusal.into_error(object::<K>(name)))?;
+            let as_found = serde_json::to_value(&found).expect("an object of the API server is always JSON");
+            if is_applied(&as_found, &manifest, self.manager) {
+                return Ok(found);
+            }
+            meant.clone_from(&found.meta().uid);
+        }
+        // With the UID, an object that goes meanwhile is not made anew, and one that takes its place not written to.
+        if let Some(uid) = wanted.uid.as_ref().or(meant.as_ref()) {
+            manifest["metadata"]["uid"] = json!(uid);
         }
         let params = PatchParams::apply(self.manager).force();
         in_time(self.api::<K>(namespace).patch(name, &params, &Patch::Apply(&manifest)))

@@ -54,14 +54,34 @@ async fn a_tenant_becomes_ready_with_its_pipeline() {
 }
 
 #[tokio::test]
-async fn at_rest_no_status_is_written() {
+async fn at_rest_nothing_is_written() {
     let world = with_tenant(TENANT);
     world.settle().await;
     world.take_log();
     world.reconcile_tenants().await;
     world.reconcile_pipelines().await;
-    let log = world.take_log();
-    assert!(log.iter().all(|line| !line.ends_with("status")), "{log:?}");
+    assert!(world.state().log.is_empty(), "{:?}", world.state().log);
+}
+
+/// The Pipeline goes between the look at it and the change.
+#[tokio::test]
+async fn a_managed_pipeline_that_is_gone_does_not_come_back() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    let found = serde_json::from_value(world.object(ACME_DEFAULT).unwrap()).unwrap();
+    let tenant: crds::AnalyticsTenant = serde_json::from_value(world.object(ACME).unwrap()).unwrap();
+    let mut validated = super::validate::validate(&tenant, &[]).unwrap();
+    validated.default_pipeline = crds::analytics_tenant::DefaultPipeline::None;
+    let super::build::default_pipeline::Plan::Remove { keep_topics, .. } =
+        super::build::default_pipeline::plan(&validated, Some(found))
+    else {
+        panic!("not removed")
+    };
+    world.state().objects.remove(ACME_DEFAULT);
+    let kubernetes = crate::kubernetes::Kubernetes::new(world.client(), super::MANAGER);
+    let refused = kubernetes.apply::<crds::Pipeline>(&keep_topics).await.unwrap_err();
+    assert_eq!(refused.reason(), "KubernetesChanged");
+    assert!(world.object(ACME_DEFAULT).is_none());
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ impl Call {
                 Ok(delete(state, &key))
             }
             _ if is_status => write_status(state, &key, self.body, is_apply),
-            "APPLY" => Ok(apply(state, &key, self.body)),
+            "APPLY" => apply(state, &key, self.body, &self.query),
             _ => merge(state, &key, &self.body),
         };
         state.end()?;
@@ -142,7 +142,16 @@ fn touched(object: &mut Value) {
     object["metadata"]["resourceVersion"] = json!((version + 1).to_string());
 }
 
-fn apply(state: &mut State, key: &str, sent: Value) -> Value {
+fn apply(state: &mut State, key: &str, sent: Value, query: &str) -> Result<Value, u16> {
+    match state.objects.get(key) {
+        Some(found) => {
+            assert!(sent["metadata"]["uid"].is_string(), "{key} is written to whoever it is");
+            is_expected(found, &json!({ "uid": sent["metadata"]["uid"] }))?;
+        }
+        // As the API server: a UID means an object that is there.
+        None if sent["metadata"]["uid"].is_string() => return Err(409),
+        None => {}
+    }
     let mut object = state.objects.get(key).cloned().unwrap_or_else(|| {
         let mut object = sent.clone();
         born(state, &mut object);
@@ -167,11 +176,24 @@ fn apply(state: &mut State, key: &str, sent: Value) -> Value {
             "replicas": replicas, "updatedReplicas": replicas, "availableReplicas": replicas,
         });
     }
+    let manager = query.split("fieldManager=").nth(1).and_then(|rest| rest.split('&').next());
+    object["metadata"]["managedFields"] = json!([{ "manager": manager, "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": fields(&sent) }]);
     if object != before || !state.objects.contains_key(key) {
         touched(&mut object);
     }
     state.objects.insert(key.to_owned(), object.clone());
-    object
+    Ok(object)
+}
+
+/// The fields of a manifest as a manager owns them; lists as a whole.
+fn fields(sent: &Value) -> Value {
+    const IDENTITY: [&str; 5] = ["apiVersion", "kind", "name", "namespace", "uid"];
+    let owned =
+        sent.as_object().into_iter().flatten().filter(|(field, _)| !IDENTITY.contains(&field.as_str()));
+    owned
+        .map(|(field, value)| (format!("f:{field}"), fields(value)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn merge(state: &mut State, key: &str, patch: &Value) -> Result<Value, u16> {

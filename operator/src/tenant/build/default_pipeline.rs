@@ -31,6 +31,8 @@ pub(crate) fn plan(tenant: &ValidatedTenant, found: Option<Pipeline>) -> Plan {
             Some(found) if is_controlled_by(found.meta(), &tenant.owner.uid) => {
                 let mut keep_topics = manifest(tenant);
                 keep_topics["spec"]["deletionPolicy"] = json!({ "kafka": "Retain" });
+                // One that is gone meanwhile must not come back.
+                keep_topics["metadata"]["uid"] = json!(found.meta().uid);
                 Plan::Remove { found: Box::new(found), keep_topics }
             }
             Some(_) | None => Plan::Nothing,
