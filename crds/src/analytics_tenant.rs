@@ -129,7 +129,7 @@ impl AnalyticsTenantSpec {
 /// What happens to the tenant's data when the tenant is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
 pub struct TenantDeletionPolicy {
-    /// The topics of the managed Pipeline. Default: Retain.
+    /// The topics of each Pipeline of the tenant whose own `deletionPolicy` says nothing. Default: Retain.
     #[serde(default)]
     pub kafka: DeletionPolicy,
     /// The database with all events. Default: Retain.

@@ -114,22 +114,28 @@ async fn keep<B: Backends>(
     retained::note(&ctx.kubernetes, tenant, &ids).await.map_err(|source| Error::NoteTopics { source })
 }
 
-/// Deletes those topics that are still the incarnations that the status tells of.
+/// Deletes those topics that are still the incarnations that the status tells of. One whose name this Pipeline cannot
+/// have is not touched, since a status may have been written by hand; it is named, and not silently left.
 async fn delete<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<(), Error> {
+    let prefix = &ctx.installation.topic_prefix;
+    let mut foreign = None;
     for status in recorded_topics(pipeline) {
-        let Some(name) = own_name(&ctx.installation.topic_prefix, pipeline, status) else { continue };
+        // Kafka has no topic of a name that it would refuse.
+        let Ok(name) = TopicName::parse(&status.name) else { continue };
         let found = ctx.topics.describe(&name).await.map_err(|source| Error::DescribeTopic { source })?;
-        if let Some(topic) = found.filter(|found| is_ours(found, status)) {
+        let Some(topic) = found.filter(|found| is_ours(found, status)) else { continue };
+        if can_be_named(prefix, pipeline, &name) {
             ctx.topics.delete(&topic).await.map_err(|source| Error::DeleteTopic { source })?;
+        } else {
+            foreign = Some(Error::ForeignTopic { topic: name, prefix: prefix.clone() });
         }
     }
-    Ok(())
+    foreign.map_or(Ok(()), Err)
 }
 
-/// The recorded name, if it is one that this Pipeline can have: a status may have been written by hand.
-fn own_name(prefix: &TopicPrefix, pipeline: &Pipeline, status: &TopicStatus) -> Option<TopicName> {
-    let pipeline = PipelineName::parse(&pipeline.name_any()).ok()?;
-    TopicName::parse(&status.name).ok().filter(|name| name.belongs_to(prefix, &pipeline))
+/// Whether a topic of this Pipeline can have this name.
+fn can_be_named(prefix: &TopicPrefix, pipeline: &Pipeline, name: &TopicName) -> bool {
+    PipelineName::parse(&pipeline.name_any()).is_ok_and(|pipeline| name.belongs_to(prefix, &pipeline))
 }
 
 /// Whether a topic is the one that the status tells of. Another of its name is none of ours to delete.

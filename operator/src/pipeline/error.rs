@@ -1,6 +1,6 @@
 //! What can go wrong with a Pipeline.
 
-use schema::names::TopicName;
+use schema::names::{TopicName, TopicPrefix};
 
 use crate::{
     attempt::Interruption, failure::Failure, kubernetes, labels, progress::Problem, retention::Kept,
@@ -46,6 +46,11 @@ pub(crate) enum Error {
     NoteTopics { source: kubernetes::Error },
     #[error("failed to delete the topics")]
     DeleteTopic { source: TopicsError },
+    #[error(
+        "topic `{topic}` of the status has no name that this Pipeline gives under the prefix `{prefix}`, so it is not deleted: set the chart's `kafka.topicPrefix` back, delete the topic, or annotate the Pipeline with `{}: \"true\"` to leave it",
+        labels::ABANDON_EXTERNAL
+    )]
+    ForeignTopic { topic: TopicName, prefix: TopicPrefix },
     #[error("failed to let the Pipeline go")]
     LetGo { source: kubernetes::Error },
     #[error("the reconcile was interrupted by a {}", match .0 { Interruption::Deadline => "deadline", Interruption::Panic => "panic" })]
@@ -73,6 +78,7 @@ impl Error {
             | Self::StopPods { .. }
             | Self::NoteTopics { .. }
             | Self::DeleteTopic { .. }
+            | Self::ForeignTopic { .. }
             | Self::LetGo { .. }
             | Self::Interrupted(_) => false,
         }
@@ -97,6 +103,7 @@ impl Error {
             | Self::StopPods { .. }
             | Self::NoteTopics { .. }
             | Self::DeleteTopic { .. }
+            | Self::ForeignTopic { .. }
             | Self::LetGo { .. }
             | Self::Interrupted(_) => false,
         }
@@ -120,7 +127,7 @@ impl Problem for Error {
             Self::DescribeTopic { source } | Self::EnsureTopic { source } | Self::DeleteTopic { source } => {
                 source.failure()
             }
-            Self::Invalid(_) | Self::RetentionHeld { .. } => Failure::Refused,
+            Self::Invalid(_) | Self::RetentionHeld { .. } | Self::ForeignTopic { .. } => Failure::Refused,
             Self::Unclaimable(_) => Failure::Conflict,
             Self::Interrupted(Interruption::Deadline) => Failure::Transient,
             Self::Interrupted(Interruption::Panic) => Failure::Bug,
@@ -145,6 +152,7 @@ impl Problem for Error {
             }
             Self::Invalid(invalid) => invalid.reason(),
             Self::RetentionHeld { .. } => "RetentionReductionHeld",
+            Self::ForeignTopic { .. } => "TopicRenamed",
             Self::Unclaimable(_) => "NameConflict",
             Self::Interrupted(Interruption::Deadline) => "DeadlineExceeded",
             Self::Interrupted(Interruption::Panic) => "InternalError",

@@ -78,6 +78,15 @@ async fn a_topic_of_another_pipeline_in_the_status_is_not_deleted() {
     world.delete(WEB);
     world.settle().await;
     assert!(world.state().topics.contains_key(other));
+    assert_eq!(world.reason(WEB, "DeletionBlocked").as_deref(), Some("TopicRenamed"));
+    assert!(world.message(WEB, "DeletionBlocked").unwrap().contains(other), "it is not left in silence");
+    assert!(!world.state().topics.contains_key(&format!("{TOPIC}.dlq")), "the other one is gone");
+
+    world.edit(WEB, |pipeline| {
+        pipeline["metadata"]["annotations"][labels::ABANDON_EXTERNAL] = "true".into();
+    });
+    world.settle().await;
+    assert!(world.object(WEB).is_none() && world.state().topics.contains_key(other));
 }
 
 #[tokio::test]
