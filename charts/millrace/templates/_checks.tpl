@@ -37,4 +37,28 @@
 {{- fail (printf "images.registry is required, for example registry.example.com, or a registry in images.%s.repository" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- include "millrace.onlyOperator" . -}}
+{{- end -}}
+
+{{/* Two operators that watch the whole cluster would both own every tenant, each with its own Kafka and ClickHouse.
+     One that was scaled to zero owns nothing. Rendering without a cluster sees no other. */}}
+{{- define "millrace.onlyOperator" -}}
+{{- $root := . -}}
+{{- range (lookup "rbac.authorization.k8s.io/v1" "ClusterRoleBinding" "" "").items -}}
+{{- $labels := .metadata.labels | default dict -}}
+{{- $annotations := .metadata.annotations | default dict -}}
+{{- $release := printf "%s/%s" (get $annotations "meta.helm.sh/release-namespace") (get $annotations "meta.helm.sh/release-name") -}}
+{{- $isOperators := and (eq (get $labels "app.kubernetes.io/part-of") "millrace") (eq (get $labels "app.kubernetes.io/component") "operator") -}}
+{{- $isOurs := or (eq .metadata.name (include "millrace.clusterName" $root)) (eq $release (printf "%s/%s" $root.Release.Namespace $root.Release.Name)) -}}
+{{- if and $isOperators (not $isOurs) -}}
+{{- range .subjects -}}
+{{- $operator := lookup "apps/v1" "Deployment" .namespace .name -}}
+{{- if $operator -}}
+{{- if gt (int $operator.spec.replicas) 0 -}}
+{{- fail (printf "another Millrace operator runs in this cluster, deployment %s in namespace %s, and both would own every tenant: upgrade that release, or uninstall it or scale it to 0 first" .name .namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

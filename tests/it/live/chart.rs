@@ -72,6 +72,23 @@ async fn values_that_cannot_work_are_refused_with_a_reason() -> anyhow::Result<(
     .await
 }
 
+/// The shared release runs, and stays the only one.
+#[tokio::test]
+async fn a_second_release_beside_a_running_operator_is_refused() -> anyhow::Result<()> {
+    let _operator = chart::operator().await?;
+    within(TEST, async {
+        let (release, namespace) = (unique("release"), unique("system"));
+        let mut values = chart::values().await?;
+        values["crds"] = json!({"install": false});
+        let refused = chart::upgrade(&release, &namespace, &values).await.map(drop);
+        let said = refused.map_err(|error| format!("{error:#}"));
+        let names_the_other = |said: &String| said.contains(NAMESPACE) && said.contains("another Millrace");
+        assert!(said.as_ref().is_err_and(names_the_other), "{said:?}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn an_upgrade_to_the_same_values_changes_nothing() -> anyhow::Result<()> {
     let _operator = chart::operator().await?;
