@@ -4,19 +4,57 @@
 use crds::AnalyticsTenant;
 use schema::names::TopicId;
 use serde_json::json;
+use tracing::debug;
 use uuid::Uuid;
 
-use crate::kubernetes::{Error, Kubernetes};
+use crate::{
+    context::{Backends, Context},
+    kubernetes::Error,
+    progress::told,
+    topics::Topics as _,
+};
 
-/// Adds topics to those that a tenant may take over. Fails with a conflict if the tenant changed since it was read.
-pub(crate) async fn note(
-    kubernetes: &Kubernetes,
+/// Adds topics to those that a tenant may take over, and drops those that are gone, so that the list does not grow for
+/// ever. Fails with a conflict if the tenant changed since it was read.
+pub(crate) async fn note<B: Backends>(
+    ctx: &Context<B>,
     tenant: &AnalyticsTenant,
     topics: &[TopicId],
 ) -> Result<(), Error> {
-    match with(recorded(tenant), topics) {
-        Some(all) => kubernetes.merge_status(tenant, &json!({ "retainedTopics": all })).await,
+    let before = recorded(tenant);
+    match with(before, &living(ctx, before).await, topics) {
+        Some(all) => ctx.kubernetes.merge_status(tenant, &json!({ "retainedTopics": all })).await,
         None => Ok(()),
+    }
+}
+
+/// What is known of the topics that there are.
+#[derive(Debug)]
+enum Living {
+    These(Vec<TopicId>),
+    /// Kafka could not say. A list that is too long harms nobody, one that lacks a topic strands it.
+    Unknown,
+}
+
+async fn living<B: Backends>(ctx: &Context<B>, recorded: &[String]) -> Living {
+    if recorded.is_empty() {
+        return Living::Unknown;
+    }
+    match ctx.topics.ids().await {
+        Ok(ids) => Living::These(ids),
+        Err(error) => {
+            debug!(error = %told(&error), "retained topics that are gone stay in the list for now");
+            Living::Unknown
+        }
+    }
+}
+
+impl Living {
+    fn may_have(&self, id: &str) -> bool {
+        match self {
+            Self::These(ids) => ids.iter().any(|living| living.to_string() == id),
+            Self::Unknown => true,
+        }
     }
 }
 
@@ -29,13 +67,13 @@ fn recorded(tenant: &AnalyticsTenant) -> &[String] {
     tenant.status.as_ref().map_or(&[], |status| &status.retained_topics)
 }
 
-/// The list with more topics, sorted; none if it has them all.
-fn with(recorded: &[String], more: &[TopicId]) -> Option<Vec<String>> {
-    let mut all = recorded.to_vec();
+/// The living ones of the list and more topics, sorted; none if that is the list.
+fn with(recorded: &[String], living: &Living, more: &[TopicId]) -> Option<Vec<String>> {
+    let mut all: Vec<String> = recorded.iter().filter(|id| living.may_have(id)).cloned().collect();
     all.extend(more.iter().map(ToString::to_string));
     all.sort();
     all.dedup();
-    (all.len() > recorded.len()).then_some(all)
+    (all != recorded).then_some(all)
 }
 
 #[cfg(test)]
@@ -48,8 +86,16 @@ mod tests {
 
     #[test]
     fn a_new_topic_is_added_once() {
-        let first = with(&[], &[id(2), id(1), id(2)]).unwrap();
+        let first = with(&[], &Living::Unknown, &[id(2), id(1), id(2)]).unwrap();
         assert_eq!(first, [id(1).to_string(), id(2).to_string()]);
-        assert_eq!(with(&first, &[id(1)]), None);
+        assert_eq!(with(&first, &Living::Unknown, &[id(1)]), None);
+    }
+
+    #[test]
+    fn a_topic_that_is_gone_is_dropped() {
+        let recorded = [id(1).to_string(), id(2).to_string()];
+        let living = Living::These(vec![id(2), id(5)]);
+        assert_eq!(with(&recorded, &living, &[id(3)]).unwrap(), [id(2).to_string(), id(3).to_string()]);
+        assert_eq!(with(&recorded[1..], &living, &[]), None);
     }
 }

@@ -91,6 +91,9 @@ pub(crate) trait Topics: Send + Sync {
     /// The topic of this name, if there is one.
     fn describe(&self, name: &TopicName) -> impl Future<Output = Result<Option<Topic>, TopicsError>> + Send;
 
+    /// The ids of all topics that there are.
+    fn ids(&self) -> impl Future<Output = Result<Vec<TopicId>, TopicsError>> + Send;
+
     /// What bears this name, asked for until it is this incarnation or a while has passed: a broker may lag behind.
     fn search(
         &self,
@@ -219,6 +222,10 @@ impl Topics for KafkaTopics {
         self.call(move |admin| admin.describe_topic(&wanted))
             .await
             .map_err(|source| TopicsError::Describe { topic: name.clone(), source })
+    }
+
+    async fn ids(&self) -> Result<Vec<TopicId>, TopicsError> {
+        self.call(Admin::topic_ids).await.map_err(|source| TopicsError::List { source })
     }
 
     async fn search(&self, name: &TopicName, id: TopicId) -> Result<Option<Topic>, TopicsError> {

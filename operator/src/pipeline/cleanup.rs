@@ -111,7 +111,7 @@ async fn keep<B: Backends>(
             Recorded::Nothing | Recorded::Intended => None,
         })
         .collect();
-    retained::note(&ctx.kubernetes, tenant, &ids).await.map_err(|source| Error::NoteTopics { source })
+    retained::note(ctx, tenant, &ids).await.map_err(|source| Error::NoteTopics { source })
 }
 
 /// Deletes those topics that are still the incarnations that the status tells of. One whose name this Pipeline cannot

@@ -157,9 +157,7 @@ async fn apply_database<B: Backends>(
         }
         database::Plan::Adopt { database, topics } => {
             // The claim wipes the topics from the comment, so they are noted before.
-            retained::note(&ctx.kubernetes, tenant, &topics)
-                .await
-                .map_err(|source| Error::NoteTopics { source })?;
+            retained::note(ctx, tenant, &topics).await.map_err(|source| Error::NoteTopics { source })?;
             ctx.tables
                 .claim(&database, &validated.owner)
                 .await

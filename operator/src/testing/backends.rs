@@ -59,6 +59,15 @@ impl Topics for FakeTopics {
         Ok(state.topics.get(name.as_str()).cloned())
     }
 
+    async fn ids(&self) -> Result<Vec<TopicId>, TopicsError> {
+        let state = self.0.state();
+        if state.is_kafka_away {
+            let name = TopicName::parse("any").unwrap();
+            return Err(kafka_away(&name));
+        }
+        Ok(state.topics.values().map(|topic| topic.id).collect())
+    }
+
     async fn search(&self, name: &TopicName, id: TopicId) -> Result<Option<Topic>, TopicsError> {
         for _ in 0..SEARCH_LOOKS {
             let found = self.describe(name).await?;

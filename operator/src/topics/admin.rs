@@ -22,14 +22,17 @@ use rdkafka::{
     types::RDKafkaErrorCode as Code,
 };
 use rdkafka_sys as sys;
-use schema::{names::TopicName, settings::KafkaSettings};
+use schema::{
+    names::{TopicId, TopicName},
+    settings::KafkaSettings,
+};
 
 use super::{
     Topic, TopicSpec, connection::Connection, connection::client_config, error::AdminError, settings::Setting,
 };
 use answer::{
-    copied, first, read_description, read_entries, read_error, read_resource_result, read_topic_result,
-    succeeded,
+    copied, first, read_description, read_entries, read_error, read_id, read_resource_result,
+    read_topic_result, succeeded,
 };
 
 /// After the deadline librdkafka itself answers; this is for the case that it does not.
@@ -57,11 +60,7 @@ impl Admin {
         // SAFETY: one name in the array; librdkafka copies it.
         let topics = unsafe { sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()) };
         let topics = Owned::new(topics, sys::rd_kafka_TopicCollection_destroy)?;
-        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-        let event = self.call(operation, |client, options, queue| {
-            // SAFETY: all four are alive until the call has its answer.
-            unsafe { sys::rd_kafka_DescribeTopics(client, topics.as_ptr(), options, queue) }
-        })?;
+        let event = self.describe(&topics)?;
         // SAFETY: the event answers DescribeTopics; what it lends is read before it is dropped.
         let outcome = unsafe {
             let mut count = 0;
@@ -74,6 +73,47 @@ impl Admin {
             Err(error) if error.says_it_is_absent() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The ids of all topics that our user may see.
+    pub(super) fn topic_ids(&self) -> Result<Vec<TopicId>, AdminError> {
+        let names: Vec<CString> = self.topic_names()?;
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        // SAFETY: the array has the length that is told, and its names end with a NUL; librdkafka copies them.
+        let topics =
+            unsafe { sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()) };
+        let topics = Owned::new(topics, sys::rd_kafka_TopicCollection_destroy)?;
+        let event = self.describe(&topics)?;
+        // SAFETY: the event answers DescribeTopics; what it lends is read before it is dropped.
+        let ids = unsafe {
+            let mut count = 0;
+            let result = sys::rd_kafka_event_DescribeTopics_result(event.as_ptr());
+            let described = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+            (0..count).map(|index| read_id(*described.add(index))).collect::<Vec<_>>()
+        };
+        // One that went since its name was read is no failure.
+        ids.into_iter().filter(|id| !id.as_ref().is_err_and(AdminError::says_it_is_absent)).collect()
+    }
+
+    fn topic_names(&self) -> Result<Vec<CString>, AdminError> {
+        let metadata = self.producer.client().fetch_metadata(None, self.deadline).map_err(|error| {
+            AdminError::new(error.rdkafka_error_code().unwrap_or(Code::Fail), &error.to_string())
+        })?;
+        metadata.topics().iter().map(|topic| c_text(topic.name())).collect()
+    }
+
+    fn describe(
+        &self,
+        topics: &Owned<sys::rd_kafka_TopicCollection_t>,
+    ) -> Result<Owned<sys::rd_kafka_event_t>, AdminError> {
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        self.call(operation, |client, options, queue| {
+            // SAFETY: all four are alive until the call has its answer.
+            unsafe { sys::rd_kafka_DescribeTopics(client, topics.as_ptr(), options, queue) }
+        })
     }
 
     pub(super) fn create_topic(&self, spec: &TopicSpec, settings: &[Setting]) -> Result<(), AdminError> {

@@ -12,6 +12,8 @@ pub(crate) enum TopicsError {
     Configure { source: AdminError },
     #[error("failed to describe topic `{topic}`")]
     Describe { topic: TopicName, source: AdminError },
+    #[error("failed to list the topics")]
+    List { source: AdminError },
     #[error("failed to create topic `{topic}`")]
     Create { topic: TopicName, source: AdminError },
     #[error("failed to add partitions to topic `{topic}`")]
@@ -46,6 +48,7 @@ impl TopicsError {
             },
             Self::Configure { .. }
             | Self::Describe { .. }
+            | Self::List { .. }
             | Self::Grow { .. }
             | Self::ReadSettings { .. }
             | Self::ChangeSettings { .. }
@@ -69,6 +72,7 @@ impl TopicsError {
         match self {
             Self::Configure { source }
             | Self::Describe { source, .. }
+            | Self::List { source }
             | Self::Create { source, .. }
             | Self::Grow { source, .. }
             | Self::ReadSettings { source, .. }
@@ -90,6 +94,7 @@ impl TopicsError {
             Self::Missing { .. } => "TopicMissing",
             Self::Configure { .. } => "KafkaMisconfigured",
             Self::Describe { .. }
+            | Self::List { .. }
             | Self::Create { .. }
             | Self::Grow { .. }
             | Self::ReadSettings { .. }

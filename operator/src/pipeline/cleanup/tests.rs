@@ -47,6 +47,24 @@ async fn kept_topics_are_noted_and_taken_over_by_the_next_of_this_name() {
 }
 
 #[tokio::test]
+async fn the_list_of_kept_topics_forgets_those_that_are_gone() {
+    let world = settled("Retain").await;
+    let noted = |world: &World| world.object(ACME).unwrap()["status"]["retainedTopics"].clone();
+    world.delete(WEB);
+    world.settle().await;
+    let first = noted(&world);
+    assert_eq!(first.as_array().unwrap().len(), 2);
+    world.state().topics.clear();
+    world.apply(&web("Retain"));
+    world.settle().await;
+    world.delete(WEB);
+    world.settle().await;
+    let second = noted(&world);
+    assert_eq!(second.as_array().unwrap().len(), 2, "{second}");
+    assert_ne!(second, first);
+}
+
+#[tokio::test]
 async fn deleted_topics_are_gone() {
     let world = settled("Delete").await;
     world.delete(WEB);

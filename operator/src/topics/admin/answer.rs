@@ -7,7 +7,7 @@ use std::{
 
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 use rdkafka_sys as sys;
-use schema::names::TopicName;
+use schema::names::{TopicId, TopicName};
 
 use super::super::{Topic, error::AdminError, topic_id::topic_id};
 
@@ -106,12 +106,7 @@ pub(super) unsafe fn read_description(
 ) -> Result<Topic, AdminError> {
     // SAFETY: everything read here lives as long as the description.
     unsafe {
-        read_error(sys::rd_kafka_TopicDescription_error(description))?;
-        let id = sys::rd_kafka_TopicDescription_topic_id(description);
-        let id = topic_id(
-            sys::rd_kafka_Uuid_most_significant_bits(id),
-            sys::rd_kafka_Uuid_least_significant_bits(id),
-        )?;
+        let id = read_id(description)?;
         let mut count = 0;
         let partitions = sys::rd_kafka_TopicDescription_partitions(description, &mut count);
         let copies = (0..count).map(|index| {
@@ -125,6 +120,19 @@ pub(super) unsafe fn read_description(
             partitions: as_i32(count),
             replication_factor: as_i32(copies.min().unwrap_or(0)),
         })
+    }
+}
+
+/// # Safety
+/// The description is alive.
+pub(super) unsafe fn read_id(
+    description: *const sys::rd_kafka_TopicDescription_t,
+) -> Result<TopicId, AdminError> {
+    // SAFETY: everything read here lives as long as the description.
+    unsafe {
+        read_error(sys::rd_kafka_TopicDescription_error(description))?;
+        let id = sys::rd_kafka_TopicDescription_topic_id(description);
+        topic_id(sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id))
     }
 }
 
