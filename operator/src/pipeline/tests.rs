@@ -380,6 +380,23 @@ async fn a_pipeline_without_pods_has_a_reason_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_child_that_is_on_its_way_out_is_not_deleted_again() {
+    let world = settled().await;
+    world.edit(ACME_DEFAULT, |pipeline| {
+        pipeline["spec"]["ingester"] = json!({"replicas": 2, "ingress": {"hostname": "events.example.com"}});
+    });
+    world.settle().await;
+    world.edit("ingresses/team/acme-default-ingester", |ingress| {
+        ingress["metadata"]["finalizers"] = json!(["somebody.else/holds"]);
+    });
+    world.edit(ACME_DEFAULT, |pipeline| pipeline["spec"]["ingester"] = json!({"replicas": 2}));
+    world.settle().await;
+    world.take_log();
+    world.reconcile_pipelines().await;
+    assert!(world.take_log().is_empty());
+}
+
+#[tokio::test]
 async fn a_deployment_changed_by_hand_is_repaired() {
     let world = settled().await;
     let before = world.object(INGESTER).unwrap()["spec"].clone();

@@ -126,7 +126,7 @@ async fn wanted_or_gone<B: Backends, K: Kind + Serialize + Sync>(
 ) -> Result<(), Error> {
     match (wanted, existing) {
         (Some(wanted), _) => applied::<B, K>(ctx, wanted).await.map(|_| ()),
-        (None, Some(found)) if is_controlled_by(found, owner_uid) => {
+        (None, Some(found)) if found.deletion_timestamp.is_none() && is_controlled_by(found, owner_uid) => {
             ctx.kubernetes.delete::<K>(found).await.map_err(|source| Error::RemoveChild { source })
         }
         (None, Some(_) | None) => Ok(()),
