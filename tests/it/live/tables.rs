@@ -167,6 +167,7 @@ async fn what_is_past_the_retention_is_hidden_at_once_and_gone_after_a_merge() -
             .run(&format!("SELECT create_table_query FROM system.tables WHERE database = '{}' AND name = 'events_raw' FORMAT TSVRaw", tables.database))
             .await?;
         assert!(definition.contains(&migrations::retention_clause(shorter)), "{definition}");
+        assert_eq!(migrations::retention_of(&definition), Some(shorter), "{definition}");
         tables.leave().await
     })
     .await
