@@ -3,7 +3,7 @@
 //! Invariants:
 //! - Every call has a deadline.
 //! - Every write names the incarnation it means, by UID, so that one made from old knowledge harms nothing new.
-//! - An object that somebody else controls is never written to.
+//! - An object that somebody else controls is never written to, and one that is as it should be is only read.
 
 mod applied;
 mod error;

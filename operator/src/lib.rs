@@ -11,7 +11,9 @@
 //! - Any prefix of the writes is a state to go on from: a crash between two writes needs no repair.
 //! - What is outside of Kubernetes is touched only when it names its owner: the database by the UID in its comment,
 //!   a topic by the id in the Pipeline's status.
-//! - Data is deleted only together with its resource, and only where the spec says Delete.
+//! - Data is deleted only together with its resource, and only where the spec says Delete. A retention gets shorter,
+//!   and a lost database is given up, only where an annotation names it; until then a condition says what to annotate.
+//! - No pod works with a topic or for a tenant that is somebody else's.
 //! - Keys and passwords stand in Secrets and nowhere else: no log, status, event, annotation or argument has them.
 //!
 //! It does not touch events: ingester and consumer go on without it.

@@ -66,10 +66,11 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
     let keys = apply::apply_keys(ctx, build::keys(&pipeline, &fetched)).await;
     let outcome = match validate::validate(&ctx.installation, &pipeline, &fetched) {
         Ok(validated) => {
+            let existing = fetch::optional(ctx, &pipeline).await?;
             let plans = build::topics(&validated, fetch::topics(ctx, &validated).await);
             let topics = apply::apply_topics(ctx, &pipeline, plans).await;
             let desired = build::build(&ctx.installation, &validated, topics.known, topics.runnable);
-            apply::apply(ctx, &pipeline, &validated, topics, desired, &fetched.optional).await
+            apply::apply(ctx, &pipeline, &validated, topics, desired, &existing).await
         }
         Err(obstacle) => apply::stop(ctx, &pipeline, obstacle).await,
     };

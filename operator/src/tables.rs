@@ -9,6 +9,7 @@
 //!
 //! Invariants:
 //! - Nothing is written to or dropped from a database whose comment does not name the caller's tenant.
+//! - No event is deleted by a shorter retention without consent.
 //! - Every statement can be repeated, and what comes next is decided from what the server says now: a run after a
 //!   crash between any two statements goes on where it stopped.
 //! - Every statement has a deadline, and their number at one time is bounded.

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Invariants:
-//! - A topic is never shrunk, never moved, and never deleted under another id than the caller's.
+//! - A topic is never shrunk, never moved, and never changed or deleted under another id than the caller's.
+//! - No record is deleted by a shorter retention without consent.
 //! - Every call has a deadline, and their number at one time is bounded.
 //! - Each step is decided from what the broker says now, so that a run after a crash goes on where it stopped.
 

@@ -23,7 +23,6 @@ pub(crate) struct Fetched {
     pub(crate) keys: Option<Secret>,
     /// The Secret of the pods' settings, if there is one.
     pub(crate) settings: Option<Secret>,
-    pub(crate) optional: Optional,
 }
 
 /// Both topics, or why they could not be looked at. Kafka away holds up only what needs it.
@@ -34,7 +33,7 @@ pub(crate) struct ObservedTopics {
 }
 
 /// The children that not every spec asks for, as they are there now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Optional {
     pub(crate) ingress: Option<ObjectMeta>,
     pub(crate) ingester_budget: Option<ObjectMeta>,
@@ -66,12 +65,7 @@ pub(crate) async fn tenant<B: Backends>(
 
 pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Fetched, Error> {
     let tenant = tenant(ctx, pipeline).await?;
-    Ok(Fetched {
-        keys: keys(ctx, tenant.as_ref()).await?,
-        settings: settings(ctx, pipeline).await?,
-        optional: optional(ctx, pipeline).await?,
-        tenant,
-    })
+    Ok(Fetched { keys: keys(ctx, tenant.as_ref()).await?, settings: settings(ctx, pipeline).await?, tenant })
 }
 
 async fn keys<B: Backends>(
@@ -110,7 +104,8 @@ async fn topic<B: Backends>(ctx: &Context<B>, wanted: &WantedTopic) -> Result<Op
     }
 }
 
-async fn optional<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Optional, Error> {
+/// The children that not every spec asks for. Keys do not wait for these either.
+pub(crate) async fn optional<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Optional, Error> {
     let (namespace, name) = (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
     let failed = |source| Error::Fetch { source };
     let (ingester, consumer) = (ingester::name(&name), consumer::name(&name));

@@ -237,7 +237,10 @@ type Accident = fn(&World);
 
 #[tokio::test]
 async fn a_revoked_key_dies_whatever_else_is_wrong() {
-    let obstacles: [(&str, Accident); 4] = [
+    let obstacles: [(&str, Accident); 5] = [
+        ("an Ingress cannot be read", |world| {
+            world.state().refusals = vec![("GET ingresses".to_owned(), 403)];
+        }),
         ("Kafka is away and the topic's id is not known", |world| {
             world.state().is_kafka_away = true;
             world.edit(ACME_DEFAULT, |pipeline| pipeline["status"]["topic"]["id"] = json!(""));

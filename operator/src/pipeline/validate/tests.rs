@@ -1,7 +1,7 @@
 use k8s_openapi::ByteString;
 
 use super::*;
-use crate::{installation, pipeline::fetch::Optional};
+use crate::installation;
 
 pub(crate) fn pipeline(spec: &str) -> Pipeline {
     let manifest = format!(
@@ -37,7 +37,7 @@ fn secret() -> Secret {
 }
 
 pub(crate) fn fetched() -> Fetched {
-    Fetched { tenant: Some(tenant()), keys: Some(secret()), settings: None, optional: Optional::default() }
+    Fetched { tenant: Some(tenant()), keys: Some(secret()), settings: None }
 }
 
 fn validated(pipeline: &Pipeline, fetched: &Fetched) -> Result<ValidatedPipeline, Obstacle> {
