@@ -6,6 +6,7 @@ mod definitions;
 mod examples;
 mod faults;
 mod operator_start;
+mod poison;
 mod readme;
 mod secured_kafka;
 mod tables;
