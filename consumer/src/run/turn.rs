@@ -306,6 +306,13 @@ impl Loop {
         }
     }
 
+    /// What a release waited for is there; a stop goes on waiting.
+    pub(super) fn end_wait(&mut self) {
+        if !self.shutdown.is_requested() {
+            self.deadline = None;
+        }
+    }
+
     fn mind_deadlines(&mut self) -> anyhow::Result<()> {
         if self.deadline.is_some_and(|deadline| now() >= deadline) {
             self.deadline = None;
