@@ -93,16 +93,41 @@ pub(crate) fn names() -> String {
     LAYOUT.map(|column| column.name).join(", ")
 }
 
-/// The name of a column that a table does not have as rows are made for it, if there is one. Then it is the table
-/// that refuses rows, whatever the code says: a text may become a number or not. The table is described by a line of
-/// JSON for each column, as `DESCRIBE TABLE` tells them (<https://clickhouse.com/docs/sql-reference/statements/describe-table>).
-pub(crate) fn missing_in(table: &[u8]) -> Option<&'static str> {
+/// How a table differs from the one that rows are made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// A column is absent or of another type: then it is the table that refuses rows, whatever the code says, since
+    /// a text may become a number or not.
+    Lacks(&'static str),
+    /// Somebody added a column, a constraint or a materialized view, which may refuse rows of its own.
+    Added(String),
+}
+
+/// The statement that describes a table: a line of JSON for each column, and one for what else may refuse rows.
+/// Constraints are in `create_table_query`, materialized views in `dependencies_table`
+/// (<https://clickhouse.com/docs/operations/system-tables/tables>).
+pub(crate) fn description(database: &str, table: &str) -> String {
+    let tables = format!("FROM system.tables WHERE database = '{database}' AND name = '{table}'");
+    format!(
+        "SELECT name, type FROM system.columns WHERE database = '{database}' AND table = '{table}' \
+         UNION ALL SELECT 'a constraint', '' {tables} AND position(create_table_query, ' CONSTRAINT ') > 0 \
+         UNION ALL SELECT concat('the view ', arrayStringConcat(dependencies_table, ', ')), '' {tables} \
+         AND notEmpty(dependencies_table) FORMAT JSONEachRow"
+    )
+}
+
+/// What differs in a table that is described so, the worst first.
+pub(crate) fn difference(table: &[u8]) -> Option<Difference> {
     let theirs: Vec<Described> =
         table.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let is_there = |ours: &Column| {
         theirs.iter().any(|theirs| theirs.name == ours.name && plain(&theirs.kind) == ours.kind)
     };
-    LAYOUT.iter().find(|column| !is_there(column)).map(|column| column.name)
+    if let Some(lacking) = LAYOUT.iter().find(|column| !is_there(column)) {
+        return Some(Difference::Lacks(lacking.name));
+    }
+    let is_ours = |theirs: &Described| LAYOUT.iter().any(|ours| ours.name == theirs.name);
+    theirs.into_iter().find(|theirs| !is_ours(theirs)).map(|theirs| Difference::Added(theirs.name))
 }
 
 /// A column as the server describes it.

@@ -91,7 +91,7 @@ impl Inserter {
         let mut password = HeaderValue::from_str(settings.password.expose())
             .context("failed to read the ClickHouse password")?;
         password.set_sensitive(true);
-        let statement = format!("DESCRIBE TABLE {}.{STORAGE_TABLE} FORMAT JSONEachRow", settings.database);
+        let statement = columns::description(&settings.database.to_string(), STORAGE_TABLE);
         let description = address(settings, &statement);
         let client = client(&uri, settings.ca_pem.as_deref())?;
         Ok(Self { client, target, description, user, password, deadline })

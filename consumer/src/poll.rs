@@ -121,12 +121,6 @@ impl Source {
         Ok(offsets(&self.consumer.offsets_for_times(list, QUESTION_TIMEOUT)?))
     }
 
-    /// What the log of a partition holds.
-    pub(crate) fn log_range(&self, partition: i32) -> KafkaResult<LogRange> {
-        let (start, end) = self.consumer.fetch_watermarks(&self.topic, partition, QUESTION_TIMEOUT)?;
-        Ok(LogRange { start, end })
-    }
-
     /// Commits and waits for the answer, at most about as long as the session lasts. A commit that does not
     /// wait would be quicker for the loop, but rdkafka 0.39 never tells what became of one: librdkafka reports
     /// it to a callback only, and the crate listens to events.

@@ -33,7 +33,16 @@ pub(crate) struct Protocol {
     max_storing: usize,
     /// After a commit failed, until it is tried again.
     is_commit_waiting: bool,
-    is_stopping: bool,
+    life: Life,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Life {
+    Running,
+    /// Nothing is taken any more; what is being stored is waited for.
+    Stopping,
+    /// The process has been told to leave.
+    Left,
 }
 
 impl Protocol {
@@ -48,7 +57,7 @@ impl Protocol {
             storing: VecDeque::new(),
             max_storing,
             is_commit_waiting: false,
-            is_stopping: false,
+            life: Life::Running,
         }
     }
 
@@ -74,7 +83,7 @@ impl Protocol {
     /// Takes a record in: an event like the others, whose answer is a value, because it happens for every record.
     pub(crate) fn take(&mut self, partition: i32, offset: i64) -> Arrival {
         let track = self.partitions.get_mut(&partition).filter(|track| !track.is_leaving);
-        let Some(track) = track.filter(|_| !self.is_stopping) else { return Arrival::Skipped };
+        let Some(track) = track.filter(|_| self.life == Life::Running) else { return Arrival::Skipped };
         let arrival = match track.next {
             Some(expected) if offset > expected => Arrival::AfterGap { expected },
             Some(expected) if offset < expected => Arrival::Again,
@@ -130,7 +139,7 @@ impl Protocol {
 
     fn hand_over(&mut self, actions: &mut Vec<Action>) {
         self.is_held = false;
-        if self.is_filling_empty || self.is_stopping {
+        if self.is_filling_empty || self.life != Life::Running {
             return;
         }
         actions.push(Action::Store(self.filling));
@@ -163,6 +172,7 @@ impl Protocol {
     fn cancelled(&mut self, batch: BatchId, actions: &mut Vec<Action>) {
         self.storing.retain(|storing| *storing != batch);
         self.make_room(actions);
+        self.finish_waiting(actions);
     }
 
     /// The batch that waits goes on its way, and fetching goes on.
@@ -241,7 +251,7 @@ impl Protocol {
     }
 
     fn stop(&mut self, actions: &mut Vec<Action>) {
-        self.is_stopping = true;
+        self.life = Life::Stopping;
         self.discard(actions);
         self.finish_waiting(actions);
         if !self.storing.is_empty() {
@@ -251,7 +261,7 @@ impl Protocol {
 
     fn deadline(&mut self, actions: &mut Vec<Action>) {
         self.release_leaving(actions);
-        if self.is_stopping {
+        if self.life == Life::Stopping {
             self.leave(actions);
         }
     }
@@ -263,7 +273,7 @@ impl Protocol {
         if !self.storing.iter().any(|batch| is_waited_for(*batch)) {
             self.release_leaving(actions);
         }
-        if self.is_stopping && self.storing.is_empty() {
+        if self.life == Life::Stopping && self.storing.is_empty() {
             self.leave(actions);
         }
     }
@@ -305,6 +315,7 @@ impl Protocol {
     }
 
     fn leave(&mut self, actions: &mut Vec<Action>) {
+        self.life = Life::Left;
         // Not after one has just failed: Kafka is away then, and asking again takes the rest of the time.
         if !self.is_commit_waiting {
             self.commit(self.uncommitted(), actions);

@@ -97,6 +97,9 @@ pub(crate) struct Pace {
     pub(crate) first_slower: Duration,
     /// The longest, and what is waited while somebody must act.
     pub(crate) longest: Duration,
+    /// How long a batch of which nothing is stored is held, if somebody changed the table, before its rows are taken
+    /// for what is wrong.
+    pub(crate) hold: Duration,
 }
 
 impl Default for Pace {
@@ -105,6 +108,7 @@ impl Default for Pace {
             first: Duration::from_millis(500),
             first_slower: Duration::from_secs(5),
             longest: Duration::from_secs(60),
+            hold: Duration::from_secs(600),
         }
     }
 }

@@ -165,7 +165,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     let query = head.uri.query().unwrap_or_default().to_owned();
-    if query.starts_with("query=DESCRIBE") {
+    if query.starts_with("query=SELECT") {
         let table = state.lock().unwrap_or_else(PoisonError::into_inner).table.clone();
         return Ok(respond(200, 0, None, table));
     }

@@ -3,7 +3,7 @@
 //! It returns when every row is known to be stored or dead-lettered, and never otherwise: in doubt the same
 //! rows are inserted again. What a failure asks for is decided in [`crate::retry`].
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use metrics::{counter, gauge};
 use schema::settings::ConsumerSettings;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     batch::Batch,
-    columns::{self, Columns, Origin},
+    columns::{self, Columns, Difference, Origin},
     dead_letter::{DeadLetters, group},
     insert::Inserter,
     letter::DeadLetter,
@@ -44,9 +44,23 @@ enum Decided {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Table {
     Unknown,
-    /// It has the columns that rows are made for.
+    /// It is as rows are made for it.
     AsExpected,
+    /// It has more than that, which may be what refuses rows.
+    Extended,
 }
+
+/// Inserts are blocked as long as this is held, at most.
+struct Unblock;
+
+impl Drop for Unblock {
+    fn drop(&mut self) {
+        gauge!(names::INSERT_BLOCKED).set(0.0);
+    }
+}
+
+/// After so many rows of a batch were refused alone and none was stored, an extended table is to blame.
+const SUSPECTS: usize = 100;
 
 impl Store {
     pub(crate) fn new(settings: Arc<ConsumerSettings>, inserter: Inserter, pace: Pace) -> Self {
@@ -65,13 +79,34 @@ impl Store {
     }
 
     /// Inserts every row and returns those that the table refuses for a value: each of them alone, and by a table
-    /// that has the columns that rows are made for. Any other table is waited for.
+    /// that has the columns that rows are made for. Any other table is waited for, and one that somebody extended as
+    /// well, for a time, if it refuses everything.
     async fn insert(&self, batch: &Batch) -> Vec<usize> {
-        let (mut refused, mut table) = (Vec::new(), Table::Unknown);
+        let _unblock = Unblock;
+        let mut held = Duration::ZERO;
+        loop {
+            let is_held = held < self.pace.hold;
+            if let Some(refused) = self.insert_pieces(batch, is_held).await {
+                return refused;
+            }
+            gauge!(names::INSERT_BLOCKED).set(1.0);
+            error!(rows = batch.rows(), "the table refuses every row, and somebody has extended it");
+            let delay = self.delay(Class::Schema, 1);
+            tokio::time::sleep(delay).await;
+            held += delay;
+        }
+    }
+
+    /// The rows that are refused; none if an extended table stores nothing, and that is to be waited for.
+    async fn insert_pieces(&self, batch: &Batch, is_held: bool) -> Option<Vec<usize>> {
+        let (mut refused, mut table, mut has_stored) = (Vec::new(), Table::Unknown, false);
         let mut pieces = Pieces::of(&batch.inserts());
         while let Some(rows) = pieces.next() {
             match self.insert_piece(&batch.columns, rows.clone(), &mut pieces).await {
-                Decided::Stored => pieces.stored(),
+                Decided::Stored => {
+                    has_stored = true;
+                    pieces.stored();
+                }
                 Decided::Halved => {}
                 Decided::Refused if rows.len() > 1 => pieces.refused(),
                 // The row is tried again when more is known.
@@ -81,8 +116,12 @@ impl Store {
                     pieces.refused();
                 }
             }
+            let is_suspect = is_held && !has_stored && table == Table::Extended;
+            if is_suspect && (refused.len() >= SUSPECTS || pieces.next().is_none()) {
+                return None;
+            }
         }
-        refused
+        Some(refused)
     }
 
     /// Inserts the next rows until it is known what becomes of them.
@@ -116,19 +155,23 @@ impl Store {
         }
     }
 
-    /// Asks what columns the table has, and waits when they are others or the server does not tell.
+    /// Asks what the table is like, and waits when it lacks a column or the server does not tell.
     async fn look_at_table(&self) -> Table {
         let class = match self.inserter.describe().await {
-            Ok(table) => match columns::missing_in(&table) {
+            Ok(table) => match columns::difference(&table) {
                 None => return Table::AsExpected,
-                Some(column) => {
+                Some(Difference::Added(what)) => {
+                    warn!(what, "the table refuses rows, and somebody has added {what} to it");
+                    return Table::Extended;
+                }
+                Some(Difference::Lacks(column)) => {
                     gauge!(names::INSERT_BLOCKED).set(1.0);
                     error!(column, "the table refuses rows, and its column `{column}` is not as it was made");
                     Class::Schema
                 }
             },
             Err(failure) => {
-                error!(error = &failure as &dyn std::error::Error, "failed to ask for the table's columns");
+                error!(error = &failure as &dyn std::error::Error, "failed to ask what the table is like");
                 count_error(Stage::Insert, failure.reason());
                 Class::Slower
             }
@@ -194,7 +237,7 @@ impl Store {
         }
     }
 
-    fn delay(&self, class: Class, failures: u32) -> std::time::Duration {
+    fn delay(&self, class: Class, failures: u32) -> Duration {
         self.pace.delay(class, failures, rand::random())
     }
 }
@@ -216,7 +259,7 @@ fn report_failure(
     class: Class,
     rows: usize,
     failures: u32,
-    delay: std::time::Duration,
+    delay: Duration,
 ) {
     let cause = failure as &dyn std::error::Error;
     let (class_label, delay_ms) = (class.reason(), delay.as_millis() as u64);

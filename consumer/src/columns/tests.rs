@@ -28,26 +28,26 @@ pub(crate) fn table() -> String {
         "event_name" => ("event_name", "LowCardinality(String)"),
         name => (name, column.kind),
     };
-    let line = |(name, kind)| format!("{{\"name\":\"{name}\",\"type\":\"{kind}\",\"default_type\":\"\"}}\n");
-    LAYOUT.iter().map(described).chain([("theirs", "UInt8")]).map(line).collect()
-}
-
-fn missing(table: &str) -> Option<&'static str> {
-    missing_in(table.as_bytes())
+    let line = |(name, kind)| format!("{{\"name\":\"{name}\",\"type\":\"{kind}\"}}\n");
+    LAYOUT.iter().map(described).map(line).collect()
 }
 
 #[test]
-fn a_table_lacks_a_column_that_is_absent_or_of_another_type() {
-    assert_eq!(missing(&table()), None);
-    assert_eq!(missing(&table().replace("\"session_id\"", "\"session\"")), Some("session_id"));
-    assert_eq!(
-        missing(&table().replace("\"_ki\",\"type\":\"UInt16\"", "\"_ki\",\"type\":\"UInt8\"")),
-        Some("_ki")
-    );
-    assert_eq!(
-        missing(&table().replace("LowCardinality(String)", "LowCardinality(UInt8)")),
-        Some("event_name")
-    );
+fn what_a_table_lacks_or_has_beyond_ours_is_named() {
+    let lacks = |name| Some(Difference::Lacks(name));
+    let added = |name: &str| Some(Difference::Added(name.to_owned()));
+    let more = |name: &str| format!("{}{{\"name\":\"{name}\",\"type\":\"UInt8\"}}\n", table());
+    for (described, expected) in [
+        (table(), None),
+        (String::new(), lacks("id")),
+        (table().replace("\"session_id\"", "\"session\""), lacks("session_id")),
+        (table().replace("\"_ki\",\"type\":\"UInt16\"", "\"_ki\",\"type\":\"UInt8\""), lacks("_ki")),
+        (table().replace("LowCardinality(String)", "LowCardinality(UInt8)"), lacks("event_name")),
+        (more("price"), added("price")),
+        (more("a constraint"), added("a constraint")),
+    ] {
+        assert_eq!(difference(described.as_bytes()), expected, "{described}");
+    }
 }
 
 /// The columns of the events of these numbers, at the offsets of their places.

@@ -71,6 +71,7 @@ impl Setting {
         }
         if self.fault(world) && !consumer.positions.is_empty() {
             steps.push(Step::Crash { consumer: number });
+            steps.push(Step::Stop { consumer: number });
         }
     }
 

@@ -251,6 +251,17 @@ fn a_stop_with_nothing_on_its_way_is_immediate() {
 }
 
 #[test]
+fn a_stop_does_not_wait_for_what_was_given_up() {
+    let mut consumer = Consumer::owning(1, &[(0, Some(0))]);
+    consumer.read(0, 0);
+    consumer.tell(Event::Full);
+    assert_eq!(consumer.tell(Event::Lost(vec![0])), [Action::Release(vec![0]), Action::Cancel(A)]);
+    assert_eq!(consumer.tell(Event::Stop), [Action::Await]);
+    assert_eq!(consumer.tell(Event::Cancelled(A)), [Action::Leave]);
+    assert_eq!(consumer.tell(Event::Deadline), [], "once is enough");
+}
+
+#[test]
 fn numbers_of_batches_are_never_used_twice() {
     let mut consumer = Consumer::owning(3, &[(0, Some(0))]);
     consumer.read(0, 0);

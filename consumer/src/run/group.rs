@@ -85,6 +85,7 @@ impl Loop {
             self.report_kafka("resume released partitions", self.source.resume_released(partitions));
         }
         self.report_kafka("release partitions", self.source.release(partitions));
+        self.gaps.retain(|gap| !partitions.contains(&gap.partition));
         self.end_wait();
         gauge!(names::PARTITIONS).set(self.protocol.partitions() as f64);
     }

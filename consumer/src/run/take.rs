@@ -11,8 +11,7 @@ use crate::{
     letter::DeadLetter,
     metrics::{self as names, Stage, count_error},
     parse::{Parsed, Parser, Record},
-    poll::Source,
-    protocol::{Arrival, Protocol},
+    protocol::{Arrival, LogRange, Protocol},
     refused::Refused,
     reread::original,
     run::turn::now,
@@ -21,7 +20,7 @@ use crate::{
 
 /// The parts of the loop that take a message in.
 pub(super) struct Taking<'a> {
-    pub(super) source: &'a Source,
+    pub(super) gaps: &'a mut Vec<Gap>,
     pub(super) parser: &'a mut Parser,
     pub(super) protocol: &'a mut Protocol,
     pub(super) batch: &'a mut Batch,
@@ -33,7 +32,7 @@ impl Taking<'_> {
         let (partition, offset) = (message.partition(), message.offset());
         match self.protocol.take(partition, offset) {
             Arrival::InOrder => {}
-            Arrival::AfterGap { expected } => self.note_gap(partition, expected, offset),
+            Arrival::AfterGap { expected } => self.gaps.push(Gap { partition, expected, offset }),
             Arrival::Again => warn!(partition, offset, "reading again from an earlier offset"),
             // It was fetched before its partition was revoked, or comes after a stop was asked for.
             Arrival::Skipped => return,
@@ -41,16 +40,21 @@ impl Taking<'_> {
         self.batch.open(now());
         parse(self.parser, self.batch, message);
     }
+}
 
-    /// Offsets may be missing because they never were records, such as the marks of transactions.
-    fn note_gap(&self, partition: i32, expected: i64, offset: i64) {
-        match self.source.log_range(partition) {
-            Ok(log) if log.start > expected => report_lost(partition, expected, log.start.min(offset)),
-            Ok(_) => {}
-            Err(cause) => {
-                warn!(error = %cause, partition, expected, offset, "failed to ask why offsets are missing")
-            }
-        }
+/// Offsets from `expected` to before `offset` that did not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) partition: i32,
+    pub(super) expected: i64,
+    pub(super) offset: i64,
+}
+
+impl Gap {
+    /// Where the records go on that retention removed, if it removed any: offsets may also be missing because they
+    /// never were records, such as the marks of transactions.
+    pub(super) fn removed_before(self, log: LogRange) -> Option<i64> {
+        (log.start > self.expected).then(|| log.start.min(self.offset))
     }
 }
 
@@ -105,6 +109,14 @@ mod tests {
 
     use super::*;
     use crate::{protocol::BatchId, scripted::tenant};
+
+    #[test]
+    fn only_what_is_before_the_start_of_the_log_was_removed() {
+        let gap = Gap { partition: 0, expected: 5, offset: 9 };
+        for (start, removed_before) in [(0, None), (5, None), (7, Some(7)), (9, Some(9)), (20, Some(9))] {
+            assert_eq!(gap.removed_before(LogRange { start, end: 30 }), removed_before, "start {start}");
+        }
+    }
 
     #[test]
     fn a_hostile_record_holds_about_its_own_size() {

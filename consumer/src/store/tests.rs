@@ -19,6 +19,7 @@ const PACE: Pace = Pace {
     first: Duration::from_millis(2),
     first_slower: Duration::from_millis(2),
     longest: Duration::from_millis(20),
+    hold: Duration::from_millis(200),
 };
 
 /// The brokers, a store into the server, and a batch of one record with an event of each name.
@@ -210,6 +211,51 @@ async fn a_batch_of_refused_rows_alone_is_put_aside() {
     let letters = fixture.dead_letters(5);
     let lines: Vec<String> = names.iter().map(|name| line(name)).collect();
     assert_eq!(letters.iter().map(|letter| letter.payload.clone()).collect::<Vec<_>>(), lines);
+}
+
+fn extend(server: &ClickHouse) {
+    server.change_table(|table| format!("{table}{{\"name\":\"price\",\"type\":\"Float64\"}}\n"));
+}
+
+#[tokio::test]
+async fn an_extended_table_that_refuses_everything_is_waited_for() {
+    let server = ClickHouse::start(refuses(&["event-"])).await;
+    extend(&server);
+    let mut fixture = Fixture::with(server.clone());
+    fixture.store.pace.hold = Duration::from_secs(3_600);
+    let names = names(5);
+    let storing = fixture.store(&names);
+    let mending = async {
+        while server.seen().len() < 60 {
+            tokio::task::yield_now().await;
+        }
+        server.follow(|_| Answer::Stored);
+    };
+    tokio::join!(storing, mending);
+    assert_eq!(server.stored().iter().map(|seen| seen.rows).sum::<u64>(), 5);
+}
+
+#[tokio::test]
+async fn an_extended_table_that_refuses_everything_for_long_puts_aside() {
+    let server = ClickHouse::start(refuses(&["event-"])).await;
+    extend(&server);
+    let mut fixture = Fixture::with(server);
+    let names = names(3);
+    produce(&fixture.cluster.bootstrap_servers(), &record(&names));
+    fixture.store(&names).await;
+    assert_eq!(fixture.dead_letters(3).len(), 3);
+}
+
+#[tokio::test]
+async fn an_extended_table_that_stores_others_puts_a_refused_row_aside_at_once() {
+    let server = ClickHouse::start(refuses(&["event-1-"])).await;
+    extend(&server);
+    let mut fixture = Fixture::with(server.clone());
+    fixture.store.pace.hold = Duration::from_secs(3_600);
+    let names = names(8);
+    produce(&fixture.cluster.bootstrap_servers(), &record(&names));
+    fixture.store(&names).await;
+    assert_eq!(fixture.dead_letters(1).len(), 1);
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use schema::record;
 use serde_json::json;
 use uuid::Uuid;
 
-const TEST: Duration = Duration::from_secs(240);
+const TEST: Duration = Duration::from_secs(400);
 /// One row of twenty is refused; each has to be found, and each piece between two of them is an insert.
-const PUT_ASIDE: Duration = Duration::from_secs(60);
-const RECORDS: u32 = 50;
+const PUT_ASIDE: Duration = Duration::from_secs(180);
+const RECORDS: u32 = 20;
 const LINES: u32 = 100;
 /// One of so many events is refused.
 const POISON: u32 = 20;

@@ -88,6 +88,7 @@ pub(super) enum Step {
     Expel { consumer: usize, partition: i32 },
     TellLost { consumer: usize, partition: i32 },
     Crash { consumer: usize },
+    Stop { consumer: usize },
     LandLate { insert: usize },
     CommitLate { commit: usize },
     LoseOffsets { partition: i32 },
@@ -173,7 +174,7 @@ impl Setting {
                 self.tell(world, number, Event::Cancelled(batch_id));
             }
             Action::Discard => consumer.filling.clear(),
-            Action::Leave => unreachable!("nobody stops here"),
+            Action::Leave => self.end_process(world, number),
         }
     }
 
@@ -250,7 +251,14 @@ impl Setting {
             Step::TellLost { consumer, partition } => {
                 self.tell(world, consumer, Event::Lost(vec![partition]));
             }
-            Step::Crash { consumer } => self.crash(world, consumer),
+            Step::Crash { consumer } => {
+                world.faults += 1;
+                self.end_process(world, consumer);
+            }
+            Step::Stop { consumer } => {
+                world.faults += 1;
+                self.tell(world, consumer, Event::Stop);
+            }
             Step::LandLate { insert } => {
                 let rows = world.late_inserts.iter().nth(insert).cloned().expect("it is on its way");
                 world.late_inserts.remove(&rows);
@@ -311,8 +319,8 @@ impl Setting {
         }
     }
 
-    fn crash(&self, world: &mut World, number: usize) {
-        world.faults += 1;
+    /// Another process begins in its place.
+    fn end_process(&self, world: &mut World, number: usize) {
         let dead = std::mem::replace(&mut world.consumers[number], Consumer::new(self.max_storing));
         for batch in dead.storing.into_values() {
             self.abandon(world, batch);
