@@ -13,7 +13,9 @@ use hyper_util::rt::TokioIo;
 use schema::{
     names::{DatabaseName, PipelineName, TopicId, TopicName, TopicPrefix},
     secret::Secret,
-    settings::{BatchSettings, ClickHouseSettings, ConsumerSettings, KafkaSettings, SecurityProtocol},
+    settings::{
+        BatchSettings, ClickHouseSettings, ConsumerSettings, KafkaSettings, RecordFormat, SecurityProtocol,
+    },
     tenant_id::TenantId,
 };
 use tokio::{net::TcpListener, task::JoinSet};
@@ -239,6 +241,8 @@ pub(crate) fn settings(bootstrap_servers: &str, clickhouse: &ClickHouse) -> Cons
         group: schema::names::ConsumerGroup::of(&topic(), topic_id, generation),
         clickhouse: clickhouse.settings(),
         batch: BatchSettings { max_rows: 1_000, max_bytes: 1_000_000, max_delay_ms: 50 },
+        format: RecordFormat::Events,
+        start_at: None,
     }
 }
 

@@ -3,9 +3,14 @@
 //! The same event is the same `(event_name, day, distinct_id, id)`, each a pure function of the record,
 //! so that a retry and a replay name the same row.
 
+use std::io::Write as _;
+
 use uuid::{Uuid, Variant};
 
-use crate::{names::PipelineName, names::TopicId, timestamp::Timestamp};
+use crate::{
+    names::{MAX_PIPELINE_NAME_LENGTH, PipelineName, TopicId},
+    timestamp::Timestamp,
+};
 
 /// The namespace of every id that is derived from a text or a position. Changing it doubles events.
 pub const NAMESPACE: Uuid = Uuid::from_u128(0x6d69_6c6c_7261_6365_8e1d_0f1a_5d3b_7c42);
@@ -13,6 +18,8 @@ pub const NAMESPACE: Uuid = Uuid::from_u128(0x6d69_6c6c_7261_6365_8e1d_0f1a_5d3b
 /// 2020-01-01T00:00:00Z: versions count from here, so that 41 bits last until 2089.
 const VERSION_EPOCH_MILLIS: i64 = 1_577_836_800_000;
 const OFFSET_BITS: u32 = 22;
+/// The longest pipeline name, a UUID, the longest numbers of 32, 64 and 64 bits, and what is between them.
+const POSITION_BYTES: usize = MAX_PIPELINE_NAME_LENGTH + 36 + 11 + 20 + 20 + 4;
 
 /// What a row does to its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +50,13 @@ pub fn id_from_position(
     offset: i64,
     index: usize,
 ) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("{pipeline}\0{topic}\0{partition}\0{offset}\0{index}").as_bytes())
+    // Made for every record of some topics, so it does not allocate.
+    let mut name = [0; POSITION_BYTES];
+    let mut rest = &mut name[..];
+    write!(rest, "{pipeline}\0{topic}\0{partition}\0{offset}\0{index}")
+        .expect("the name of a pipeline and the digits of its numbers are bounded");
+    let length = POSITION_BYTES - rest.len();
+    Uuid::new_v5(&NAMESPACE, &name[..length])
 }
 
 /// The time inside a UUIDv7 (RFC 9562, section 5.7), for an event whose client sent an id and no time.
@@ -99,6 +112,13 @@ mod tests {
     fn a_position_becomes_a_fixed_uuid() {
         let id = id_from_position(&web(), TopicId(Uuid::from_u128(7)), 3, 42, 1);
         assert_eq!(id.to_string(), "689cacde-053b-5a41-bf93-4579079ca0f9");
+    }
+
+    #[test]
+    fn the_longest_position_has_its_place() {
+        let longest = PipelineName::parse(&"p".repeat(MAX_PIPELINE_NAME_LENGTH)).unwrap();
+        let id = |index| id_from_position(&longest, TopicId(Uuid::max()), i32::MIN, i64::MIN, index);
+        assert_ne!(id(usize::MAX), id(usize::MAX - 1));
     }
 
     #[test]

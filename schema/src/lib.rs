@@ -15,6 +15,7 @@
 
 pub mod api_key;
 pub mod event;
+pub mod field_map;
 pub mod identity;
 pub mod limits;
 pub mod migrations;

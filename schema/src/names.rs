@@ -107,7 +107,7 @@ impl PipelineName {
 }
 
 text_name! {
-    /// A Kafka topic of ours.
+    /// A Kafka topic.
     TopicName
 }
 
@@ -121,6 +121,12 @@ impl TopicName {
             c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
         })
         .map(Self)
+    }
+
+    /// Whether the name is one that an installation may give to a topic of any tenant.
+    #[must_use]
+    pub fn is_below(&self, prefix: &TopicPrefix) -> bool {
+        self.0.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'))
     }
 
     /// Whether this is the topic of a pipeline of this name, or its dead-letter topic, in an installation.
@@ -228,6 +234,14 @@ mod tests {
         for other in ["millrace.a.web2", "other.a.web", "millrace.web", "millrace.a.b.web", "web"] {
             assert!(!is_webs(other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_topic_is_below_a_prefix_that_ends_at_a_dot() {
+        let prefix = TopicPrefix::parse("millrace").unwrap();
+        let is_below = |text: &str| TopicName::parse(text).unwrap().is_below(&prefix);
+        assert!(is_below("millrace.a.web") && is_below("millrace.anything"));
+        assert!(!is_below("millrace") && !is_below("millrace2.a.web") && !is_below("a.millrace.web"));
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub mod dead_letter {
     pub const OFFSET: &str = "dead-letter-offset";
     /// The index of the event inside its record, where only that event was refused.
     pub const INDEX: &str = "dead-letter-index";
+    /// Where the first original lay: `<topic id>/<partition>/<offset>/<index>`. An event without an id of its own is
+    /// named by it, so that a letter that is sent again is the same event.
+    pub const FIRST_POSITION: &str = "dead-letter-first-position";
     /// When it was refused first, RFC 3339.
     pub const FIRST_FAILED_AT: &str = "dead-letter-first-failed-at";
     /// The bytes of the original value in decimal, where the letter holds only its beginning.

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api_key::{KeyDigest, Scope},
+    field_map::FieldMap,
     names::{ConsumerGroup, DatabaseName, PipelineName, TopicId, TopicName},
     secret::Secret,
     tenant_id::TenantId,
+    timestamp::Timestamp,
 };
 
 /// The entry of the settings Secret that the ingester's pods mount.
@@ -64,6 +66,33 @@ pub struct ConsumerSettings {
     pub group: ConsumerGroup,
     pub clickhouse: ClickHouseSettings,
     pub batch: BatchSettings,
+    /// What a record of the topic holds.
+    #[serde(default, skip_serializing_if = "RecordFormat::is_events")]
+    pub format: RecordFormat,
+    /// Where a group that has committed nothing begins: at the first record that Kafka dates here or later. Without
+    /// it, at the earliest record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
+}
+
+/// What a record of a topic holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordFormat {
+    /// Events as the ingester writes them, with its headers.
+    #[default]
+    Events,
+    /// One JSON object of somebody else's making, without any header of ours.
+    Json(Box<FieldMap>),
+}
+
+impl RecordFormat {
+    fn is_events(&self) -> bool {
+        match self {
+            Self::Events => true,
+            Self::Json(_) => false,
+        }
+    }
 }
 
 /// When a batch is closed: by whichever bound is reached first.
@@ -221,6 +250,32 @@ mod tests {
         };
         assert_eq!(ca_location(SecurityProtocol::Ssl).as_deref(), Some("probe"));
         assert_eq!(ca_location(SecurityProtocol::Plaintext), None);
+    }
+
+    /// The settings of a consumer as operators wrote them before topics of others were read.
+    const BEFORE_FOREIGN_TOPICS: &str = r#"{
+        "tenant_id":"acme","pipeline":"web","kafka":{"bootstrap_servers":"k:9092"},"topic":"millrace.acme.web",
+        "topic_id":"00000000-0000-0000-0000-000000000007","dead_letter_topic":"millrace.acme.web.dlq","group":"g",
+        "clickhouse":{"url":"http://c:8123","user":"u","password":"p","database":"t_acme"},
+        "batch":{"max_rows":1,"max_bytes":1,"max_delay_ms":1}}"#;
+
+    #[test]
+    fn settings_of_an_older_operator_are_about_our_own_records_from_the_earliest() {
+        let consumer: ConsumerSettings = serde_json::from_str(BEFORE_FOREIGN_TOPICS).unwrap();
+        assert_eq!((&consumer.format, consumer.start_at), (&RecordFormat::Events, None));
+        let written = serde_json::to_value(&consumer).unwrap();
+        assert!(written.get("format").is_none() && written.get("start_at").is_none(), "{written}");
+    }
+
+    #[test]
+    fn the_format_of_a_topic_of_others_round_trips() {
+        let mut consumer: ConsumerSettings = serde_json::from_str(BEFORE_FOREIGN_TOPICS).unwrap();
+        consumer.format = RecordFormat::Json(Box::default());
+        consumer.start_at = Some(Timestamp::from_millis(1_769_860_800_000));
+        let text = serde_json::to_string(&consumer).unwrap();
+        assert!(text.contains(r#""format":{"json":{"event_name":"event_name","#), "{text}");
+        assert!(text.contains(r#""start_at":"2026-01-31T12:00:00.000Z""#), "{text}");
+        assert_eq!(serde_json::from_str::<ConsumerSettings>(&text).unwrap(), consumer);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use schema::retention::Retention;
 use schema::secret::Secret;
 use schema::settings::{
     BatchSettings, ClickHouseSettings, ConsumerSettings, IngesterPipeline, IngesterSettings, KeySettings,
+    RecordFormat,
 };
 use schema::tenant_id::TenantId;
 use tempfile::TempDir;
@@ -99,6 +100,8 @@ impl Line {
                 ca_pem: None,
             },
             batch: BatchSettings { max_rows: 50_000, max_bytes: 32 * 1024 * 1024, max_delay_ms: 200 },
+            format: RecordFormat::Events,
+            start_at: None,
         };
         let line = Self {
             tenant,

@@ -12,7 +12,7 @@ use schema::names::{
 use schema::secret::Secret;
 use schema::settings::{
     BatchSettings, ClickHouseSettings, ConsumerSettings, IngesterPipeline, IngesterSettings, KafkaSettings,
-    KeySettings, SecurityProtocol,
+    KeySettings, RecordFormat, SecurityProtocol,
 };
 use schema::tenant_id::TenantId;
 use serde::Serialize;
@@ -109,6 +109,8 @@ impl Round {
             group: ConsumerGroup::of(&self.topic, topic_id, TableGeneration(Uuid::nil())),
             clickhouse: self.clickhouse.clone(),
             batch: BATCH,
+            format: RecordFormat::Events,
+            start_at: None,
         };
         let file = self.write("consumer.json", &settings)?;
         Ok(words(&[("--settings", &file.to_string_lossy()), ("--listen", &format!("127.0.0.1:{admin}"))]))

@@ -9,6 +9,7 @@ use schema::{
     names::{ConsumerGroup, TopicId},
     settings::{
         CONSUMER_ENTRY, ConsumerSettings, INGESTER_ENTRY, IngesterPipeline, IngesterSettings, KeySettings,
+        RecordFormat,
     },
 };
 use serde::Serialize;
@@ -55,6 +56,8 @@ pub(super) fn consumer(
         group: group.clone(),
         clickhouse: installation.clickhouse.to(&pipeline.tenant.database),
         batch: pipeline.batch,
+        format: RecordFormat::Events,
+        start_at: None,
     }
 }
 
