@@ -11,7 +11,7 @@ use schema::{
     timestamp::Timestamp,
 };
 
-use crate::refused::Refused;
+use crate::{first_position, refused::Refused, row::Position};
 
 /// A header as it goes to Kafka; its value may be absent.
 pub(crate) type Header<'a> = (&'a str, Option<Cow<'a, [u8]>>);
@@ -153,12 +153,18 @@ impl DeadLetter {
         ];
         ours.extend(self.index.map(|index| (dead_letter::INDEX, index.to_string())));
         let of_the_first = [
+            Some((dead_letter::FIRST_POSITION, first_position::written(self.position(source)))),
             Some((dead_letter::FIRST_FAILED_AT, original.failed_at.to_string())),
             is_truncated.then(|| (dead_letter::TRUNCATED, self.payload_bytes.to_string())),
             original.cut.clone().map(|cut| (dead_letter::CUT, cut)),
         ];
         ours.extend(of_the_first.into_iter().flatten().filter(|(name, _)| !original.has(name)));
         ours
+    }
+
+    fn position(&self, source: &Source) -> Position {
+        let Original { partition, offset, .. } = *self.original;
+        Position { topic: source.topic_id, partition, offset, index: self.index.unwrap_or(0) }
     }
 
     /// The bytes that it takes beside what it shares with `neighbour`.
@@ -175,7 +181,8 @@ impl DeadLetter {
 }
 
 /// Headers that say what happened to the first original; a later refusal leaves them as they are.
-const INHERITED: [&str; 3] = [dead_letter::FIRST_FAILED_AT, dead_letter::TRUNCATED, dead_letter::CUT];
+const INHERITED: [&str; 4] =
+    [dead_letter::FIRST_POSITION, dead_letter::FIRST_FAILED_AT, dead_letter::TRUNCATED, dead_letter::CUT];
 
 /// Headers that each refusal writes anew.
 const REPLACED: [&str; 7] = [

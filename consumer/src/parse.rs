@@ -125,4 +125,4 @@ pub(crate) fn lines(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -23,6 +23,10 @@ pub(crate) enum Refused {
     InvalidUtf8,
     #[error("the event is not the JSON object that the schema version describes")]
     Malformed,
+    #[error("a mapped member of the JSON object is neither a text nor a number")]
+    WrongType,
+    #[error("the time of the event is neither ISO 8601 nor a number of seconds or milliseconds since 1970")]
+    UnreadableTime,
     #[error("the properties are not a JSON object")]
     PropertiesNotObject,
     #[error("the event is nested too deeply")]
@@ -56,6 +60,8 @@ impl Refused {
             Self::EventTooLarge => "event_too_large",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::Malformed => "malformed",
+            Self::WrongType => "wrong_type",
+            Self::UnreadableTime => "unreadable_time",
             Self::PropertiesNotObject => "properties_not_object",
             Self::TooDeep => "too_deep",
             Self::Nul => "nul",

@@ -17,7 +17,10 @@ use rdkafka::{
     error::KafkaError,
     message::{BorrowedMessage, Headers as _},
 };
-use schema::{settings::ConsumerSettings, timestamp::Timestamp};
+use schema::{
+    settings::{ConsumerSettings, RecordFormat},
+    timestamp::Timestamp,
+};
 use tracing::error;
 
 use crate::{
@@ -75,7 +78,7 @@ pub(crate) fn reread(
                 return Ok(letters);
             }
             let message = reader.read(rows[0].offset)?;
-            for letter in letters_of(rows, message.as_ref(), now) {
+            for letter in letters_of(&settings.format, rows, message.as_ref(), now) {
                 bytes += letter.bytes_beside(letters.last());
                 letters.push(letter);
             }
@@ -151,7 +154,12 @@ impl<'c> Reader<'c> {
 }
 
 /// The letters of some rows of one record.
-fn letters_of(rows: &[Origin], message: Option<&BorrowedMessage<'_>>, now: Timestamp) -> Vec<DeadLetter> {
+fn letters_of(
+    format: &RecordFormat,
+    rows: &[Origin],
+    message: Option<&BorrowedMessage<'_>>,
+    now: Timestamp,
+) -> Vec<DeadLetter> {
     let Origin { partition, offset, .. } = rows[0];
     let original = Arc::new(match message {
         Some(message) => original(message, now),
@@ -164,7 +172,13 @@ fn letters_of(rows: &[Origin], message: Option<&BorrowedMessage<'_>>, now: Times
             Original::of((partition, offset), None, iter::empty(), now)
         }
     });
-    let mut lines = message.and_then(Message::payload).into_iter().flat_map(lines).enumerate();
+    let payload = message.and_then(Message::payload);
+    match format {
+        RecordFormat::Events => {}
+        // The record is the event, however many lines it has.
+        RecordFormat::Json(_) => return vec![DeadLetter::of(&original, None, payload, Refused::ByTable)],
+    }
+    let mut lines = payload.into_iter().flat_map(lines).enumerate();
     let mut line = |row: &Origin| lines.find(|(index, _)| *index == usize::from(row.index));
     rows.iter()
         .map(|row| {

@@ -69,6 +69,11 @@ fn a_second_refusal_keeps_what_is_true_of_the_first_original() {
     let (letter, _) = refused(&large, &[("h", Some(&large))], &large);
     let headers = refused_again(&letter);
     assert_eq!(of(&headers, dead_letter::FIRST_FAILED_AT), ["2026-01-31T12:00:00.000Z"]);
+    assert_eq!(
+        of(&headers, dead_letter::FIRST_POSITION),
+        ["00000000-0000-0000-0000-000000000007/3/42/0"],
+        "a letter that is sent again keeps its identity"
+    );
     assert_eq!(of(&headers, dead_letter::TRUNCATED), [large.len().to_string()]);
     assert_eq!(of(&headers, dead_letter::CUT), [format!("key={} headers=1", large.len())]);
     assert_eq!(of(&headers, dead_letter::REASON), ["nul"]);

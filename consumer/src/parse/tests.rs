@@ -26,7 +26,8 @@ fn parse(payload: &[u8]) -> Result<Vec<String>, Refused> {
     Ok(lines)
 }
 
-fn text_of(row: &Row<'_>) -> String {
+/// A row, column by column.
+pub(crate) fn text_of(row: &Row<'_>) -> String {
     let event = &row.event;
     let mut text = String::new();
     for (name, value) in [
@@ -76,7 +77,8 @@ fn the_frozen_examples_become_their_rows() {
 #[test]
 fn every_frozen_example_has_a_snapshot() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/events");
-    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 5, "add the new example above");
+    let files = std::fs::read_dir(folder).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file());
+    assert_eq!(files.count(), 5, "add the new example above");
 }
 
 #[test]

@@ -95,3 +95,14 @@ async fn brokers_that_are_away_for_a_moment_are_waited_for() {
     fixture.cluster.broker_up(1).unwrap();
     assert_eq!(payloads(&reading.await.unwrap()), [Some("a0")]);
 }
+
+#[tokio::test]
+async fn a_record_of_others_is_its_own_letter_with_all_its_lines() {
+    let mut fixture = Fixture::new().await;
+    let settings = Arc::make_mut(&mut fixture.settings);
+    settings.format = RecordFormat::Json(Box::default());
+    let record = "{\n  \"event_name\": \"x\"\n}";
+    fixture.produce(0, &[record.as_bytes()]);
+    let letters = fixture.reread(vec![row(0, 0, 0)]).await.unwrap();
+    assert_eq!(payloads(&letters), [Some(record)]);
+}

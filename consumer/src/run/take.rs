@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use metrics::counter;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use tracing::{error, warn};
 
 use crate::{
     batch::Batch,
     letter::DeadLetter,
     metrics::{self as names, Stage, count_error},
-    parse::{Parsed, Parser, Record},
+    parse::Parsed,
     protocol::{Arrival, LogRange, Protocol},
     refused::Refused,
     reread::original,
-    run::turn::now,
+    run::{read::Reader, turn::now},
     wall_clock::wall_clock,
 };
 
 /// The parts of the loop that take a message in.
 pub(super) struct Taking<'a> {
     pub(super) gaps: &'a mut Vec<Gap>,
-    pub(super) parser: &'a mut Parser,
+    pub(super) reader: &'a mut Reader,
     pub(super) protocol: &'a mut Protocol,
     pub(super) batch: &'a mut Batch,
 }
@@ -38,7 +38,7 @@ impl Taking<'_> {
             Arrival::Skipped => return,
         }
         self.batch.open(now());
-        parse(self.parser, self.batch, message);
+        parse(self.reader, self.batch, message);
     }
 }
 
@@ -59,37 +59,25 @@ impl Gap {
 }
 
 /// Brings the rows and the dead letters of a message into the batch.
-fn parse(parser: &mut Parser, batch: &mut Batch, message: &impl Message) {
-    let record = Record {
-        partition: message.partition(),
-        offset: message.offset(),
-        payload: message.payload().unwrap_or_default(),
-    };
+fn parse(reader: &mut Reader, batch: &mut Batch, message: &impl Message) {
     let (mut events, mut shared) = (0, None);
     let mut reject = |batch: &mut Batch, index: Option<u16>, bytes: Option<&[u8]>, refused: Refused| {
         count_error(Stage::Parse, refused.reason());
         let original = shared.get_or_insert_with(|| Arc::new(original(message, wall_clock())));
         batch.reject(DeadLetter::of(original, index, bytes, refused));
     };
-    let outcome = check_headers(parser, message).and_then(|()| {
-        parser.parse(&record, |parsed| {
-            events += 1;
-            match parsed {
-                Parsed::Row(row) => batch.push(&row),
-                Parsed::Reject { index, line, refused } => reject(batch, Some(index), Some(line), refused),
-            }
-        })
+    let outcome = reader.read(message, |parsed| {
+        events += 1;
+        match parsed {
+            Parsed::Row(row) => batch.push(&row),
+            Parsed::Reject { index, line, refused } => reject(batch, Some(index), Some(line), refused),
+        }
     });
     if let Err(refused) = outcome {
         events += 1;
         reject(batch, None, message.payload(), refused);
     }
     counter!(names::EVENTS_CONSUMED).increment(events);
-}
-
-fn check_headers(parser: &Parser, message: &impl Message) -> Result<(), Refused> {
-    let Some(headers) = message.headers() else { return Err(Refused::ForeignRecord) };
-    parser.check_headers(headers.iter().map(|header| (header.key, header.value.unwrap_or_default())))
 }
 
 /// Raises the alarm for records that are gone.
@@ -108,7 +96,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{protocol::BatchId, scripted::tenant};
+    use crate::{parse::Parser, protocol::BatchId, scripted::tenant};
 
     #[test]
     fn only_what_is_before_the_start_of_the_log_was_removed() {
@@ -135,8 +123,8 @@ mod tests {
             Some(headers),
         );
         let mut batch = Batch::new(BatchId(0));
-        let mut parser = Parser::new(tenant(), schema::names::TopicId(Uuid::nil()));
-        parse(&mut parser, &mut batch, &message);
+        let mut reader = Reader::Ours(Parser::new(tenant(), schema::names::TopicId(Uuid::nil())));
+        parse(&mut reader, &mut batch, &message);
         assert_eq!(batch.dead_letters.len(), 2_500);
         assert!(batch.bytes() < 500_000, "{}", batch.bytes());
     }

@@ -7,6 +7,7 @@ use rdkafka::{
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
 };
+use schema::settings::RecordFormat;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -25,11 +26,22 @@ struct Fixture {
 
 impl Fixture {
     async fn start(server: ClickHouse) -> Self {
+        Self::start_with(server, |_| {}, &[]).await
+    }
+
+    /// The same with other settings, and with records of another application that are there before.
+    async fn start_with(
+        server: ClickHouse,
+        change: impl FnOnce(&mut ConsumerSettings),
+        records: &[&str],
+    ) -> Self {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic(topic().as_str(), 2, 1).unwrap();
         cluster.create_topic(topic().dead_letter().as_str(), 1, 1).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let settings = settings(&cluster.bootstrap_servers(), &server);
+        let mut settings = settings(&cluster.bootstrap_servers(), &server);
+        change(&mut settings);
+        records.iter().for_each(|record| produce_foreign(&cluster, record));
         std::fs::write(folder.path().join("settings.json"), serde_json::to_vec(&settings).unwrap()).unwrap();
         let shutdown = Shutdown::manual();
         let options = <Options as clap::Parser>::parse_from([
@@ -54,8 +66,7 @@ impl Fixture {
     }
 
     fn produce(&self, partition: i32, payload: &str, tenant: &str) {
-        let producer: BaseProducer =
-            ClientConfig::new().set("bootstrap.servers", self.cluster.bootstrap_servers()).create().unwrap();
+        let producer = producer(&self.cluster);
         let headers = OwnedHeaders::new()
             .insert(Header { key: "content-type", value: Some("application/x-ndjson") })
             .insert(Header { key: "tenant", value: Some(tenant) })
@@ -100,6 +111,33 @@ impl Fixture {
         let name = topic().dead_letter();
         reader.fetch_watermarks(name.as_str(), 0, Duration::from_secs(10)).unwrap().1
     }
+}
+
+fn producer(cluster: &MockCluster<'_, DefaultProducerContext>) -> BaseProducer {
+    ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap()
+}
+
+/// Writes a record as another application does, into the first partition.
+fn produce_foreign(cluster: &MockCluster<'_, DefaultProducerContext>, payload: &str) {
+    let (producer, name) = (producer(cluster), topic());
+    producer.send(BaseRecord::<str, str>::to(name.as_str()).partition(0).payload(payload)).unwrap();
+    producer.flush(Duration::from_secs(10)).unwrap();
+}
+
+fn is_foreign(settings: &mut ConsumerSettings) {
+    settings.format = RecordFormat::Json(Box::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_others_are_stored_and_what_cannot_be_parsed_is_a_dead_letter() {
+    let records = [r#"{"event_name":"first"}"#, "poison", "{\n  \"event_name\": \"second\"\n}"];
+    let mut fixture = Fixture::start_with(ClickHouse::answering(&[]).await, is_foreign, &records).await;
+    fixture.until("the partition is committed", |f| f.committed() == BTreeMap::from([(0, 3)])).await;
+    let stored = fixture.server.stored();
+    assert_eq!(stored.iter().map(|seen| seen.rows).sum::<u64>(), 2);
+    assert!(["first", "second"].iter().all(|name| stored.iter().any(|seen| seen.contains(name))));
+    assert_eq!(fixture.dead_letters(), 1);
+    fixture.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,10 +25,12 @@ use crate::{
     batch::Batch,
     columns::Columns,
     metrics::{self as names, Stage, count_error},
-    parse::Parser,
     poll::Source,
     protocol::{Action, BatchId, Event, Protocol},
-    run::take::{Gap, Taking, report_lost},
+    run::{
+        read::Reader,
+        take::{Gap, Taking, report_lost},
+    },
 };
 
 /// Batches that are stored at the same time, while another is filled.
@@ -81,7 +83,7 @@ struct Storing {
 pub(super) struct Loop {
     pub(super) settings: Arc<ConsumerSettings>,
     pub(super) source: Source,
-    pub(super) parser: Parser,
+    pub(super) reader: Reader,
     pub(super) protocol: Protocol,
     pub(super) filling: Batch,
     spare: Option<Arc<Columns>>,
@@ -117,7 +119,7 @@ impl Loop {
     ) -> Self {
         let protocol = Protocol::new(MAX_STORING);
         Self {
-            parser: Parser::new(settings.tenant_id.clone(), settings.topic_id),
+            reader: Reader::of(&settings),
             settings,
             source,
             filling: Batch::new(protocol.filling()),
@@ -244,7 +246,7 @@ impl Loop {
             Some(Ok(message)) => {
                 let taking = Taking {
                     gaps: &mut self.gaps,
-                    parser: &mut self.parser,
+                    reader: &mut self.reader,
                     protocol: &mut self.protocol,
                     batch: &mut self.filling,
                 };
