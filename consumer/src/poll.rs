@@ -21,10 +21,10 @@ use rdkafka::{
     message::BorrowedMessage,
     types::RDKafkaRespErr,
 };
-use schema::settings::ConsumerSettings;
+use schema::{settings::ConsumerSettings, timestamp::Timestamp};
 use tracing::{debug, error, info, warn};
 
-use crate::protocol::{LogRange, Position};
+use crate::protocol::{LogRange, Position, Start};
 
 /// The longest time between two polls before the group takes our partitions away. More than twice the longest
 /// insert deadline, although the loop goes on polling while it inserts.
@@ -78,9 +78,13 @@ impl Source {
         self.consumer.context().events().pop_front()
     }
 
-    /// Takes partitions that were assigned, from their committed offsets on.
-    pub(crate) fn accept(&self, partitions: &[i32]) -> KafkaResult<()> {
-        let list = self.list(partitions);
+    /// Takes partitions that were assigned, from their committed offsets on where nothing else is said.
+    pub(crate) fn accept(&self, starts: &[Start]) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(starts.len());
+        for (partition, begin) in starts {
+            let offset = begin.map_or(Offset::Invalid, Offset::Offset);
+            list.add_partition_offset(&self.topic, *partition, offset)?;
+        }
         match self.consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&list),
             RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.assign(&list),
@@ -98,9 +102,26 @@ impl Source {
     }
 
     /// What the group has committed of these partitions; those without a commit are left out.
+    ///
+    /// # Errors
+    /// When Kafka does not say it of one of them: that is not the same as no commit.
     pub(crate) fn committed(&self, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, i64>> {
         let committed = self.consumer.committed_offsets(self.list(partitions), QUESTION_TIMEOUT)?;
+        committed.elements().iter().try_for_each(|element| element.error())?;
         Ok(offsets(&committed))
+    }
+
+    /// The first offset of each partition that Kafka dates at a time or later, none where there is no such record;
+    /// partitions of which Kafka does not say are left out.
+    pub(crate) fn dated(&self, partitions: &[i32], at: Timestamp) -> KafkaResult<BTreeMap<i32, Option<i64>>> {
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut list = self.list(partitions);
+        list.set_all_offsets(Offset::Offset(at.millis()))?;
+        let answer = self.consumer.offsets_for_times(list, QUESTION_TIMEOUT)?;
+        let known = answer.elements().into_iter().filter(|element| element.error().is_ok());
+        Ok(known.filter_map(|element| Some((element.partition(), dated(element.offset())?))).collect())
     }
 
     /// What the logs of these partitions hold, asked for all at once; those of which Kafka does not say are left out.
@@ -153,6 +174,15 @@ impl Source {
             list.add_partition(&self.topic, *partition);
         }
         list
+    }
+}
+
+/// What the place of a time holds after it was asked about: the end stands for no record.
+fn dated(offset: Offset) -> Option<Option<i64>> {
+    match offset {
+        Offset::Offset(offset) => Some(Some(offset)),
+        Offset::End => Some(None),
+        Offset::Beginning | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
     }
 }
 

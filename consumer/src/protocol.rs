@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 mod event;
 mod track;
 
-pub(crate) use event::{Action, Arrival, Assignment, BatchId, Event, LogRange, Position};
+pub(crate) use event::{Action, Arrival, Assignment, BatchId, Event, LogRange, Position, Start};
 use track::Track;
 
 /// The state of a consumer.
@@ -217,8 +217,10 @@ impl Protocol {
     }
 
     fn assigned(&mut self, assignments: &[Assignment], actions: &mut Vec<Action>) {
+        let mut starts = Vec::new();
         for assignment in assignments {
             let track = Track::resume(assignment);
+            starts.push((assignment.partition, assignment.chosen_begin()));
             if let (Some(expected), Some(start)) = (assignment.committed, track.stored)
                 && start > expected
             {
@@ -226,7 +228,7 @@ impl Protocol {
             }
             self.partitions.insert(assignment.partition, track);
         }
-        actions.push(Action::Accept(assignments.iter().map(|assignment| assignment.partition).collect()));
+        actions.push(Action::Accept(starts));
         if self.is_paused {
             actions.push(Action::Pause);
         }

@@ -46,6 +46,19 @@ pub(crate) struct Assignment {
     pub(crate) committed: Option<i64>,
     /// What the log holds, where Kafka says.
     pub(crate) log: Option<LogRange>,
+    /// Where a group that has committed nothing begins; without it, at the earliest record.
+    pub(crate) begin: Option<i64>,
+}
+
+/// A partition, and where reading it begins: at this offset, or where the group has committed, else at the earliest.
+pub(crate) type Start = (i32, Option<i64>);
+
+impl Assignment {
+    /// Where the partition begins because its group has committed nothing and not all of the log is wanted. That is
+    /// committed at once, so that a crash before the first batch does not choose again.
+    pub(super) fn chosen_begin(&self) -> Option<i64> {
+        self.begin.filter(|_| self.committed.is_none())
+    }
 }
 
 /// The first and the next offset of a partition's log.
@@ -59,7 +72,7 @@ pub(crate) struct LogRange {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     /// Accept these partitions, which were assigned.
-    Accept(Vec<i32>),
+    Accept(Vec<Start>),
     /// Retention removed records between the committed offset and the start of the log.
     NoteLost { partition: i32, expected: i64, start: i64 },
     /// Store the batch that is being filled, which has this number, and begin another.

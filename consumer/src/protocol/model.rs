@@ -97,7 +97,7 @@ impl Setting {
         let stored = |partition, offset| world.table.iter().any(|row| (row.0, row.1) == (partition, offset));
         (0..PARTITIONS as i32).all(|partition| {
             let committed = world.committed[partition as usize];
-            (0..self.end(partition))
+            (self.begins[partition as usize]..self.end(partition))
                 .all(|offset| stored(partition, offset) || world.removed.contains(&(partition, offset)))
                 && (world.are_offsets_disturbed
                     || committed == Some(self.end(partition))
@@ -153,10 +153,10 @@ impl Model for Setting {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::<Self>::always(STORED, |_, world| {
+            Property::<Self>::always(STORED, |setting, world| {
                 (0..PARTITIONS as i32).all(|partition| {
                     let committed = world.committed[partition as usize].unwrap_or(0);
-                    (0..committed).all(|offset| {
+                    (setting.begins[partition as usize]..committed).all(|offset| {
                         world.table.iter().any(|row| (row.0, row.1) == (partition, offset))
                             || world.removed.contains(&(partition, offset))
                     })
@@ -188,7 +188,8 @@ fn assert_sound(setting: Setting, states: usize) {
     assert!(checker.unique_state_count() >= states, "{} states", checker.unique_state_count());
 }
 
-const SOUND: Setting = Setting { flaw: Flaw::None, records: [2, 1], faults: 1, max_storing: 2 };
+const SOUND: Setting =
+    Setting { flaw: Flaw::None, records: [2, 1], begins: [0, 0], faults: 1, max_storing: 2 };
 
 #[test]
 fn three_blocks_and_any_fault_keep_what_is_promised() {
@@ -203,6 +204,11 @@ fn two_blocks_and_any_two_faults_keep_what_is_promised() {
 #[test]
 fn one_block_and_any_three_faults_keep_what_is_promised() {
     assert_sound(Setting { records: [1, 0], faults: 3, ..SOUND }, 100_000);
+}
+
+#[test]
+fn a_group_that_begins_late_keeps_what_is_promised_from_there_on() {
+    assert_sound(Setting { records: [2, 1], begins: [1, 1], ..SOUND }, 20_000);
 }
 
 fn is_found(flaw: Flaw, property: &'static str) -> bool {

@@ -35,6 +35,7 @@ fn assigned(partitions: &[(i32, Option<i64>)]) -> Event {
         partition: *partition,
         committed: *committed,
         log: Some(LogRange { start: 0, end: 1_000 }),
+        begin: None,
     };
     Event::Assigned(partitions.iter().map(assignment).collect())
 }
@@ -121,7 +122,7 @@ fn a_partition_that_comes_while_all_are_paused_is_paused() {
     consumer.read(0, 1);
     consumer.tell(Event::Full);
     consumer.tell(Event::Held);
-    assert_eq!(consumer.tell(assigned(&[(1, None)])), [Action::Accept(vec![1]), Action::Pause]);
+    assert_eq!(consumer.tell(assigned(&[(1, None)])), [Action::Accept(vec![(1, None)]), Action::Pause]);
 }
 
 #[test]
@@ -188,12 +189,12 @@ fn a_batch_of_an_earlier_assignment_says_nothing_about_the_next() {
 fn what_retention_removed_is_named_and_passed_once() {
     let mut consumer = Consumer { protocol: Protocol::new(1) };
     let log = Some(LogRange { start: 9, end: 20 });
-    let assignment = Assignment { partition: 0, committed: Some(5), log };
+    let assignment = Assignment { partition: 0, committed: Some(5), log, begin: None };
     assert_eq!(
         consumer.tell(Event::Assigned(vec![assignment])),
         [
             Action::NoteLost { partition: 0, expected: 5, start: 9 },
-            Action::Accept(vec![0]),
+            Action::Accept(vec![(0, None)]),
             Action::Commit(vec![(0, 9)])
         ]
     );
@@ -204,11 +205,50 @@ fn what_retention_removed_is_named_and_passed_once() {
 fn a_log_that_ends_before_the_committed_offset_is_read_from_its_beginning() {
     let mut consumer = Consumer { protocol: Protocol::new(1) };
     let log = Some(LogRange { start: 0, end: 3 });
-    let assignment = Assignment { partition: 0, committed: Some(5), log };
-    assert_eq!(consumer.tell(Event::Assigned(vec![assignment])), [Action::Accept(vec![0])]);
+    let assignment = Assignment { partition: 0, committed: Some(5), log, begin: None };
+    assert_eq!(consumer.tell(Event::Assigned(vec![assignment])), [Action::Accept(vec![(0, None)])]);
     assert_eq!(consumer.read(0, 0), Arrival::InOrder);
     consumer.tell(Event::Due);
     assert_eq!(consumer.tell(Event::Stored(A)), [Action::Commit(vec![(0, 1)])]);
+}
+
+/// A partition of a group that is to begin at 7.
+fn beginning(committed: Option<i64>, log: Option<LogRange>) -> Event {
+    Event::Assigned(vec![Assignment { partition: 0, committed, log, begin: Some(7) }])
+}
+
+#[test]
+fn a_group_that_committed_nothing_begins_where_it_is_told_and_commits_that_at_once() {
+    let mut consumer = Consumer { protocol: Protocol::new(1) };
+    assert_eq!(
+        consumer.tell(beginning(None, Some(LogRange { start: 0, end: 9 }))),
+        [Action::Accept(vec![(0, Some(7))]), Action::Commit(vec![(0, 7)])]
+    );
+    assert_eq!(consumer.tell(Event::CommitFailed), []);
+    assert_eq!(consumer.tell(Event::CommitAgain), [Action::Commit(vec![(0, 7)])]);
+    consumer.tell(Event::Committed(vec![(0, 7)]));
+    assert_eq!(consumer.read(0, 7), Arrival::InOrder);
+    consumer.tell(Event::Due);
+    assert_eq!(consumer.tell(Event::Stored(A)), [Action::Commit(vec![(0, 8)])]);
+}
+
+#[test]
+fn a_group_that_has_committed_goes_on_there_wherever_it_was_to_begin() {
+    let log = Some(LogRange { start: 0, end: 9 });
+    for committed in [3, 7, 8] {
+        let mut consumer = Consumer { protocol: Protocol::new(1) };
+        assert_eq!(
+            consumer.tell(beginning(Some(committed), log)),
+            [Action::Accept(vec![(0, None)])],
+            "{committed}"
+        );
+        assert_eq!(consumer.read(0, committed), Arrival::InOrder);
+    }
+    // Its log was cut: the committed offset is of other records, and so is the one to begin at.
+    let mut consumer = Consumer { protocol: Protocol::new(1) };
+    let cut = Some(LogRange { start: 0, end: 2 });
+    assert_eq!(consumer.tell(beginning(Some(9), cut)), [Action::Accept(vec![(0, None)])]);
+    assert_eq!(consumer.read(0, 0), Arrival::InOrder);
 }
 
 #[test]

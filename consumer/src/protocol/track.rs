@@ -29,13 +29,17 @@ struct Taken {
 }
 
 impl Track {
-    /// A partition that goes on where the group has committed.
+    /// A partition that goes on where the group has committed, or begins where one that has not is to.
     ///
     /// If its log begins behind, nothing before its start can be stored any more: that counts as stored, so that
     /// the loss is not found again by the next owner. If its log ends before, the log was cut and is read from
     /// its beginning, which changes nothing that readers see.
     pub(super) fn resume(assignment: &Assignment) -> Self {
         let Assignment { committed, log, .. } = *assignment;
+        if let Some(begin) = assignment.chosen_begin() {
+            // Nobody wants what is before: that counts as stored.
+            return Self { next: Some(begin), stored: Some(begin), ..Self::default() };
+        }
         match (committed, log) {
             (Some(committed), Some(log)) if log.end < committed => Self::default(),
             (Some(committed), Some(log)) if log.start > committed => {

@@ -1,6 +1,6 @@
 //! What the loop does when the group assigns, revokes or answers a commit.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use metrics::{counter, gauge};
 use rdkafka::error::KafkaResult;
@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use crate::{
     metrics::{self as names, Stage, count_error},
     poll::GroupEvent,
-    protocol::{Assignment, Event, Position},
+    protocol::{Assignment, Event, LogRange, Position, Start},
     run::turn::{Loop, now},
     wall_clock::wall_clock,
 };
@@ -44,21 +44,46 @@ impl Loop {
     /// Where partitions go on. Where Kafka does not say in time, a loss by retention goes unseen, and nothing else
     /// depends on it.
     fn assignments(&self, partitions: &[i32]) -> Vec<Assignment> {
-        let committed = self.source.committed(partitions).unwrap_or_else(|cause| {
-            warn!(error = %cause, "failed to ask for the committed offsets");
-            Default::default()
-        });
-        let with_commit: Vec<i32> = committed.keys().copied().collect();
-        let logs = self.source.log_ranges(&with_commit).unwrap_or_else(|cause| {
+        // Not known is not the same as none: librdkafka asks again, and finds the commit or begins at the earliest.
+        let (committed, new) = match self.source.committed(partitions) {
+            Ok(committed) => {
+                let new = partitions.iter().copied().filter(|partition| !committed.contains_key(partition));
+                let new: Vec<i32> = self.settings.start_at.map_or(Vec::new(), |_| new.collect());
+                (committed, new)
+            }
+            Err(cause) => {
+                warn!(error = %cause, "failed to ask for the committed offsets");
+                Default::default()
+            }
+        };
+        let asked: Vec<i32> = committed.keys().copied().chain(new.iter().copied()).collect();
+        let logs = self.source.log_ranges(&asked).unwrap_or_else(|cause| {
             warn!(error = %cause, "failed to ask where the logs begin and end");
             Default::default()
         });
+        let begins = self.begins(&new, &logs);
         let assignment = |partition: &i32| Assignment {
             partition: *partition,
             committed: committed.get(partition).copied(),
             log: logs.get(partition).copied(),
+            begin: begins.get(partition).copied(),
         };
         partitions.iter().map(assignment).collect()
+    }
+
+    /// Where partitions without a commit begin, if not at the earliest: at the first record of the time that the
+    /// settings say. Without such a record, at the end of the log as it was before that was asked, so that nothing
+    /// that came meanwhile is passed.
+    fn begins(&self, new: &[i32], logs: &BTreeMap<i32, LogRange>) -> BTreeMap<i32, i64> {
+        let Some(start_at) = self.settings.start_at else { return BTreeMap::new() };
+        let dated = self.source.dated(new, start_at).unwrap_or_else(|cause| {
+            warn!(error = %cause, "failed to ask where to begin, beginning at the earliest record");
+            Default::default()
+        });
+        let begin = |(partition, first): (i32, Option<i64>)| {
+            Some((partition, first.or(logs.get(&partition).map(|log| log.end))?))
+        };
+        dated.into_iter().filter_map(begin).collect()
     }
 
     fn revoked(&mut self, partitions: Vec<i32>) -> anyhow::Result<()> {
@@ -73,8 +98,8 @@ impl Loop {
         self.tell(Event::Revoked(partitions))
     }
 
-    pub(super) fn accept(&mut self, partitions: &[i32]) {
-        self.report_kafka("accept partitions", self.source.accept(partitions));
+    pub(super) fn accept(&mut self, starts: &[Start]) {
+        self.report_kafka("accept partitions", self.source.accept(starts));
         self.group.set(true);
         gauge!(names::PARTITIONS).set(self.protocol.partitions() as f64);
     }

@@ -7,7 +7,7 @@ use rdkafka::{
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
 };
-use schema::settings::RecordFormat;
+use schema::{settings::RecordFormat, timestamp::Timestamp};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -137,6 +137,26 @@ async fn records_of_others_are_stored_and_what_cannot_be_parsed_is_a_dead_letter
     assert_eq!(stored.iter().map(|seen| seen.rows).sum::<u64>(), 2);
     assert!(["first", "second"].iter().all(|name| stored.iter().any(|seen| seen.contains(name))));
     assert_eq!(fixture.dead_letters(), 1);
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_begins_late_notes_where_before_anything_comes() {
+    let starts_now = |settings: &mut ConsumerSettings| {
+        is_foreign(settings);
+        // The brokers of the test know no times, and answer as if no record were as late.
+        settings.start_at = Some(Timestamp::from_millis(1_769_860_800_000));
+    };
+    let before = [r#"{"event_name":"before"}"#; 2];
+    let mut fixture = Fixture::start_with(ClickHouse::answering(&[]).await, starts_now, &before).await;
+    fixture
+        .until("the start is committed", |fixture| fixture.committed() == BTreeMap::from([(0, 2), (1, 0)]))
+        .await;
+    assert!(fixture.server.seen().is_empty());
+    produce_foreign(&fixture.cluster, r#"{"event_name":"after"}"#);
+    fixture.until("it is committed", |f| f.committed() == BTreeMap::from([(0, 3), (1, 0)])).await;
+    let stored = fixture.server.stored();
+    assert!(stored.iter().all(|seen| seen.rows == 1 && seen.contains("after")), "{}", stored.len());
     fixture.stop().await;
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Setting {
     pub(super) flaw: Flaw,
     /// The records of each partition.
     pub(super) records: [i64; PARTITIONS],
+    /// Where a group that has committed nothing begins.
+    pub(super) begins: [i64; PARTITIONS],
     pub(super) faults: u8,
     pub(super) max_storing: usize,
 }
@@ -137,10 +139,11 @@ impl Setting {
                 let Event::Assigned(assignments) = event else {
                     unreachable!("only an assignment is accepted")
                 };
-                for Assignment { partition, committed, .. } in assignments {
+                for Assignment { partition, committed, begin, .. } in assignments {
                     let start = world.starts[*partition as usize];
                     let end = self.end(*partition);
-                    let position = committed.filter(|offset| (start..=end).contains(offset)).unwrap_or(start);
+                    let position =
+                        committed.or(*begin).filter(|offset| (start..=end).contains(offset)).unwrap_or(start);
                     consumer.positions.insert(*partition, position);
                 }
             }
@@ -292,6 +295,7 @@ impl Setting {
             partition,
             committed: world.committed[at],
             log: Some(LogRange { start: world.starts[at], end: self.end(partition) }),
+            begin: Some(self.begins[at].max(world.starts[at])).filter(|_| self.begins[at] > 0),
         };
         self.tell(world, consumer, Event::Assigned(vec![assignment]));
     }
