@@ -48,11 +48,11 @@ pub mod kind {
     pub const DATABASE_READY: &str = "DatabaseReady";
     /// The tables and views are those of this version.
     pub const SCHEMA_IN_SYNC: &str = "SchemaInSync";
-    /// The topic and the dead-letter topic exist and are ours.
+    /// The topic and the dead-letter topic exist and are ours; the topic of `source.kafka` exists.
     pub const TOPIC_READY: &str = "TopicReady";
     /// The tables that the pipeline writes to exist.
     pub const TABLE_READY: &str = "TableReady";
-    /// The ingester and the consumer have the replicas that were asked for.
+    /// The ingester, where there is one, and the consumer have the replicas that were asked for.
     pub const WORKLOADS_AVAILABLE: &str = "WorkloadsAvailable";
     /// The resource is being deleted and something holds it.
     pub const DELETION_BLOCKED: &str = "DeletionBlocked";

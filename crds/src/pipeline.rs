@@ -1,4 +1,4 @@
-//! The Pipeline resource: the way of events from HTTP through Kafka into a tenant's tables.
+//! The Pipeline resource: the way of events from HTTP or from a Kafka topic into a tenant's tables.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{analytics_tenant::DeletionPolicy, condition::Condition};
+
+mod source;
+
+pub use source::{FieldMap, HttpSource, KafkaFormat, KafkaSource, Source, StartFrom};
 
 /// The way of events into a tenant's tables.
 #[derive(Debug, Clone, PartialEq, Eq, CustomResource, KubeSchema, Serialize, Deserialize)]
@@ -20,7 +24,7 @@ use crate::{analytics_tenant::DeletionPolicy, condition::Condition};
     namespaced,
     status = "PipelineStatus",
     derive = "PartialEq",
-    doc = "Pipeline is the way of events from HTTP through Kafka into a tenant's ClickHouse tables.",
+    doc = "Pipeline is the way of events from HTTP or from a Kafka topic into a tenant's ClickHouse tables.",
     validation = Rule::new("self.metadata.name.size() <= 48").message("the name of a Pipeline has at most 48 characters"),
     validation = Rule::new("!self.metadata.name.contains('.')").message("the name of a Pipeline must not contain a dot"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]')").message("the name of a Pipeline must begin with a letter: its Service carries it"),
@@ -38,15 +42,16 @@ pub struct PipelineSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("tenantRef cannot be changed: the topic carries the tenant's id"))]
     pub tenant_ref: TenantReference,
 
-    /// Where events come from.
+    /// Where events come from. It cannot be changed later.
     #[serde(default)]
     pub source: Source,
 
-    /// The Kafka topic between ingester and consumer.
+    /// The Kafka topic between ingester and consumer. With `source.kafka` there is none: then only the dead-letter
+    /// topic has what is said here.
     #[serde(default)]
     pub topic: TopicSpec,
 
-    /// The pods that take events over HTTP.
+    /// The pods that take events over HTTP. With `source.kafka` there are none.
     #[serde(default)]
     pub ingester: IngesterSpec,
 
@@ -70,18 +75,6 @@ pub struct TenantReference {
     #[schemars(length(min = 1, max = 40))]
     pub name: String,
 }
-
-/// Where events come from.
-#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
-pub struct Source {
-    /// Over HTTP, through the Pipeline's ingester. Default.
-    #[serde(default)]
-    pub http: HttpSource,
-}
-
-/// Events over HTTP; it has no settings of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
-pub struct HttpSource {}
 
 /// The Kafka topic of a Pipeline. The dead-letter topic has one partition and the same replication.
 #[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
@@ -318,7 +311,7 @@ pub struct PipelineStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
-    /// The Kafka topic.
+    /// The Kafka topic: the Pipeline's own, or that of `source.kafka`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<TopicStatus>,
     /// The topic of the records that could not be stored.
