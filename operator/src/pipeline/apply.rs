@@ -158,6 +158,6 @@ pub(crate) async fn apply<B: Backends>(
         dead_letter: topics.dead_letter,
         noted: topics.noted.map(Box::new),
         group: desired.as_ref().map(|desired| desired.group.clone()),
-        endpoint: desired.map(|desired| desired.endpoint),
+        endpoint: desired.and_then(|desired| desired.http).map(|http| http.endpoint),
     }
 }

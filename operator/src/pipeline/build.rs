@@ -20,11 +20,14 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::api::ObjectMeta;
-use schema::names::{ConsumerGroup, TopicId};
+use schema::{
+    names::{ConsumerGroup, TopicId},
+    settings::IngesterSettings,
+};
 
 use super::{
     fetch::Fetched,
-    validate::{self, ValidatedPipeline},
+    validate::{self, HttpSource, Source, ValidatedPipeline},
 };
 use crate::{
     installation::Installation,
@@ -37,13 +40,20 @@ pub(crate) use topics::{Runnable, topics};
 #[derive(Debug, Clone)]
 pub(crate) struct Desired {
     pub(crate) settings: Secret,
-    pub(crate) ingester: Deployment,
-    pub(crate) service: Service,
-    pub(crate) ingress: Option<Ingress>,
-    pub(crate) ingester_budget: Option<PodDisruptionBudget>,
+    /// Where events come over HTTP.
+    pub(crate) http: Option<Http>,
     pub(crate) consumer: Deployment,
     pub(crate) consumer_budget: Option<PodDisruptionBudget>,
     pub(crate) group: ConsumerGroup,
+}
+
+/// What has to be there so that events come over HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    pub(crate) ingester: Deployment,
+    pub(crate) service: Service,
+    pub(crate) ingress: Option<Ingress>,
+    pub(crate) budget: Option<PodDisruptionBudget>,
     pub(crate) endpoint: String,
 }
 
@@ -56,24 +66,20 @@ pub(crate) fn build(
 ) -> Option<Desired> {
     let pipeline = &runnable_part(pipeline, runnable)?;
     let name = pipeline.name.as_str();
-    let group = ConsumerGroup::of(&pipeline.topic.spec.name, topic?, pipeline.tenant.generation);
-    let ingester_settings = settings::ingester(installation, pipeline);
+    // By the Pipeline's own name, also where the topic is not its own: another Pipeline may read the same one.
+    let group = ConsumerGroup::of(&pipeline.topic_name, topic?, pipeline.tenant.generation);
+    let source = match &pipeline.source {
+        Source::Http(source) => Some((source, settings::ingester(installation, pipeline, source))),
+        Source::Kafka(_) => None,
+    };
     let consumer_settings = settings::consumer(installation, pipeline, topic?, &group);
     Some(Desired {
-        settings: settings::secret(pipeline, &ingester_settings, &consumer_settings),
-        ingester: ingester::deployment(
-            installation,
+        settings: settings::secret(
             pipeline,
-            &settings::hash_without_keys(ingester_settings),
+            source.as_ref().map(|(_, settings)| settings),
+            &consumer_settings,
         ),
-        service: ingester::service(pipeline),
-        ingress: ingress::ingress(pipeline),
-        ingester_budget: disruption_budget::of(
-            pipeline,
-            Component::Ingester,
-            ingester::name(name),
-            pipeline.ingester.replicas,
-        ),
+        http: source.map(|(source, settings)| http(installation, pipeline, source, settings)),
         consumer: consumer::deployment(installation, pipeline, &settings::hash(&consumer_settings)),
         consumer_budget: disruption_budget::of(
             pipeline,
@@ -82,8 +88,28 @@ pub(crate) fn build(
             pipeline.consumer.replicas,
         ),
         group,
-        endpoint: ingester::endpoint(pipeline),
     })
+}
+
+fn http(
+    installation: &Installation,
+    pipeline: &ValidatedPipeline,
+    source: &HttpSource,
+    settings: IngesterSettings,
+) -> Http {
+    let hash = settings::hash_without_keys(settings);
+    Http {
+        ingester: ingester::deployment(installation, pipeline, &source.ingester, &hash),
+        service: ingester::service(pipeline, &source.ingester.service),
+        ingress: source.ingester.ingress.as_ref().map(|ingress| ingress::ingress(pipeline, ingress)),
+        budget: disruption_budget::of(
+            pipeline,
+            Component::Ingester,
+            ingester::name(pipeline.name.as_str()),
+            source.ingester.replicas,
+        ),
+        endpoint: ingester::endpoint(pipeline, source.ingester.ingress.as_ref()),
+    }
 }
 
 /// The Pipeline with as many pods as may run; none if there is nothing to run.

@@ -147,8 +147,13 @@ fn is_ours(found: &Topic, status: &TopicStatus) -> bool {
     }
 }
 
+/// The topics of the status that are ours: that of a source is somebody else's, to keep and to delete.
 fn recorded_topics(pipeline: &Pipeline) -> impl Iterator<Item = &TopicStatus> {
-    pipeline.status.iter().flat_map(|status| status.topic.iter().chain(status.dead_letter_topic.iter()))
+    let has_own = pipeline.spec.source.kafka.is_none();
+    pipeline.status.iter().flat_map(move |status| {
+        let own = status.topic.as_ref().filter(|_| has_own);
+        own.into_iter().chain(status.dead_letter_topic.iter())
+    })
 }
 
 fn is_abandoned(pipeline: &Pipeline) -> bool {

@@ -3,11 +3,12 @@
 use crds::{AnalyticsTenant, Pipeline};
 use k8s_openapi::api::{core::v1::Secret, networking::v1::Ingress, policy::v1::PodDisruptionBudget};
 use kube::{ResourceExt as _, api::ObjectMeta};
+use schema::names::TopicName;
 
 use super::{
     Error,
     build::{consumer, ingester, settings},
-    validate::{Recorded, ValidatedPipeline, WantedTopic},
+    validate::{Recorded, Source, ValidatedPipeline},
 };
 use crate::{
     context::{Backends, Context},
@@ -88,15 +89,24 @@ async fn settings<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<
 
 /// The topics of a valid Pipeline. Read last: while Kafka is away this takes long, and keys do not wait for it.
 pub(crate) async fn topics<B: Backends>(ctx: &Context<B>, pipeline: &ValidatedPipeline) -> ObservedTopics {
-    let (topic, dead_letter) = futures::join!(topic(ctx, &pipeline.topic), topic(ctx, &pipeline.dead_letter));
+    let (name, recorded) = match &pipeline.source {
+        Source::Http(http) => (&http.topic.spec.name, http.topic.recorded),
+        Source::Kafka(kafka) => (&kafka.topic.name, kafka.topic.recorded),
+    };
+    let dead_letter = &pipeline.dead_letter;
+    let (topic, dead_letter) =
+        futures::join!(topic(ctx, name, recorded), topic(ctx, &dead_letter.spec.name, dead_letter.recorded));
     ObservedTopics { topic, dead_letter }
 }
 
 /// What bears a topic's name. One look at a broker that lags behind is not enough to call the recorded one lost.
-async fn topic<B: Backends>(ctx: &Context<B>, wanted: &WantedTopic) -> Result<Option<Topic>, TopicsError> {
-    let name = &wanted.spec.name;
+async fn topic<B: Backends>(
+    ctx: &Context<B>,
+    name: &TopicName,
+    recorded: Recorded,
+) -> Result<Option<Topic>, TopicsError> {
     let found = ctx.topics.describe(name).await?;
-    match wanted.recorded {
+    match recorded {
         Recorded::Incarnation(id) if found.as_ref().is_none_or(|found| found.id != id) => {
             ctx.topics.search(name, id).await
         }

@@ -128,13 +128,15 @@ async fn write<B: Backends>(
 /// The status that an outcome amounts to. What could not be looked at stays as it was known.
 fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineStatus {
     let before = pipeline.status.clone().unwrap_or_default();
-    let aspects = aspects(outcome);
+    let aspects = aspects(pipeline, outcome);
+    let foreign = pipeline.spec.source.kafka.as_ref();
     let ready = match outcome.workloads.done() {
         Some(Workloads::ScaledToZero { message }) => {
             conditions::ready(aspects.iter(), SCALED_TO_ZERO, message)
         }
         Some(Workloads::Running) | None => {
-            conditions::ready(aspects.iter(), "Ready", "events are taken and stored")
+            let message = if foreign.is_some() { "events are stored" } else { "events are taken and stored" };
+            conditions::ready(aspects.iter(), "Ready", message)
         }
     };
     PipelineStatus {
@@ -148,7 +150,17 @@ fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineS
     }
 }
 
-fn aspects(outcome: &Outcome) -> Vec<Observed> {
+fn aspects(pipeline: &Pipeline, outcome: &Outcome) -> Vec<Observed> {
+    let (topics, pods) = match &pipeline.spec.source.kafka {
+        Some(source) => (
+            format!("topic `{}` is there, and the dead-letter topic is there and ours", source.topic),
+            "the consumer has all its pods",
+        ),
+        None => (
+            "the topic and the dead-letter topic are there and ours".to_owned(),
+            "the ingester and the consumer have all their pods",
+        ),
+    };
     vec![
         Observed::of(kind::SPEC_VALID, &outcome.spec, |()| {
             Observed::holds(kind::SPEC_VALID, "Valid", "the spec can be brought about".to_owned())
@@ -158,12 +170,11 @@ fn aspects(outcome: &Outcome) -> Vec<Observed> {
             Observed::holds(kind::TABLE_READY, "Ready", message)
         }),
         Observed::of(kind::TOPIC_READY, &outcome.topics, |()| {
-            let message = "the topic and the dead-letter topic are there and ours".to_owned();
-            Observed::holds(kind::TOPIC_READY, "Ready", message)
+            Observed::holds(kind::TOPIC_READY, "Ready", topics)
         }),
         Observed::of(kind::WORKLOADS_AVAILABLE, &outcome.workloads, |workloads| {
             let (reason, message) = match workloads {
-                Workloads::Running => ("Available", "the ingester and the consumer have all their pods"),
+                Workloads::Running => ("Available", pods),
                 Workloads::ScaledToZero { message } => (SCALED_TO_ZERO, *message),
             };
             Observed::holds(kind::WORKLOADS_AVAILABLE, reason, message.to_owned())

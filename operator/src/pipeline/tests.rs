@@ -11,6 +11,8 @@ use crate::{
     testing::{ACME, ACME_DEFAULT, ACME_KEYS, TENANT, World},
 };
 
+mod foreign;
+
 const TOPIC: &str = "millrace.team-acme.acme-default";
 const SETTINGS: &str = "secrets/team/acme-default-settings";
 const CONSUMER: &str = "deployments/team/acme-default-consumer";

@@ -2,7 +2,7 @@
 
 use crds::{
     AnalyticsTenant, Pipeline,
-    pipeline::{ConsumerSpec, IngesterSpec, TopicStatus},
+    pipeline::{ConsumerSpec, TopicStatus},
 };
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource as _, ResourceExt as _};
@@ -25,6 +25,10 @@ use crate::{
     topics::{Holds, TopicSpec},
 };
 
+mod source;
+
+pub(crate) use source::{ForeignTopic, HttpSource, Source};
+
 const HOUR_MS: i64 = 3_600_000;
 /// Two weeks, so that a dead letter outlives a holiday, and longer where the topic itself is kept longer.
 const DEAD_LETTER_RETENTION_MS: i64 = 14 * 24 * HOUR_MS;
@@ -38,13 +42,13 @@ pub(crate) struct ValidatedPipeline {
     pub(crate) namespace: String,
     pub(crate) owner_reference: OwnerReference,
     pub(crate) tenant: TenantFacts,
-    pub(crate) topic: WantedTopic,
+    /// The name of the Pipeline's own topic, whether or not it has one: its dead letters and its group are named so.
+    pub(crate) topic_name: TopicName,
+    pub(crate) source: Source,
     pub(crate) dead_letter: WantedTopic,
     /// Topics that may be taken over although this Pipeline did not make them.
     pub(crate) retained: Vec<TopicId>,
-    pub(crate) keys: Vec<KeySettings>,
     pub(crate) batch: BatchSettings,
-    pub(crate) ingester: IngesterSpec,
     pub(crate) consumer: ConsumerSpec,
 }
 
@@ -99,6 +103,12 @@ pub(crate) enum Invalid {
         "{needed} copies would have to acknowledge a write of a topic with {copies}: set `topic.replicationFactor` or `topic.minInsyncReplicas`"
     )]
     Replication { copies: i32, needed: i32 },
+    #[error("`source.kafka.topic` cannot be the name of a topic")]
+    SourceName { source: NameError },
+    #[error(
+        "topic `{topic}` is one of Millrace itself, and holds what a Pipeline took or could not store: a source is another application's topic"
+    )]
+    OwnTopic { topic: TopicName },
     #[error("`batch` holds a number that is out of range")]
     Batch,
     #[error(
@@ -112,6 +122,7 @@ impl Invalid {
         match self {
             Self::Name { .. } => "InvalidName",
             Self::Replication { .. } => "InvalidReplication",
+            Self::SourceName { .. } | Self::OwnTopic { .. } => "InvalidSourceTopic",
             Self::Batch => "InvalidBatch",
             Self::TopicRenamed { .. } => "TopicRenamed",
         }
@@ -133,25 +144,28 @@ pub(crate) fn validate(
     let batch = batch(pipeline).map_err(Obstacle::Invalid)?;
     let tenant = fetched.tenant.as_ref().ok_or_else(|| not_found(pipeline)).map_err(Obstacle::Waiting)?;
     let facts = facts(tenant).map_err(Obstacle::Waiting)?;
-    let keys = keys(tenant, fetched.keys.as_ref()).map_err(Obstacle::Waiting)?;
     let topic = topic(TopicName::of(&installation.topic_prefix, &facts.id, &name), pipeline, replication);
-    let status = pipeline.status.as_ref();
-    refuse_another_name(&topic.name, status.and_then(|status| status.topic.as_ref()))
-        .map_err(Obstacle::Invalid)?;
+    let dead_letter = dead_letter(&topic);
+    let topic_name = topic.name.clone();
+    let source = match &pipeline.spec.source.kafka {
+        None => {
+            source::http(topic, pipeline, keys(tenant, fetched.keys.as_ref()).map_err(Obstacle::Waiting)?)
+        }
+        Some(kafka) => source::kafka(&installation.topic_prefix, kafka, pipeline),
+    };
+    let source = source.map_err(Obstacle::Invalid)?;
+    let dead_letter_status = pipeline.status.as_ref().and_then(|status| status.dead_letter_topic.as_ref());
+    refuse_another_name(&dead_letter.name, dead_letter_status).map_err(Obstacle::Invalid)?;
     Ok(ValidatedPipeline {
         name,
         namespace: pipeline.namespace().unwrap_or_default(),
         owner_reference: pipeline.controller_owner_ref(&()).unwrap_or_default(),
         tenant: facts,
-        dead_letter: WantedTopic::new(
-            dead_letter(&topic),
-            status.and_then(|status| status.dead_letter_topic.as_ref()),
-        ),
-        topic: WantedTopic::new(topic, status.and_then(|status| status.topic.as_ref())),
+        dead_letter: WantedTopic::new(dead_letter, dead_letter_status),
+        topic_name,
+        source,
         retained: retained::topics(tenant),
-        keys,
         batch,
-        ingester: pipeline.spec.ingester.clone(),
         consumer: pipeline.spec.consumer.clone(),
     })
 }

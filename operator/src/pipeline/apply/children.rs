@@ -15,7 +15,7 @@ use std::fmt::Debug;
 use super::{
     super::{
         Error,
-        build::{Desired, consumer, ingester},
+        build::{Desired, Http, consumer, ingester},
         fetch::Optional,
         validate::ValidatedPipeline,
     },
@@ -39,31 +39,43 @@ pub(super) async fn apply<B: Backends>(
         return Progress::Failed(error);
     }
     let consumer = applied::<_, Deployment>(ctx, &desired.consumer).await;
-    let ingester = applied::<_, Deployment>(ctx, &desired.ingester).await;
-    let service = applied::<_, Service>(ctx, &desired.service).await.map(|_| ());
+    let ingester = match &desired.http {
+        Some(http) => apply_http(ctx, http, existing, ours).await.map(Some),
+        None => Ok(None),
+    };
+    let budget = wanted_or_gone::<_, PodDisruptionBudget>(
+        ctx,
+        desired.consumer_budget.as_ref(),
+        existing.consumer_budget.as_ref(),
+        ours,
+    )
+    .await;
+    match (consumer, ingester, budget) {
+        (Ok(consumer), Ok(ingester), Ok(())) => rolled_out(ingester.as_ref(), &consumer),
+        (Err(error), _, _) | (Ok(_), Err(error), _) | (Ok(_), Ok(_), Err(error)) => Progress::Failed(error),
+    }
+}
+
+/// The ingester and what stands before it. One that fails does not hold up the others.
+async fn apply_http<B: Backends>(
+    ctx: &Context<B>,
+    http: &Http,
+    existing: &Optional,
+    ours: &str,
+) -> Result<Deployment, Error> {
+    let ingester = applied::<_, Deployment>(ctx, &http.ingester).await;
     let others = [
-        service,
-        wanted_or_gone::<_, Ingress>(ctx, desired.ingress.as_ref(), existing.ingress.as_ref(), ours).await,
+        applied::<_, Service>(ctx, &http.service).await.map(|_| ()),
+        wanted_or_gone::<_, Ingress>(ctx, http.ingress.as_ref(), existing.ingress.as_ref(), ours).await,
         wanted_or_gone::<_, PodDisruptionBudget>(
             ctx,
-            desired.ingester_budget.as_ref(),
+            http.budget.as_ref(),
             existing.ingester_budget.as_ref(),
             ours,
         )
         .await,
-        wanted_or_gone::<_, PodDisruptionBudget>(
-            ctx,
-            desired.consumer_budget.as_ref(),
-            existing.consumer_budget.as_ref(),
-            ours,
-        )
-        .await,
     ];
-    let all = consumer.and_then(|consumer| ingester.map(|ingester| [consumer, ingester]));
-    match others.into_iter().collect::<Result<(), Error>>().and(all) {
-        Ok([consumer, ingester]) => rolled_out(&ingester, &consumer),
-        Err(error) => Progress::Failed(error),
-    }
+    others.into_iter().collect::<Result<(), Error>>().and(ingester)
 }
 
 /// Stops the pods of a Pipeline that has no topic or tenant of its own any longer: they would write what they take
@@ -74,7 +86,10 @@ pub(super) async fn halt<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> 
             return Progress::Failed(Error::HaltPods { source });
         }
     }
-    stopped("the ingester and the consumer are stopped")
+    stopped(match pipeline.spec.source.kafka {
+        Some(_) => "the consumer is stopped",
+        None => "the ingester and the consumer are stopped",
+    })
 }
 
 /// The same pods, told of as what they are: none of the consumer.
@@ -134,20 +149,21 @@ async fn wanted_or_gone<B: Backends, K: Kind + Serialize + Sync>(
 }
 
 /// Whether all pods of the present templates are available.
-fn rolled_out(ingester: &Deployment, consumer: &Deployment) -> Aspect<Workloads> {
-    match unfinished(consumer).or_else(|| unfinished(ingester)) {
+fn rolled_out(ingester: Option<&Deployment>, consumer: &Deployment) -> Aspect<Workloads> {
+    match unfinished(consumer).or_else(|| ingester.and_then(unfinished)) {
         Some(waiting) => Progress::Waiting(waiting),
         None => Progress::Done(workloads(ingester, consumer)),
     }
 }
 
 /// What flows through the pods that were asked for.
-fn workloads(ingester: &Deployment, consumer: &Deployment) -> Workloads {
-    let message = match (wanted(ingester), wanted(consumer)) {
-        (0, 0) => "no pods are asked for: events are neither taken nor stored",
-        (0, _) => "no ingester is asked for: no events are taken",
-        (_, 0) => "no consumer is asked for: events are taken and wait in Kafka",
-        (_, _) => return Workloads::Running,
+fn workloads(ingester: Option<&Deployment>, consumer: &Deployment) -> Workloads {
+    let message = match (ingester.map(wanted), wanted(consumer)) {
+        (None, 0) => "no consumer is asked for: events wait in Kafka",
+        (Some(0), 0) => "no pods are asked for: events are neither taken nor stored",
+        (Some(0), _) => "no ingester is asked for: no events are taken",
+        (Some(_), 0) => "no consumer is asked for: events are taken and wait in Kafka",
+        (None | Some(_), _) => return Workloads::Running,
     };
     Workloads::ScaledToZero { message }
 }

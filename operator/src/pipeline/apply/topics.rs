@@ -7,14 +7,15 @@ use schema::names::TopicId;
 use super::{
     super::{
         Error,
-        build::topics::{Plan, Planned, Plans, Runnable},
+        build::topics::{Look, Plan, Planned, PlannedSource, Plans, Runnable},
         status,
+        validate::Recorded,
     },
     Aspect,
 };
 use crate::{
     context::{Backends, Context},
-    progress::Progress,
+    progress::{Progress, Waiting},
     topics::{Ensured, Expected, Topic, Topics as _},
 };
 
@@ -43,13 +44,16 @@ pub(crate) async fn apply_topics<B: Backends>(
         Err(error) => return AppliedTopics::unnoted(pipeline, runnable, error),
     };
     let known = plans.topic.known_id();
-    let topic = ensure(ctx, pipeline, plans.topic).await;
+    let topic = match plans.topic {
+        PlannedSource::Own(planned) => ensure(ctx, pipeline, planned).await,
+        PlannedSource::Foreign(look) => take_note(ctx, pipeline, look).await,
+    };
     let dead_letter = ensure(ctx, pipeline, plans.dead_letter).await;
     AppliedTopics {
-        known: topic.outcome.as_ref().ok().map(|ensured| ensured.topic.id).or(known),
+        known: topic.outcome.done().map(|ensured| ensured.topic.id).or(known),
         topic: topic.status,
         dead_letter: dead_letter.status,
-        aspect: finished(pipeline, topic.outcome, dead_letter.outcome).into(),
+        aspect: finished(pipeline, topic.outcome, dead_letter.outcome),
         runnable,
         noted,
     }
@@ -84,23 +88,32 @@ async fn note_intentions<B: Backends>(
 }
 
 /// What both topics still lack. A retention that is held comes last: it changes nothing for those who write and read.
-fn finished(
-    pipeline: &Pipeline,
-    topic: Result<Ensured, Error>,
-    dead_letter: Result<Ensured, Error>,
-) -> Result<(), Error> {
+fn finished(pipeline: &Pipeline, topic: Aspect<Ensured>, dead_letter: Aspect<Ensured>) -> Aspect<()> {
+    let both = match (topic, dead_letter) {
+        (Progress::Done(topic), Progress::Done(dead_letter)) => [topic, dead_letter],
+        (Progress::Failed(error), _) | (Progress::Done(_), Progress::Failed(error)) => {
+            return Progress::Failed(error);
+        }
+        (Progress::Waiting(_) | Progress::Untried, Progress::Failed(error)) => {
+            return Progress::Failed(error);
+        }
+        (Progress::Waiting(waiting), _) | (Progress::Done(_), Progress::Waiting(waiting)) => {
+            return Progress::Waiting(waiting);
+        }
+        (Progress::Untried, _) | (Progress::Done(_), Progress::Untried) => return Progress::Untried,
+    };
     let spec_hours = pipeline.spec.topic.retention_hours;
-    for ensured in [topic?, dead_letter?] {
+    for ensured in both {
         if let Some(kept) = ensured.kept {
-            return Err(Error::RetentionHeld { topic: ensured.topic.name, kept, spec_hours });
+            return Progress::Failed(Error::RetentionHeld { topic: ensured.topic.name, kept, spec_hours });
         }
     }
-    Ok(())
+    Progress::Done(())
 }
 
 /// What came of one topic.
 struct Attempt {
-    outcome: Result<Ensured, Error>,
+    outcome: Aspect<Ensured>,
     /// What the status has to say of it.
     status: Option<TopicStatus>,
 }
@@ -115,7 +128,46 @@ async fn ensure<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, planned: Pla
         Err(error) if error.says_no_topic_was_made() => withdrawn,
         Err(_) => intention,
     };
-    Attempt { outcome, status }
+    Attempt { outcome: outcome.into(), status }
+}
+
+/// Takes note of a topic that is only read. One that is not there is waited for, since nobody asked us to make it.
+async fn take_note<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, look: Look) -> Attempt {
+    let Look { wanted, found } = look;
+    match found {
+        Ok(Some(topic)) => {
+            tell_of_replacement(ctx, pipeline, wanted.recorded, &topic).await;
+            let status = Some(status_of(&topic));
+            Attempt { outcome: Progress::Done(Ensured { topic, kept: None }), status }
+        }
+        Ok(None) => {
+            let message = format!("there is no topic `{}` in Kafka", wanted.name);
+            let waiting = Waiting { reason: "TopicNotFound", message };
+            Attempt { outcome: Progress::Waiting(waiting), status: wanted.status }
+        }
+        Err(source) => {
+            Attempt { outcome: Progress::Failed(Error::DescribeTopic { source }), status: wanted.status }
+        }
+    }
+}
+
+/// Tells an administrator that a topic that is only read was made anew by those who write to it.
+async fn tell_of_replacement<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    recorded: Recorded,
+    topic: &Topic,
+) {
+    match recorded {
+        Recorded::Incarnation(lost) if lost != topic.id => {
+            let note = format!(
+                "topic `{}` of the id {lost} is gone with what was not stored; the new one is read from its beginning",
+                topic.name
+            );
+            ctx.events.warn(pipeline.object_ref(&()), "SourceTopicReplaced", note).await;
+        }
+        Recorded::Incarnation(_) | Recorded::Nothing | Recorded::Intended => {}
+    }
 }
 
 async fn carry_out<B: Backends>(

@@ -1,6 +1,6 @@
 //! The ingester: its pods, and the Service in front of them.
 
-use crds::pipeline::ServiceType;
+use crds::pipeline::{self as spec, IngesterSpec, IngressSpec, ServiceType};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
@@ -33,8 +33,8 @@ pub(crate) fn name(pipeline: &str) -> String {
 }
 
 /// Where SDKs send events to.
-pub(super) fn endpoint(pipeline: &ValidatedPipeline) -> String {
-    match &pipeline.ingester.ingress {
+pub(super) fn endpoint(pipeline: &ValidatedPipeline, ingress: Option<&IngressSpec>) -> String {
+    match ingress {
         Some(ingress) if ingress.tls_secret_name.is_some() => format!("https://{}", ingress.hostname),
         Some(ingress) => format!("http://{}", ingress.hostname),
         None => format!("http://{}.{}.svc:{PORT}", name(pipeline.name.as_str()), pipeline.namespace),
@@ -44,6 +44,7 @@ pub(super) fn endpoint(pipeline: &ValidatedPipeline) -> String {
 pub(super) fn deployment(
     installation: &Installation,
     pipeline: &ValidatedPipeline,
+    spec: &IngesterSpec,
     settings_hash: &str,
 ) -> Deployment {
     let template = pod::Template {
@@ -52,14 +53,14 @@ pub(super) fn deployment(
         entry: INGESTER_ENTRY,
         settings_hash,
         ports: vec![pod::port(PORT_NAME, PORT)],
-        resources: pod::resources(pipeline.ingester.resources.as_ref(), MEMORY_LIMIT),
+        resources: pod::resources(spec.resources.as_ref(), MEMORY_LIMIT),
         pre_stop_seconds: Some(PRE_STOP_SECONDS),
         grace_period_seconds: GRACE_PERIOD_SECONDS,
     };
     Deployment {
         metadata: metadata(pipeline, name(pipeline.name.as_str()), Component::Ingester, [].into()),
         spec: Some(DeploymentSpec {
-            replicas: Some(pipeline.ingester.replicas),
+            replicas: Some(spec.replicas),
             revision_history_limit: Some(KEPT_REVISIONS),
             selector: LabelSelector {
                 match_labels: Some(labels::selector(pipeline.name.as_str(), Component::Ingester)),
@@ -80,8 +81,7 @@ pub(super) fn deployment(
     }
 }
 
-pub(super) fn service(pipeline: &ValidatedPipeline) -> Service {
-    let spec = &pipeline.ingester.service;
+pub(super) fn service(pipeline: &ValidatedPipeline, spec: &spec::ServiceSpec) -> Service {
     Service {
         metadata: metadata(
             pipeline,

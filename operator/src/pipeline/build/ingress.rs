@@ -1,5 +1,6 @@
 //! The Ingress in front of the ingester, where the spec asks for one.
 
+use crds::pipeline as spec;
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
     IngressSpec, IngressTLS, ServiceBackendPort,
@@ -8,8 +9,7 @@ use k8s_openapi::api::networking::v1::{
 use super::{super::validate::ValidatedPipeline, ingester, metadata};
 use crate::labels::Component;
 
-pub(super) fn ingress(pipeline: &ValidatedPipeline) -> Option<Ingress> {
-    let spec = pipeline.ingester.ingress.as_ref()?;
+pub(super) fn ingress(pipeline: &ValidatedPipeline, spec: &spec::IngressSpec) -> Ingress {
     let name = ingester::name(pipeline.name.as_str());
     let backend = IngressBackend {
         service: Some(IngressServiceBackend {
@@ -31,7 +31,7 @@ pub(super) fn ingress(pipeline: &ValidatedPipeline) -> Option<Ingress> {
     let tls = spec.tls_secret_name.as_ref().map(|secret| {
         vec![IngressTLS { hosts: Some(vec![spec.hostname.clone()]), secret_name: Some(secret.clone()) }]
     });
-    Some(Ingress {
+    Ingress {
         metadata: metadata(pipeline, name, Component::Ingester, spec.annotations.clone()),
         spec: Some(IngressSpec {
             default_backend: None,
@@ -40,5 +40,5 @@ pub(super) fn ingress(pipeline: &ValidatedPipeline) -> Option<Ingress> {
             tls,
         }),
         status: None,
-    })
+    }
 }

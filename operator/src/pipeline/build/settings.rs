@@ -1,4 +1,4 @@
-//! The settings Secret: one entry for the ingester's pods and one for the consumer's.
+//! The settings Secret: one entry for the ingester's pods, where there are any, and one for the consumer's.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use schema::{
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::super::validate::ValidatedPipeline;
+use super::super::validate::{HttpSource, Source, ValidatedPipeline};
 use crate::{installation::Installation, kubernetes::is_controlled_by, labels::Component};
 
 /// Bytes of the hash that stand on the pods: enough to tell two settings apart.
@@ -26,7 +26,11 @@ pub(crate) fn name(pipeline: &str) -> String {
     format!("{pipeline}-settings")
 }
 
-pub(super) fn ingester(installation: &Installation, pipeline: &ValidatedPipeline) -> IngesterSettings {
+pub(super) fn ingester(
+    installation: &Installation,
+    pipeline: &ValidatedPipeline,
+    source: &HttpSource,
+) -> IngesterSettings {
     IngesterSettings {
         kafka: installation.kafka.clone(),
         clickhouse_url: Some(installation.clickhouse.url.clone()),
@@ -34,8 +38,8 @@ pub(super) fn ingester(installation: &Installation, pipeline: &ValidatedPipeline
         pipelines: vec![IngesterPipeline {
             tenant_id: pipeline.tenant.id.clone(),
             name: pipeline.name.clone(),
-            topic: pipeline.topic.spec.name.clone(),
-            keys: pipeline.keys.clone(),
+            topic: source.topic.spec.name.clone(),
+            keys: source.keys.clone(),
         }],
     }
 }
@@ -46,35 +50,37 @@ pub(super) fn consumer(
     topic_id: TopicId,
     group: &ConsumerGroup,
 ) -> ConsumerSettings {
+    let (topic, format, start_at) = match &pipeline.source {
+        Source::Http(source) => (&source.topic.spec.name, RecordFormat::Events, None),
+        Source::Kafka(source) => (&source.topic.name, source.format.clone(), source.start_at),
+    };
     ConsumerSettings {
         tenant_id: pipeline.tenant.id.clone(),
         pipeline: pipeline.name.clone(),
         kafka: installation.kafka.clone(),
-        topic: pipeline.topic.spec.name.clone(),
+        topic: topic.clone(),
         topic_id,
         dead_letter_topic: pipeline.dead_letter.spec.name.clone(),
         group: group.clone(),
         clickhouse: installation.clickhouse.to(&pipeline.tenant.database),
         batch: pipeline.batch,
-        format: RecordFormat::Events,
-        start_at: None,
+        format,
+        start_at,
     }
 }
 
 pub(super) fn secret(
     pipeline: &ValidatedPipeline,
-    ingester: &IngesterSettings,
+    ingester: Option<&IngesterSettings>,
     consumer: &ConsumerSettings,
 ) -> Secret {
     let name = name(pipeline.name.as_str());
+    let ingester = ingester.map(|settings| (INGESTER_ENTRY, json(settings)));
+    let entries = ingester.into_iter().chain([(CONSUMER_ENTRY, json(consumer))]);
     Secret {
         metadata: super::metadata(pipeline, name, Component::Settings, [].into()),
         type_: Some("Opaque".to_owned()),
-        data: Some(
-            [(INGESTER_ENTRY, json(ingester)), (CONSUMER_ENTRY, json(consumer))]
-                .map(|(entry, bytes)| (entry.to_owned(), ByteString(bytes)))
-                .into(),
-        ),
+        data: Some(entries.map(|(entry, bytes)| (entry.to_owned(), ByteString(bytes))).collect()),
         ..Secret::default()
     }
 }

@@ -61,14 +61,14 @@ fn beside_a_foreign_dead_letter_topic_no_consumer_runs() {
     let validated = validate(&installation, &pipeline("consumer: {replicas: 2}"), &fetched()).unwrap();
     let desired = build(&installation, &validated, Some(id()), Runnable::IngesterOnly).unwrap();
     let replicas = |deployment: Deployment| deployment.spec.unwrap().replicas;
-    assert_eq!((replicas(desired.ingester), replicas(desired.consumer)), (Some(2), Some(0)));
+    assert_eq!((replicas(desired.http.unwrap().ingester), replicas(desired.consumer)), (Some(2), Some(0)));
     assert!(desired.consumer_budget.is_none());
     assert!(build(&installation, &validated, Some(id()), Runnable::Nothing).is_none());
 }
 
 #[test]
 fn the_ingester_of_the_smallest_pipeline() {
-    insta::assert_yaml_snapshot!(built("").ingester);
+    insta::assert_yaml_snapshot!(built("").http.unwrap().ingester);
 }
 
 #[test]
@@ -78,24 +78,25 @@ fn the_consumer_of_the_smallest_pipeline() {
 
 #[test]
 fn the_service_of_the_smallest_pipeline() {
-    insta::assert_yaml_snapshot!(built("").service);
+    insta::assert_yaml_snapshot!(built("").http.unwrap().service);
 }
 
 #[test]
 fn a_pipeline_that_asks_for_everything() {
     let desired = built_in(&elaborate(), EVERYTHING);
-    insta::assert_yaml_snapshot!("everything_ingester", desired.ingester);
-    insta::assert_yaml_snapshot!("everything_service", desired.service);
-    insta::assert_yaml_snapshot!("everything_ingress", desired.ingress);
-    insta::assert_yaml_snapshot!("everything_ingester_budget", desired.ingester_budget);
+    let http = desired.http.unwrap();
+    insta::assert_yaml_snapshot!("everything_ingester", http.ingester);
+    insta::assert_yaml_snapshot!("everything_service", http.service);
+    insta::assert_yaml_snapshot!("everything_ingress", http.ingress);
+    insta::assert_yaml_snapshot!("everything_ingester_budget", http.budget);
     insta::assert_yaml_snapshot!("everything_consumer_budget", desired.consumer_budget);
-    assert_eq!(desired.endpoint, "https://events.example.com");
+    assert_eq!(http.endpoint, "https://events.example.com");
 }
 
 #[test]
 fn a_single_pod_has_no_budget_that_would_hold_up_a_drain() {
     let desired = built("ingester: {replicas: 1}, consumer: {replicas: 1}");
-    assert!(desired.ingester_budget.is_none() && desired.consumer_budget.is_none());
+    assert!(desired.http.unwrap().budget.is_none() && desired.consumer_budget.is_none());
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn every_pod_is_restricted() {
     for installation in [installation::tests::plain(), elaborate()] {
         for spec in ["", EVERYTHING] {
             let desired = built_in(&installation, spec);
-            for deployment in [desired.ingester, desired.consumer] {
+            for deployment in [desired.http.unwrap().ingester, desired.consumer] {
                 assert_restricted(&deployment.spec.unwrap().template.spec.unwrap());
             }
         }
@@ -159,7 +160,8 @@ fn both_pods_trust_the_authority_that_signed_for_clickhouse() {
 #[test]
 fn each_pod_mounts_its_own_entry_alone() {
     let desired = built("");
-    for (deployment, entry) in [(desired.ingester, INGESTER_ENTRY), (desired.consumer, CONSUMER_ENTRY)] {
+    let ingester = desired.http.unwrap().ingester;
+    for (deployment, entry) in [(ingester, INGESTER_ENTRY), (desired.consumer, CONSUMER_ENTRY)] {
         let volumes = deployment.spec.unwrap().template.spec.unwrap().volumes.unwrap();
         let items = volumes[0].secret.as_ref().unwrap().items.as_ref().unwrap();
         assert_eq!(items.iter().map(|item| item.key.as_str()).collect::<Vec<_>>(), [entry]);
@@ -168,9 +170,12 @@ fn each_pod_mounts_its_own_entry_alone() {
 
 fn hashes(installation: &Installation, spec: &str, keys: usize) -> [String; 2] {
     let mut validated = validate(installation, &pipeline(spec), &fetched()).unwrap();
-    validated.keys.truncate(keys);
+    match &mut validated.source {
+        Source::Http(http) => http.keys.truncate(keys),
+        Source::Kafka(_) => unreachable!("events come over HTTP here"),
+    }
     let desired = build(installation, &validated, Some(id()), Runnable::All).unwrap();
-    [desired.ingester, desired.consumer].map(|deployment| {
+    [desired.http.unwrap().ingester, desired.consumer].map(|deployment| {
         let template = deployment.spec.unwrap().template;
         template.metadata.unwrap().annotations.unwrap()[labels::SETTINGS_HASH].clone()
     })
@@ -205,4 +210,35 @@ fn names_of_children_fit_into_a_label() {
     for name in [ingester::name(&longest), consumer::name(&longest), settings::name(&longest)] {
         assert!(name.len() <= 63, "{name}");
     }
+}
+
+/// A Pipeline that reads a topic of somebody else, as it is written down.
+const FOREIGN: &str = "
+source: {kafka: {topic: octane.events, startFrom: Latest, fieldMap: {id: msg_id, eventName: action}}},
+ingester: {replicas: 3, ingress: {hostname: events.example.com}}, consumer: {replicas: 2}";
+
+#[test]
+fn a_topic_of_others_needs_a_consumer_and_nothing_before_it() {
+    let desired = built(FOREIGN);
+    assert!(desired.http.is_none());
+    insta::assert_yaml_snapshot!("foreign_consumer", desired.consumer);
+    insta::assert_yaml_snapshot!("foreign_consumer_budget", desired.consumer_budget);
+    let entries: Vec<&String> = desired.settings.data.as_ref().unwrap().keys().collect();
+    assert_eq!(entries, [CONSUMER_ENTRY]);
+    insta::assert_json_snapshot!(
+        "foreign_consumer_settings",
+        entry::<ConsumerSettings>(&desired, CONSUMER_ENTRY)
+    );
+}
+
+#[test]
+fn two_pipelines_that_read_one_topic_do_not_share_its_records() {
+    let group = |name: &str| {
+        let mut pipeline = pipeline("source: {kafka: {topic: octane.events}}");
+        pipeline.metadata.name = Some(name.to_owned());
+        let installation = installation::tests::plain();
+        let validated = validate(&installation, &pipeline, &fetched()).unwrap();
+        build(&installation, &validated, Some(id()), Runnable::All).unwrap().group
+    };
+    assert_ne!(group("web"), group("app"));
 }

@@ -5,15 +5,30 @@ use schema::names::{TopicId, TopicName};
 
 use super::super::{
     fetch::ObservedTopics,
-    validate::{Recorded, ValidatedPipeline, WantedTopic},
+    validate::{ForeignTopic, Recorded, Source, ValidatedPipeline, WantedTopic},
 };
 use crate::topics::{Topic, TopicsError};
 
 /// What to do about both topics, or why they could not be looked at.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    pub(crate) topic: Planned,
+    pub(crate) topic: PlannedSource,
     pub(crate) dead_letter: Planned,
+}
+
+/// What to do about the topic that the consumer reads.
+#[derive(Debug)]
+pub(crate) enum PlannedSource {
+    Own(Planned),
+    /// Nothing: it is only read.
+    Foreign(Look),
+}
+
+/// A topic of somebody else as it is, or why it could not be looked at.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) wanted: ForeignTopic,
+    pub(crate) found: Result<Option<Topic>, TopicsError>,
 }
 
 /// What to do about one topic.
@@ -57,7 +72,12 @@ pub(crate) fn topics(pipeline: &ValidatedPipeline, observed: ObservedTopics) -> 
         plan: observed.map(|found| plan(wanted.recorded, found, &pipeline.retained)),
     };
     Plans {
-        topic: planned(&pipeline.topic, observed.topic),
+        topic: match &pipeline.source {
+            Source::Http(http) => PlannedSource::Own(planned(&http.topic, observed.topic)),
+            Source::Kafka(kafka) => {
+                PlannedSource::Foreign(Look { wanted: kafka.topic.clone(), found: observed.topic })
+            }
+        },
         dead_letter: planned(&pipeline.dead_letter, observed.dead_letter),
     }
 }
@@ -68,18 +88,63 @@ pub(crate) enum Runnable {
     All,
     /// Dead letters have nowhere to go: what cannot be stored would be written into somebody else's topic.
     IngesterOnly,
-    /// Every record would go into somebody else's topic, or come from it.
+    /// Every record would go into somebody else's topic, or come from it. Or the topic to read from is gone, and what
+    /// is made of its name next is another one.
     Nothing,
 }
 
 impl Plans {
     pub(crate) fn runnable(&self) -> Runnable {
-        if self.topic.is_refused() {
+        if self.topic.is_unusable() {
             Runnable::Nothing
         } else if self.dead_letter.is_refused() {
             Runnable::IngesterOnly
         } else {
             Runnable::All
+        }
+    }
+}
+
+impl PlannedSource {
+    fn is_unusable(&self) -> bool {
+        match self {
+            Self::Own(planned) => planned.is_refused(),
+            Self::Foreign(look) => matches!(look.found, Ok(None)),
+        }
+    }
+
+    /// Whether the status has to tell of the intention before the topic is made.
+    pub(crate) fn needs_intention(&self) -> bool {
+        match self {
+            Self::Own(planned) => planned.needs_intention(),
+            Self::Foreign(_) => false,
+        }
+    }
+
+    /// What the status says of the topic before Kafka did anything.
+    pub(crate) fn intention(&self) -> Option<TopicStatus> {
+        match self {
+            Self::Own(planned) => planned.intention(),
+            Self::Foreign(look) => look.wanted.status.clone(),
+        }
+    }
+
+    /// The incarnation to go on with when Kafka cannot be asked or does not do all that is wanted.
+    pub(crate) fn known_id(&self) -> Option<TopicId> {
+        match self {
+            Self::Own(planned) => planned.known_id(),
+            Self::Foreign(look) => look.known_id(),
+        }
+    }
+}
+
+impl Look {
+    /// What is there now; of a topic that could not be looked at, the recorded one.
+    fn known_id(&self) -> Option<TopicId> {
+        match (&self.found, self.wanted.recorded) {
+            (Ok(found), _) => found.as_ref().map(|topic| topic.id),
+            (Err(_), Recorded::Incarnation(id)) => Some(id),
+            (Err(_), Recorded::Nothing | Recorded::Intended) => None,
         }
     }
 }

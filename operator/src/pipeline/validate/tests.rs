@@ -6,7 +6,7 @@ use crate::installation;
 pub(crate) fn pipeline(spec: &str) -> Pipeline {
     let manifest = format!(
         "{{apiVersion: analytics.millrace.dev/v1alpha1, kind: Pipeline, \
-         metadata: {{name: web, namespace: team, uid: p1}}, spec: {{tenantRef: {{name: acme}}, {spec}}}}}"
+         metadata: {{name: web, namespace: team, uid: p1, creationTimestamp: 2026-02-02T12:00:00Z}}, spec: {{tenantRef: {{name: acme}}, {spec}}}}}"
     );
     serde_saphyr::from_str(&manifest).unwrap()
 }
@@ -40,7 +40,15 @@ pub(crate) fn fetched() -> Fetched {
     Fetched { tenant: Some(tenant()), keys: Some(secret()), settings: None }
 }
 
-fn validated(pipeline: &Pipeline, fetched: &Fetched) -> Result<ValidatedPipeline, Obstacle> {
+/// What is between HTTP and the consumer.
+fn http(validated: &ValidatedPipeline) -> &HttpSource {
+    match &validated.source {
+        Source::Http(http) => http,
+        Source::Kafka(_) => panic!("events come over HTTP here"),
+    }
+}
+
+pub(crate) fn validated(pipeline: &Pipeline, fetched: &Fetched) -> Result<ValidatedPipeline, Obstacle> {
     validate(&installation::tests::plain(), pipeline, fetched)
 }
 
@@ -55,7 +63,7 @@ fn waits(fetched: &Fetched, reason: &str) {
 #[test]
 fn defaults_come_from_the_installation() {
     let validated = validated(&pipeline(""), &fetched()).unwrap();
-    let topic = &validated.topic.spec;
+    let topic = &http(&validated).topic.spec;
     assert_eq!((topic.partitions, topic.replication_factor, topic.min_insync_replicas), (6, 3, 2));
     assert_eq!((topic.name.as_str(), topic.retention_ms), ("millrace.team-acme.web", 168 * HOUR_MS));
     let dead_letter = &validated.dead_letter.spec;
@@ -75,7 +83,7 @@ fn dead_letters_are_kept_as_long_as_their_topic() {
 #[test]
 fn fewer_copies_need_fewer_acknowledgements() {
     let validated = validated(&pipeline("topic: {replicationFactor: 1}"), &fetched()).unwrap();
-    assert_eq!(validated.topic.spec.min_insync_replicas, 1);
+    assert_eq!(http(&validated).topic.spec.min_insync_replicas, 1);
 }
 
 #[test]
@@ -96,9 +104,10 @@ fn a_negative_batch_is_refused() {
 #[test]
 fn only_keys_that_may_send_reach_the_ingester_as_digests() {
     let validated = validated(&pipeline(""), &fetched()).unwrap();
-    let names: Vec<&str> = validated.keys.iter().map(|key| key.name.as_str()).collect();
+    let keys = &http(&validated).keys;
+    let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
     assert_eq!(names, ["web"]);
-    assert_eq!(validated.keys[0].sha256, KeyDigest::of("key of web"));
+    assert_eq!(keys[0].sha256, KeyDigest::of("key of web"));
 }
 
 #[test]

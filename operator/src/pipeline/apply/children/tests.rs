@@ -72,12 +72,14 @@ fn none() -> Deployment {
 #[test]
 fn pods_that_nobody_asked_for_are_told_of() {
     let some = deployment(json!({}));
-    let message = |ingester: &Deployment, consumer: &Deployment| match workloads(ingester, consumer) {
+    let message = |ingester: Option<&Deployment>, consumer: &Deployment| match workloads(ingester, consumer) {
         Workloads::Running => None,
         Workloads::ScaledToZero { message } => Some(message),
     };
-    assert_eq!(message(&some, &some), None);
-    assert!(message(&none(), &some).unwrap().contains("no events are taken"));
-    assert!(message(&some, &none()).unwrap().contains("wait in Kafka"));
-    assert!(message(&none(), &none()).unwrap().contains("neither taken nor stored"));
+    assert_eq!(message(Some(&some), &some), None);
+    assert_eq!(message(None, &some), None);
+    assert!(message(Some(&none()), &some).unwrap().contains("no events are taken"));
+    assert!(message(Some(&some), &none()).unwrap().contains("are taken and wait in Kafka"));
+    assert!(message(Some(&none()), &none()).unwrap().contains("neither taken nor stored"));
+    assert!(message(None, &none()).unwrap().contains("events wait in Kafka"));
 }
