@@ -19,6 +19,7 @@ use schema::settings::{
     RecordFormat,
 };
 use schema::tenant_id::TenantId;
+use schema::timestamp::Timestamp;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -229,11 +230,27 @@ impl Line {
         self.copy(ConsumerSettings { kafka: kafka.settings.clone(), ..self.settings.clone() })
     }
 
+    /// The same line, whose consumer reads a topic of somebody else.
+    ///
+    /// # Errors
+    /// When there is no such topic.
+    pub async fn reading(
+        &self,
+        topic: &str,
+        format: RecordFormat,
+        start_at: Option<Timestamp>,
+    ) -> anyhow::Result<Self> {
+        let topic = TopicName::parse(topic)?;
+        let topic_id = TopicId(topic_id(&self.kafka, &topic).await?);
+        let group = ConsumerGroup::of(&self.topic, topic_id, TableGeneration(Uuid::new_v4()));
+        self.copy(ConsumerSettings { topic, topic_id, group, format, start_at, ..self.settings.clone() })
+    }
+
     fn copy(&self, settings: ConsumerSettings) -> anyhow::Result<Self> {
         let line = Self {
             tenant: self.tenant.clone(),
             key: self.key.clone(),
-            topic: self.topic.clone(),
+            topic: settings.topic.clone(),
             group: settings.group.clone(),
             database: self.database.clone(),
             kafka: Kafka { settings: settings.kafka.clone() },

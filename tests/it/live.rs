@@ -5,6 +5,7 @@ mod chart;
 mod definitions;
 mod examples;
 mod faults;
+mod foreign_topic;
 mod operator_start;
 mod poison;
 mod readme;

@@ -130,6 +130,16 @@ async fn pipelines_are_accepted_or_refused_with_a_message() -> anyhow::Result<()
                 ("web", json!({}), Some("tenantRef")),
                 ("web", json!({"tenantRef": {"name": ""}}), Some("tenantRef")),
                 ("web", with("source", json!({"http": {}})), None),
+                ("web", with("source", json!({"kafka": {"topic": "octane.events"}})), None),
+                ("web", with("source", json!({"kafka": {"topic": "t", "format": "Json", "startFrom": "Latest", "fieldMap": {"id": "uuid", "eventName": "action"}}})), None),
+                ("web", with("source", json!({"http": {}, "kafka": {"topic": "t"}})), Some("exactly one of source.http and source.kafka")),
+                ("web", with("source", json!({})), Some("exactly one of source.http and source.kafka")),
+                ("web", with("source", json!({"kafka": {}})), Some("spec.source.kafka.topic")),
+                ("web", with("source", json!({"kafka": {"topic": "no name"}})), Some("spec.source.kafka.topic")),
+                ("web", with("source", json!({"kafka": {"topic": "__consumer_offsets"}})), Some("not one of Kafka's own topics")),
+                ("web", with("source", json!({"kafka": {"topic": "t", "format": "Avro"}})), Some("Unsupported value")),
+                ("web", with("source", json!({"kafka": {"topic": "t", "startFrom": "Yesterday"}})), Some("Unsupported value")),
+                ("web", with("source", json!({"kafka": {"topic": "t", "fieldMap": {"eventName": ""}}})), Some("eventName")),
                 ("web", with("topic", json!({"partitions": 1000, "replicationFactor": 3, "minInsyncReplicas": 3})), None),
                 ("web", with("topic", json!({"partitions": 0})), Some("spec.topic.partitions")),
                 ("web", with("topic", json!({"partitions": 1001})), Some("spec.topic.partitions")),
@@ -187,6 +197,9 @@ async fn what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> anyhow::
         let spec = |topic: Value| json!({"tenantRef": {"name": "acme"}, "topic": topic});
         ground.pipeline("web", spec(json!({"partitions": 3, "replicationFactor": 1}))).await?;
         ground.pipeline("plain", json!({"tenantRef": {"name": "acme"}})).await?;
+        let foreign = |source: Value| json!({"tenantRef": {"name": "acme"}, "source": {"kafka": source}});
+        ground.pipeline("foreign", foreign(json!({"topic": "a"}))).await?;
+        let source = "source cannot be changed";
         let copies = "replicationFactor cannot be changed, added or removed later";
         check(
             &ground,
@@ -203,6 +216,11 @@ async fn what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> anyhow::
                 ("plain", spec(json!({"replicationFactor": 1})), Some(copies)),
                 ("plain", json!({"tenantRef": {"name": "other"}}), Some("tenantRef cannot be changed")),
                 ("plain", spec(json!({"retentionHours": 1})), None),
+                ("foreign", foreign(json!({"topic": "a", "startFrom": "Earliest"})), None),
+                ("foreign", foreign(json!({"topic": "b"})), Some(source)),
+                ("foreign", foreign(json!({"topic": "a", "startFrom": "Latest"})), Some(source)),
+                ("foreign", foreign(json!({"topic": "a", "fieldMap": {"id": "uuid"}})), Some(source)),
+                ("foreign", json!({"tenantRef": {"name": "acme"}, "source": {"http": {}}}), Some("source")),
             ],
         )
         .await;
