@@ -124,7 +124,7 @@ impl Inserter {
     pub(crate) async fn describe(&self) -> Result<Vec<u8>, Failure> {
         let deadline = self.deadline;
         let asking = async {
-            let request = self.request(Request::post(&self.description), BlockBody::empty())?;
+            let request = self.request(Request::get(&self.description), BlockBody::empty())?;
             let response = self.client.request(request).await;
             let response = response.map_err(|cause| Failure::Send { source: cause.into() })?;
             Ok(accepted(read(response).await)?.text)

@@ -72,6 +72,7 @@ impl Store {
     pub(crate) async fn store(&mut self, batch: &Batch) {
         let refused = self.insert(batch).await;
         if !refused.is_empty() {
+            warn!(rows = refused.len(), "the table refuses rows for their values: they become dead letters");
             self.deliver_refused(&batch.columns, &refused).await;
         }
         self.deliver(&batch.dead_letters).await;
