@@ -48,7 +48,7 @@ pub struct AnalyticsTenantSpec {
 
     /// How long events stay readable, counted from their receipt. Exactly one of days and hours. Without it, 90 days.
     /// A shorter one deletes events, so it waits for the annotation `analytics.millrace.dev/allow-retention-hours` with
-    /// the new number of hours.
+    /// the hours of now and the new ones, as in `720-to-24`; the condition says which. It counts once.
     // The API server fills in no default: it would stay beside `hours` when a tenant without a retention gets one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionSpec>,
@@ -191,6 +191,11 @@ pub struct AnalyticsTenantStatus {
     #[schemars(length(max = 1000), inner(length(max = 36)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub retained_topics: Vec<String>,
+    /// The value of the annotation `analytics.millrace.dev/allow-retention-hours` that was used.
+    /// It counts again after it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub used_retention_consent: Option<String>,
 }
 
 /// A ClickHouse database.

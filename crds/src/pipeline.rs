@@ -101,7 +101,7 @@ pub struct TopicSpec {
     pub min_insync_replicas: Option<i32>,
     /// How long Kafka keeps records; longer than the longest outage of ClickHouse. Default 168 hours.
     /// A shorter time deletes records, so it waits for the annotation `analytics.millrace.dev/allow-retention-hours`
-    /// with the new number of hours.
+    /// with the hours of now and the new ones, as in `720-to-24`; the condition says which. It counts once.
     #[serde(default = "default_topic_retention_hours")]
     #[schemars(range(min = 1, max = 876000))]
     pub retention_hours: i32,
@@ -328,6 +328,11 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub endpoint: Option<String>,
+    /// The value of the annotation `analytics.millrace.dev/allow-retention-hours` that was used.
+    /// It counts again after it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub used_retention_consent: Option<String>,
 }
 
 /// A Kafka topic.

@@ -12,7 +12,7 @@ pub(crate) const PIPELINE: &str = "analytics.millrace.dev/pipeline";
 pub(crate) const SETTINGS_HASH: &str = "analytics.millrace.dev/settings-hash";
 /// `true` on a resource that is being deleted lets it go although Kafka or ClickHouse cannot be reached.
 pub(crate) const ABANDON_EXTERNAL: &str = "analytics.millrace.dev/abandon-external";
-/// The hours to which the retention of a resource's data may be shortened, which deletes data.
+/// The hours from which and to which the retention of a resource's data may be shortened once, which deletes data.
 pub(crate) const ALLOW_RETENTION_HOURS: &str = "analytics.millrace.dev/allow-retention-hours";
 /// The id of a lost database: the tenant goes on with a new one, or with the one that bears the name by now.
 pub(crate) const RECREATE_DATABASE: &str = "analytics.millrace.dev/recreate-database";

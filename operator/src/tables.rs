@@ -329,12 +329,14 @@ enum RetentionPlan {
 }
 
 fn plan(definition: &str, wanted: WantedRetention) -> RetentionPlan {
-    match (migrations::retention_of(definition), wanted.shortening) {
-        (Some(has), _) if has == wanted.retention => RetentionPlan::Nothing,
-        (Some(has), _) if has.hours() < wanted.retention.hours() => RetentionPlan::Change,
-        (Some(_) | None, Shortening::Allowed) => RetentionPlan::Change,
-        (Some(has), Shortening::Held) => RetentionPlan::Hold(has),
-        (None, Shortening::Held) => RetentionPlan::HoldUnknown,
+    let is_allowed = |has| wanted.shortening.permits(has);
+    match migrations::retention_of(definition) {
+        Some(has) if has == wanted.retention => RetentionPlan::Nothing,
+        Some(has) if has.hours() < wanted.retention.hours() => RetentionPlan::Change,
+        Some(has) if is_allowed(Kept::Hours(has.hours().into())) => RetentionPlan::Change,
+        Some(has) => RetentionPlan::Hold(has),
+        None if is_allowed(Kept::Otherwise) => RetentionPlan::Change,
+        None => RetentionPlan::HoldUnknown,
     }
 }
 

@@ -3,7 +3,11 @@
 use schema::names::{TopicName, TopicPrefix};
 
 use crate::{
-    attempt::Interruption, failure::Failure, kubernetes, labels, progress::Problem, retention::Kept,
+    attempt::Interruption,
+    failure::Failure,
+    kubernetes, labels,
+    progress::Problem,
+    retention::{Consent, Kept},
     topics::TopicsError,
 };
 
@@ -28,10 +32,10 @@ pub(crate) enum Error {
     #[error("failed to bring about the topics")]
     EnsureTopic { source: TopicsError },
     #[error(
-        "topic `{topic}` keeps records {kept}, and `topic.retentionHours` asks for less, which deletes records: annotate the Pipeline with `{}: \"{spec_hours}\"` to allow it, or ask for more hours",
-        labels::ALLOW_RETENTION_HOURS
+        "topic `{topic}` keeps records {kept}, and `topic.retentionHours` asks for less, which deletes records: annotate the Pipeline with `{}: \"{}\"` to allow it once (remove one that was used, and set it again), or ask for more hours",
+        labels::ALLOW_RETENTION_HOURS, Consent { from: *kept, to_hours: *spec_hours }
     )]
-    RetentionHeld { topic: TopicName, kept: Kept, spec_hours: i32 },
+    RetentionHeld { topic: TopicName, kept: Kept, spec_hours: u64 },
     #[error("failed to bring the keys to the ingester")]
     ApplyKeys { source: kubernetes::Error },
     #[error("failed to bring about the Pipeline's objects")]

@@ -9,12 +9,14 @@ use super::{
     Error,
     apply::{Outcome, Workloads},
     fetch,
+    validate::retention_hours,
 };
 use crate::{
     conditions::{self, Observed, SCALED_TO_ZERO},
     context::{Backends, Context},
     metrics,
     progress::told,
+    retention::{self, Brought},
 };
 
 /// The aspects of a Pipeline, in the order in which `Ready` looks for an obstacle.
@@ -147,7 +149,13 @@ fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineS
         table: outcome.table.done().cloned().or(before.table),
         consumer_group: outcome.group.as_ref().map(ToString::to_string).or(before.consumer_group),
         endpoint: outcome.endpoint.clone().or(before.endpoint),
+        used_retention_consent: used_consent(pipeline, outcome, before.used_retention_consent),
     }
+}
+
+fn used_consent(pipeline: &Pipeline, outcome: &Outcome, before: Option<String>) -> Option<String> {
+    let brought = if outcome.topics.done().is_some() { Brought::About } else { Brought::NotYet };
+    retention::used(pipeline, retention_hours(pipeline), brought, before)
 }
 
 fn aspects(pipeline: &Pipeline, outcome: &Outcome) -> Vec<Observed> {

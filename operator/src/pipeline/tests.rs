@@ -346,13 +346,25 @@ async fn a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
     assert_eq!(hours(&world), 168);
     assert_eq!(world.object(INGESTER).unwrap()["spec"]["replicas"], 3, "the rest of the edit goes on");
     let message = world.message(ACME_DEFAULT, "TopicReady").unwrap();
-    assert!(message.contains("`analytics.millrace.dev/allow-retention-hours: \"24\"`"), "{message}");
+    assert!(message.contains("`analytics.millrace.dev/allow-retention-hours: \"168-to-24\"`"), "{message}");
 
-    world.edit(ACME_DEFAULT, |pipeline| {
-        pipeline["metadata"]["annotations"][labels::ALLOW_RETENTION_HOURS] = "24".into();
-    });
-    world.settle().await;
-    assert_eq!((hours(&world), world.reason(ACME_DEFAULT, "Ready").as_deref()), (24, Some("Ready")));
+    for (allowed, then) in [("24", 168), ("169-to-24", 168), ("168-to-24", 24)] {
+        world.edit(ACME_DEFAULT, |pipeline| {
+            pipeline["metadata"]["annotations"][labels::ALLOW_RETENTION_HOURS] = allowed.into();
+        });
+        world.settle().await;
+        assert_eq!(hours(&world), then, "{allowed}");
+    }
+    assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"));
+
+    for wanted in [168, 24] {
+        world.edit(ACME_DEFAULT, |pipeline| {
+            pipeline["spec"]["topic"] = json!({"retentionHours": wanted});
+        });
+        world.settle().await;
+        assert_eq!(hours(&world), 168, "the same consent twice is none");
+    }
+    assert_eq!(world.reason(ACME_DEFAULT, "TopicReady").as_deref(), Some("RetentionReductionHeld"));
 }
 
 #[tokio::test]

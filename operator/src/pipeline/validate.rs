@@ -212,6 +212,7 @@ fn replication(installation: &Installation, pipeline: &Pipeline) -> Result<Repli
 }
 
 fn topic(name: TopicName, pipeline: &Pipeline, replication: Replication) -> TopicSpec {
+    let used = pipeline.status.as_ref().and_then(|status| status.used_retention_consent.as_deref());
     TopicSpec {
         name,
         holds: Holds::Events,
@@ -219,8 +220,12 @@ fn topic(name: TopicName, pipeline: &Pipeline, replication: Replication) -> Topi
         replication_factor: replication.copies,
         min_insync_replicas: replication.needed,
         retention_ms: i64::from(pipeline.spec.topic.retention_hours) * HOUR_MS,
-        shortening: shortening(pipeline, u64::try_from(pipeline.spec.topic.retention_hours).unwrap_or(0)),
+        shortening: shortening(pipeline, retention_hours(pipeline), used),
     }
+}
+
+pub(crate) fn retention_hours(pipeline: &Pipeline) -> u64 {
+    u64::try_from(pipeline.spec.topic.retention_hours).unwrap_or(0)
 }
 
 fn dead_letter(topic: &TopicSpec) -> TopicSpec {

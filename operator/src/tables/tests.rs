@@ -52,8 +52,12 @@ fn hours(hours: u64) -> Retention {
     Retention::from_hours(hours).unwrap()
 }
 
-fn allowed(wanted: u64) -> WantedRetention {
-    WantedRetention { retention: hours(wanted), shortening: Shortening::Allowed }
+fn allowed(has: u64, wanted: u64) -> WantedRetention {
+    WantedRetention { retention: hours(wanted), shortening: Shortening::Allowed(Kept::Hours(has)) }
+}
+
+fn allowed_by_hand(wanted: u64) -> WantedRetention {
+    WantedRetention { retention: hours(wanted), shortening: Shortening::Allowed(Kept::Otherwise) }
 }
 
 fn held(wanted: u64) -> WantedRetention {
@@ -207,7 +211,7 @@ async fn a_new_database_gets_its_steps_each_recorded_before_the_next() {
     mock.add(handlers::provide([storage(hours(24))]));
     statements.extend(migrations::views(&name(), hours(24)).iter().map(|_| mock.add(handlers::record_ddl())));
 
-    let migrated = tables(&mock).migrate(&name(), allowed(24)).await.unwrap();
+    let migrated = tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap();
 
     assert_eq!(migrated.generation.to_string(), STORAGE_UUID);
     let mut firsts = Vec::new();
@@ -225,7 +229,7 @@ async fn a_database_that_is_up_to_date_is_only_looked_at() {
     let views = migrations::views(&name(), hours(24));
     mock.add(handlers::provide(std::iter::once(storage(hours(24))).chain(views.iter().map(view))));
     // The mock answers no fourth request.
-    tables(&mock).migrate(&name(), allowed(24)).await.unwrap();
+    tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap();
 }
 
 #[tokio::test]
@@ -238,7 +242,7 @@ async fn a_new_retention_redefines_the_view_that_filters_and_then_the_table() {
     let redefined = mock.add(handlers::record_ddl());
     let changed = mock.add(handlers::record_ddl());
 
-    tables(&mock).migrate(&name(), allowed(24)).await.unwrap();
+    tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap();
 
     assert!(redefined.query().await.starts_with("CREATE OR REPLACE VIEW t_acme.events\n"));
     assert!(changed.query().await.starts_with("ALTER TABLE t_acme.events_raw\nMODIFY TTL"));
@@ -264,11 +268,13 @@ fn only_a_retention_that_deletes_needs_consent() {
     for (definition, wanted, expected) in [
         (has(24).as_str(), held(24), RetentionPlan::Nothing),
         (&has(24), held(48), RetentionPlan::Change),
-        (&has(48), allowed(24), RetentionPlan::Change),
+        (&has(48), allowed(48, 24), RetentionPlan::Change),
+        (&has(49), allowed(48, 24), RetentionPlan::Hold(hours(49))),
         (&has(48), held(24), RetentionPlan::Hold(hours(48))),
         (&has(240), held(24), RetentionPlan::Hold(hours(240))),
         (by_hand, held(24), RetentionPlan::HoldUnknown),
-        (by_hand, allowed(24), RetentionPlan::Change),
+        (by_hand, allowed(48, 24), RetentionPlan::HoldUnknown),
+        (by_hand, allowed_by_hand(24), RetentionPlan::Change),
         ("CREATE TABLE ..", held(24), RetentionPlan::HoldUnknown),
     ] {
         assert_eq!(plan(definition, wanted), expected, "{definition} {wanted:?}");
@@ -282,7 +288,7 @@ async fn a_step_whose_record_failed_is_named_and_comes_again() {
     mock.add(handlers::provide(Vec::<MigrationAnswer>::new()));
     mock.add(handlers::record_ddl());
     mock.add(handlers::exception(241));
-    let error = tables(&mock).migrate(&name(), allowed(24)).await.unwrap_err();
+    let error = tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap_err();
     assert!(matches!(error, TablesError::Migrate { number: 1, .. }), "{error:?}");
     assert_eq!(error.failure(), Failure::Transient);
 }
@@ -292,7 +298,7 @@ async fn the_steps_of_a_newer_version_are_not_touched() {
     let mock = Mock::new();
     mock.add(handlers::record_ddl());
     mock.add(handlers::provide([MigrationAnswer { number: 99, checksum: String::new() }]));
-    let error = tables(&mock).migrate(&name(), allowed(24)).await.unwrap_err();
+    let error = tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap_err();
     assert!(matches!(error, TablesError::ContinueMigrations { .. }), "{error:?}");
     assert_eq!(error.failure(), Failure::Refused);
 }
@@ -303,6 +309,6 @@ async fn a_storage_table_that_somebody_dropped_is_not_made_anew() {
     mock.add(handlers::record_ddl());
     all_applied(&mock);
     mock.add(handlers::provide(Vec::<TableAnswer>::new()));
-    let error = tables(&mock).migrate(&name(), allowed(24)).await.unwrap_err();
+    let error = tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap_err();
     assert!(matches!(error, TablesError::StorageMissing { .. }), "{error:?}");
 }

@@ -1,7 +1,11 @@
 //! What can go wrong with an AnalyticsTenant.
 
 use crate::{
-    attempt::Interruption, failure::Failure, kubernetes, labels, progress::Problem, retention::Kept,
+    attempt::Interruption,
+    failure::Failure,
+    kubernetes, labels,
+    progress::Problem,
+    retention::{Consent, Kept},
     tables::TablesError,
 };
 
@@ -38,8 +42,8 @@ pub(crate) enum Error {
     #[error("failed to bring the tables up to date")]
     Migrate { source: TablesError },
     #[error(
-        "events are kept {kept}, and the spec asks for {wanted_hours} hours, which deletes events: annotate the AnalyticsTenant with `{}: \"{wanted_hours}\"` to allow it, or ask for more hours",
-        labels::ALLOW_RETENTION_HOURS
+        "events are kept {kept}, and the spec asks for {wanted_hours} hours, which deletes events: annotate the AnalyticsTenant with `{}: \"{}\"` to allow it once (remove one that was used, and set it again), or ask for more hours",
+        labels::ALLOW_RETENTION_HOURS, Consent { from: *kept, to_hours: (*wanted_hours).into() }
     )]
     RetentionHeld { kept: Kept, wanted_hours: u32 },
     #[error("failed to bring about the managed Pipeline")]

@@ -13,13 +13,14 @@ use super::{
     Error,
     apply::{ManagedPipeline, Outcome},
     fetch,
-    validate::Invalid,
+    validate::{Invalid, retention_hours},
 };
 use crate::{
     conditions::{self, Observed, SCALED_TO_ZERO},
     context::{Backends, Context},
     metrics,
     progress::{Progress, told},
+    retention::{self, Brought},
 };
 
 /// The aspects of a tenant, in the order in which `Ready` looks for an obstacle.
@@ -150,7 +151,15 @@ fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> Anal
         endpoints: endpoints(outcome, before.endpoints),
         api_keys: outcome.credentials.done().cloned().unwrap_or(before.api_keys),
         retained_topics: before.retained_topics,
+        used_retention_consent: used_consent(tenant, outcome, before.used_retention_consent),
     }
+}
+
+fn used_consent(tenant: &AnalyticsTenant, outcome: &Outcome, before: Option<String>) -> Option<String> {
+    let brought = if outcome.schema.done().is_some() { Brought::About } else { Brought::NotYet };
+    // A spec that asks for nothing that can be kept uses nothing up.
+    let wanted_hours = retention_hours(tenant).unwrap_or(0);
+    retention::used(tenant, wanted_hours, brought, before)
 }
 
 /// The reason of a condition of what belongs to somebody else.

@@ -320,17 +320,46 @@ async fn a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
     keeps(&world, 90 * 24);
     assert_eq!(world.reason(ACME, "SchemaInSync").as_deref(), Some("RetentionReductionHeld"));
     let message = world.message(ACME, "Ready").unwrap();
-    assert!(message.contains("`analytics.millrace.dev/allow-retention-hours: \"24\"`"), "{message}");
+    assert!(message.contains("`analytics.millrace.dev/allow-retention-hours: \"2160-to-24\"`"), "{message}");
     assert!(!world.object(ACME_KEYS).unwrap()["data"]["second"].is_null(), "the keys went on");
     assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"));
 
-    allow(&world, ACME, "48");
-    world.settle().await;
-    keeps(&world, 90 * 24);
-    allow(&world, ACME, "24");
+    for other in ["24", "2160-to-48", "48-to-24"] {
+        allow(&world, ACME, other);
+        world.settle().await;
+        keeps(&world, 90 * 24);
+    }
+    allow(&world, ACME, "2160-to-24");
     world.settle().await;
     keeps(&world, 24);
     assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+}
+
+#[tokio::test]
+async fn the_same_consent_twice_is_none() {
+    let world = with_tenant(TENANT);
+    let ask = |days: u32| {
+        world.edit(ACME, |tenant| tenant["spec"]["retention"] = serde_json::json!({"days": days}));
+    };
+    world.settle().await;
+    allow(&world, ACME, "2160-to-24");
+    world.settle().await;
+    ask(1);
+    world.settle().await;
+    keeps(&world, 24);
+    for days in [90, 1] {
+        ask(days);
+        world.settle().await;
+        keeps(&world, 90 * 24);
+    }
+    assert_eq!(world.reason(ACME, "SchemaInSync").as_deref(), Some("RetentionReductionHeld"));
+
+    world.edit(ACME, |tenant| tenant["metadata"]["annotations"] = serde_json::json!({}));
+    world.settle().await;
+    keeps(&world, 90 * 24);
+    allow(&world, ACME, "2160-to-24");
+    world.settle().await;
+    keeps(&world, 24);
 }
 
 #[tokio::test]

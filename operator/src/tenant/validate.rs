@@ -149,7 +149,13 @@ fn is_older(rival: &Rival, tenant: &AnalyticsTenant) -> bool {
 
 fn wanted_retention(tenant: &AnalyticsTenant) -> Result<WantedRetention, Invalid> {
     let retention = retention(&tenant.spec.retention())?;
-    Ok(WantedRetention { retention, shortening: shortening(tenant, retention.hours().into()) })
+    let used = tenant.status.as_ref().and_then(|status| status.used_retention_consent.as_deref());
+    Ok(WantedRetention { retention, shortening: shortening(tenant, retention.hours().into(), used) })
+}
+
+/// The hours of the spec's retention, if they are a retention.
+pub(crate) fn retention_hours(tenant: &AnalyticsTenant) -> Option<u64> {
+    retention(&tenant.spec.retention()).ok().map(|retention| retention.hours().into())
 }
 
 fn retention(spec: &RetentionSpec) -> Result<Retention, Invalid> {

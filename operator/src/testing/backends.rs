@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{State, World};
 use crate::{
     context::Backends,
-    retention::{Kept, Shortening},
+    retention::Kept,
     tables::{Database, DatabaseComment, DatabaseOwner, Migrated, Tables, TablesError, WantedRetention},
     topics::{Ensured, Expected, Topic, TopicSpec, Topics, TopicsError},
 };
@@ -37,8 +37,9 @@ fn clickhouse_away(name: &DatabaseName) -> TablesError {
 fn keep_for(state: &mut State, spec: &TopicSpec) -> Option<Kept> {
     let wanted = spec.retention_ms;
     let has = state.topic_retentions.entry(spec.name.to_string()).or_insert(wanted);
-    let is_held = *has > wanted && spec.shortening == Shortening::Held;
-    let kept = is_held.then(|| Kept::Hours(u64::try_from(*has / 3_600_000).unwrap()));
+    let stays = Kept::Hours(u64::try_from(*has / 3_600_000).unwrap());
+    let is_held = *has > wanted && !spec.shortening.permits(stays);
+    let kept = is_held.then_some(stays);
     if kept.is_none() {
         *has = wanted;
     }
@@ -161,8 +162,9 @@ impl Tables for FakeTables {
         let Some(database) = state.databases.get(name.as_str()) else { return Err(clickhouse_away(name)) };
         let generation = TableGeneration(Uuid::from_u128(database.uuid.as_u128() + 1_000));
         let has = state.retentions.entry(name.to_string()).or_insert(wanted.retention);
-        let is_held = has.hours() > wanted.retention.hours() && wanted.shortening == Shortening::Held;
-        let kept = is_held.then(|| Kept::Hours(has.hours().into()));
+        let stays = Kept::Hours(has.hours().into());
+        let is_held = has.hours() > wanted.retention.hours() && !wanted.shortening.permits(stays);
+        let kept = is_held.then_some(stays);
         if kept.is_none() {
             *has = wanted.retention;
         }

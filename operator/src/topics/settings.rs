@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Holds, TopicSpec};
-use crate::retention::{Kept, Shortening};
+use crate::retention::Kept;
 
 /// A topic setting and its value, both as Kafka spells them
 /// (<https://kafka.apache.org/41/generated/topic_config.html>).
@@ -51,12 +51,12 @@ pub(super) fn without_held(
     spec: &TopicSpec,
 ) -> (Vec<Setting>, Option<Kept>) {
     let kept = observed.get(RETENTION).and_then(|has| longer(has, spec.retention_ms));
-    match (spec.shortening, kept) {
-        (Shortening::Held, Some(kept)) => {
+    match kept {
+        Some(kept) if !spec.shortening.permits(kept) => {
             changes.retain(|(name, _)| *name != RETENTION);
             (changes, Some(kept))
         }
-        (Shortening::Allowed, Some(_)) | (Shortening::Held | Shortening::Allowed, None) => (changes, None),
+        Some(_) | None => (changes, None),
     }
 }
 

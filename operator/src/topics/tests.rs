@@ -144,7 +144,9 @@ fn a_retention_that_deletes_records_needs_consent() {
         [("604800001", Kept::Hours(169)), ("3600000000", Kept::Hours(1_000)), ("-1", Kept::Otherwise)]
     {
         assert_eq!(kept(has, Shortening::Held), (vec![other.clone()], Some(stays)), "{has}");
-        assert_eq!(kept(has, Shortening::Allowed), (both.clone(), None), "{has}");
+        assert_eq!(kept(has, Shortening::Allowed(stays)), (both.clone(), None), "{has}");
+        let another = Shortening::Allowed(Kept::Hours(720));
+        assert_eq!(kept(has, another), (vec![other.clone()], Some(stays)), "{has}");
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
         Error,
         build::topics::{Look, Plan, Planned, PlannedSource, Plans, Runnable},
         status,
-        validate::Recorded,
+        validate::{self, Recorded},
     },
     Aspect,
 };
@@ -102,7 +102,7 @@ fn finished(pipeline: &Pipeline, topic: Aspect<Ensured>, dead_letter: Aspect<Ens
         }
         (Progress::Untried, _) | (Progress::Done(_), Progress::Untried) => return Progress::Untried,
     };
-    let spec_hours = pipeline.spec.topic.retention_hours;
+    let spec_hours = validate::retention_hours(pipeline);
     for ensured in both {
         if let Some(kept) = ensured.kept {
             return Progress::Failed(Error::RetentionHeld { topic: ensured.topic.name, kept, spec_hours });
