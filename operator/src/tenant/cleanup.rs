@@ -7,8 +7,9 @@ use crds::{AnalyticsTenant, Pipeline, analytics_tenant::DeletionPolicy, conditio
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use schema::names::DatabaseName;
 use tracing::info;
+use uuid::Uuid;
 
-use super::{Error, fetch, status, validate};
+use super::{Error, build::database::Loss, fetch, status, validate};
 use crate::{
     conditions::Observed,
     context::{Backends, Context},
@@ -121,6 +122,7 @@ async fn settle_database<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant
         .describe(&DatabaseName::of(&id))
         .await
         .map_err(|source| Error::DescribeDatabase { source })?;
+    let found = found.map(|found| accepted(found, &owner, validate::known_database(tenant))).transpose()?;
     match plan(found, &owner, tenant.spec.deletion_policy.clickhouse) {
         Plan::Nothing => Ok(()),
         Plan::Release(database) => ctx
@@ -131,6 +133,18 @@ async fn settle_database<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant
         Plan::Drop(database) => Tables::drop(ctx.tables.as_ref(), &database, &owner)
             .await
             .map_err(|source| Error::DropDatabase { source }),
+    }
+}
+
+/// A database that bears our comment and another id than the known one may be somebody's restored copy: the tenant did
+/// not go on with it, so it does not end it either.
+fn accepted(found: Database, owner: &DatabaseOwner, known: Option<Uuid>) -> Result<Database, Error> {
+    match known {
+        Some(known) if found.uuid != known && found.comment.is_owned_by(owner) => {
+            let (database, found) = (found.name, found.uuid);
+            Err(Error::DatabaseLost(Loss::Replaced { database, known, found }))
+        }
+        Some(_) | None => Ok(found),
     }
 }
 

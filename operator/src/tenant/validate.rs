@@ -134,7 +134,7 @@ pub(crate) fn id(tenant: &AnalyticsTenant) -> Result<TenantId, Invalid> {
 }
 
 /// The database of the status. One that the annotation names is given up.
-fn known_database(tenant: &AnalyticsTenant) -> Option<Uuid> {
+pub(crate) fn known_database(tenant: &AnalyticsTenant) -> Option<Uuid> {
     let recorded = tenant.status.as_ref()?.database.as_ref()?;
     let given_up = tenant.annotations().get(labels::RECREATE_DATABASE);
     let id = Uuid::try_parse(&recorded.uuid).ok()?;

@@ -54,6 +54,42 @@ fn only_an_owned_database_is_released_or_dropped() {
 }
 
 #[tokio::test]
+async fn a_database_that_the_tenant_never_accepted_is_neither_dropped_nor_released() {
+    for (manifest, left) in [(FLEETING_TENANT, 0), (TENANT, 1)] {
+        let world = settled(manifest).await;
+        let known = world.object(ACME).unwrap()["status"]["database"]["uuid"].as_str().unwrap().to_owned();
+        for database in world.state().databases.values_mut() {
+            database.uuid = Uuid::from_u128(77);
+        }
+        let before = world.state().databases.clone();
+        world.settle().await;
+        let told = world.message(ACME, "DatabaseReady").unwrap();
+        world.delete(ACME);
+        world.settle().await;
+        assert_eq!(world.reason(ACME, "DeletionBlocked").as_deref(), Some("DatabaseLost"), "{manifest}");
+        assert_eq!(world.message(ACME, "DeletionBlocked").unwrap(), told);
+        assert_eq!(world.state().databases, before);
+
+        world.edit(ACME, |tenant| {
+            tenant["metadata"]["annotations"][labels::RECREATE_DATABASE] = known.into();
+        });
+        world.settle().await;
+        assert!(world.object(ACME).is_none(), "{manifest}");
+        assert_eq!(world.stored().1, left, "{manifest}");
+    }
+}
+
+/// It is gone as it should be.
+#[tokio::test]
+async fn a_lost_database_does_not_hold_a_deletion_up() {
+    let world = settled(FLEETING_TENANT).await;
+    world.state().databases.clear();
+    world.delete(ACME);
+    world.settle().await;
+    assert!(world.object(ACME).is_none());
+}
+
+#[tokio::test]
 async fn by_default_the_data_stays() {
     let world = settled(TENANT).await;
     world.delete(ACME);
