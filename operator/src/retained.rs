@@ -22,7 +22,7 @@ pub(crate) async fn note<B: Backends>(
     topics: &[TopicId],
 ) -> Result<(), Error> {
     let before = recorded(tenant);
-    match with(before, &living(ctx, before).await, topics) {
+    match with(before, &living(ctx, before, topics).await, topics) {
         Some(all) => ctx.kubernetes.merge_status(tenant, &json!({ "retainedTopics": all })).await,
         None => Ok(()),
     }
@@ -36,12 +36,12 @@ enum Living {
     Unknown,
 }
 
-async fn living<B: Backends>(ctx: &Context<B>, recorded: &[String]) -> Living {
+async fn living<B: Backends>(ctx: &Context<B>, recorded: &[String], witnesses: &[TopicId]) -> Living {
     if recorded.is_empty() {
         return Living::Unknown;
     }
     match ctx.topics.ids().await {
-        Ok(ids) => Living::These(ids),
+        Ok(ids) => Living::seen_by(ids, witnesses),
         Err(error) => {
             debug!(error = %told(&error), "retained topics that are gone stay in the list for now");
             Living::Unknown
@@ -50,6 +50,16 @@ async fn living<B: Backends>(ctx: &Context<B>, recorded: &[String]) -> Living {
 }
 
 impl Living {
+    /// What a listing tells. Kafka leaves out what our user may not see, so a listing without the topics that were in
+    /// use until now says nothing of others.
+    fn seen_by(ids: Vec<TopicId>, witnesses: &[TopicId]) -> Self {
+        if !witnesses.is_empty() && witnesses.iter().all(|witness| ids.contains(witness)) {
+            Self::These(ids)
+        } else {
+            Self::Unknown
+        }
+    }
+
     fn may_have(&self, id: &str) -> bool {
         match self {
             Self::These(ids) => ids.iter().any(|living| living.to_string() == id),
@@ -94,8 +104,19 @@ mod tests {
     #[test]
     fn a_topic_that_is_gone_is_dropped() {
         let recorded = [id(1).to_string(), id(2).to_string()];
-        let living = Living::These(vec![id(2), id(5)]);
+        let living = Living::seen_by(vec![id(2), id(3), id(5)], &[id(3)]);
         assert_eq!(with(&recorded, &living, &[id(3)]).unwrap(), [id(2).to_string(), id(3).to_string()]);
         assert_eq!(with(&recorded[1..], &living, &[]), None);
+    }
+
+    #[test]
+    fn a_listing_without_the_topics_in_use_drops_none() {
+        let recorded = [id(1).to_string(), id(2).to_string()];
+        let in_use = [id(3), id(4)];
+        for listed in [vec![], vec![id(2)], vec![id(2), id(3)], vec![id(2), id(4)]] {
+            let all = with(&recorded, &Living::seen_by(listed.clone(), &in_use), &in_use).unwrap();
+            assert_eq!(all, [1, 2, 3, 4].map(|number| id(number).to_string()), "{listed:?}");
+        }
+        assert_eq!(with(&recorded, &Living::seen_by(vec![id(5)], &[]), &[]), None);
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct State {
     /// As many looks at topics are answered by a broker that knows of none.
     pub(crate) lagging_looks: usize,
     pub(crate) is_clickhouse_away: bool,
+    /// A listing of the topics shows none, as without the ACL for it.
+    pub(crate) are_topics_hidden: bool,
     /// Pods never become ready.
     pub(crate) are_pods_stuck: bool,
     crash: Option<Crash>,

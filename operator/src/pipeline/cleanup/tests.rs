@@ -65,6 +65,19 @@ async fn the_list_of_kept_topics_forgets_those_that_are_gone() {
 }
 
 #[tokio::test]
+async fn a_listing_that_shows_less_strands_no_kept_topic() {
+    let world = settled("Retain").await;
+    let kept = Uuid::from_u128(55).to_string();
+    world.edit(ACME, |tenant| tenant["status"]["retainedTopics"] = json!([kept]));
+    world.state().are_topics_hidden = true;
+    world.delete(WEB);
+    world.settle().await;
+    let noted = world.object(ACME).unwrap()["status"]["retainedTopics"].clone();
+    let noted = noted.as_array().unwrap();
+    assert!(noted.len() == 3 && noted.contains(&json!(kept)), "{noted:?}");
+}
+
+#[tokio::test]
 async fn deleted_topics_are_gone() {
     let world = settled("Delete").await;
     world.delete(WEB);
