@@ -24,7 +24,7 @@ use std::future::Future;
 use clickhouse::Row;
 use schema::{
     migrations::{self, AppliedMigration},
-    names::{DatabaseName, STORAGE_TABLE, TableGeneration, TopicId},
+    names::{DatabaseName, EVENTS_VIEW, STORAGE_TABLE, TableGeneration, TopicId},
     retention::Retention,
 };
 use serde::Deserialize;
@@ -201,10 +201,9 @@ impl ClickHouseTables {
     async fn define_views(
         &self,
         name: &DatabaseName,
-        retention: Retention,
-        tables: &[TableRow],
+        views: Vec<migrations::View>,
     ) -> Result<(), TablesError> {
-        for view in outdated(migrations::views(name, retention), tables) {
+        for view in views {
             tracing::info!(database = %name, view = view.name, "defining view `{name}.{}`", view.name);
             self.connection.change(&view.statement).await.map_err(|source| TablesError::DefineView {
                 database: name.clone(),
@@ -277,7 +276,11 @@ impl Tables for ClickHouseTables {
         // A retention that shrinks hides rows before they are dropped, so that no reader sees an old version of an
         // event whose newer version was in a part that was dropped first. Growing has no wrong order.
         let plan = plan(&storage.definition, wanted);
-        self.define_views(name, plan.of_views(wanted.retention), &tables).await?;
+        let views = match plan.of_views(wanted.retention, &tables) {
+            Some(retention) => outdated(migrations::views(name, retention), &tables),
+            None => missing(migrations::views(name, wanted.retention), &tables),
+        };
+        self.define_views(name, views).await?;
         if plan == RetentionPlan::Change {
             self.keep_for(name, wanted.retention).await?;
         }
@@ -341,11 +344,15 @@ fn plan(definition: &str, wanted: WantedRetention) -> RetentionPlan {
 }
 
 impl RetentionPlan {
-    /// What readers may see.
-    fn of_views(self, wanted: Retention) -> Retention {
+    /// What readers may see; none if nobody knows and nothing may be hidden from them.
+    fn of_views(self, wanted: Retention, tables: &[TableRow]) -> Option<Retention> {
         match self {
-            Self::Hold(has) => has,
-            Self::Nothing | Self::Change | Self::HoldUnknown => wanted,
+            Self::Nothing | Self::Change => Some(wanted),
+            Self::Hold(has) => Some(has),
+            Self::HoldUnknown => {
+                let view = tables.iter().find(|table| table.name == EVENTS_VIEW)?;
+                migrations::retention_shown(&view.definition)
+            }
         }
     }
 
@@ -364,6 +371,11 @@ fn outdated(views: Vec<migrations::View>, tables: &[TableRow]) -> Vec<migrations
         tables.iter().any(|table| table.name == view.name && view.is_described_by(&table.comment))
     };
     views.into_iter().filter(|view| !is_current(view)).collect()
+}
+
+/// The views that the server lacks.
+fn missing(views: Vec<migrations::View>, tables: &[TableRow]) -> Vec<migrations::View> {
+    views.into_iter().filter(|view| tables.iter().all(|table| table.name != view.name)).collect()
 }
 
 fn not_ours(database: &Database, comment: &DatabaseComment) -> TablesError {

@@ -138,6 +138,14 @@ pub fn retention_of(definition: &str) -> Option<Retention> {
     Retention::from_hours(hours.parse().ok()?).ok()
 }
 
+/// The retention that the `create_table_query` of the view of events tells of; none if it has no condition of ours.
+#[must_use]
+pub fn retention_shown(definition: &str) -> Option<Retention> {
+    let (_, rest) = definition.split_once("received_at > (now64(3) - toIntervalHour(")?;
+    let (hours, _) = rest.split_once(')')?;
+    Retention::from_hours(hours.parse().ok()?).ok()
+}
+
 /// SHA-256 as 64 hexadecimal digits.
 fn hash_of(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
@@ -179,6 +187,14 @@ mod tests {
         ] {
             assert_eq!(retention_of(&definition(foreign)), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_view_tells_what_it_shows() {
+        let view = "CREATE VIEW t.events (..) AS SELECT id FROM t.events_raw FINAL \
+                    WHERE received_at > (now64(3) - toIntervalHour(48)) SETTINGS x = 1";
+        assert_eq!(retention_shown(view), Retention::from_hours(48).ok());
+        assert_eq!(retention_shown("CREATE VIEW t.events (..) AS SELECT id FROM t.events_raw FINAL"), None);
     }
 
     #[test]

@@ -261,6 +261,44 @@ async fn a_shorter_retention_changes_neither_table_nor_views_without_consent() {
     assert_eq!(migrated.kept, Some(Kept::Hours(48)));
 }
 
+/// The mock answers no statement after the third: nothing is changed. The view shows what it showed.
+#[tokio::test]
+async fn a_ttl_set_by_hand_narrows_no_view_without_consent() {
+    for definition in [
+        "CREATE VIEW .. WHERE received_at > (now64(3) - toIntervalHour(48)) SETTINGS ..",
+        "CREATE VIEW .. WHERE somebody = 'elses' ..",
+    ] {
+        let mock = Mock::new();
+        mock.add(handlers::record_ddl());
+        all_applied(&mock);
+        let by_hand = "CREATE TABLE .. TTL toDateTime(received_at) + toIntervalYear(1)".to_owned();
+        let storage = TableAnswer { definition: by_hand, ..storage(hours(48)) };
+        let views = migrations::views(&name(), hours(48));
+        let views =
+            views.iter().map(|shown| TableAnswer { definition: definition.to_owned(), ..view(shown) });
+        mock.add(handlers::provide(std::iter::once(storage).chain(views)));
+        let migrated = tables(&mock).migrate(&name(), held(24)).await.unwrap();
+        assert_eq!(migrated.kept, Some(Kept::Otherwise));
+    }
+}
+
+/// What readers see stays, in the words of this version.
+#[tokio::test]
+async fn a_ttl_set_by_hand_does_not_hold_a_new_definition_up() {
+    let mock = Mock::new();
+    mock.add(handlers::record_ddl());
+    all_applied(&mock);
+    let by_hand = "CREATE TABLE .. TTL toDateTime(received_at) + toIntervalYear(1)".to_owned();
+    let storage = TableAnswer { definition: by_hand, ..storage(hours(48)) };
+    let mut views: Vec<TableAnswer> = migrations::views(&name(), hours(48)).iter().map(view).collect();
+    views[0].definition = "CREATE VIEW .. WHERE received_at > (now64(3) - toIntervalHour(48)) ..".to_owned();
+    views[0].comment = "of the version before".to_owned();
+    mock.add(handlers::provide(std::iter::once(storage).chain(views)));
+    let redefined = mock.add(handlers::record_ddl());
+    tables(&mock).migrate(&name(), held(24)).await.unwrap();
+    assert!(redefined.query().await.contains("INTERVAL 48 HOUR"));
+}
+
 #[test]
 fn only_a_retention_that_deletes_needs_consent() {
     let has = |number| storage(hours(number)).definition;
