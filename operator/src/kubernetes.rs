@@ -2,8 +2,11 @@
 //!
 //! Invariants:
 //! - Every call has a deadline.
-//! - Every write names the incarnation it means, by UID, so that one made from old knowledge harms nothing new.
-//! - An object that somebody else controls is never written to, and one that is as it should be is only read.
+//! - Every write to an object that was seen names its incarnation, by UID, so that one made from old knowledge harms
+//!   nothing new.
+//! - An object that was seen to be somebody else's is not written to, and one that is as it should be is only read.
+//! - What was seen to be absent is made without force: an object that somebody makes meanwhile keeps its values. One
+//!   that has no other value for a field of ours gets that field, since server-side apply knows no "only if absent".
 
 mod applied;
 mod error;
@@ -107,10 +110,11 @@ impl Kubernetes {
             meant.clone_from(&found.meta().uid);
         }
         // With the UID, an object that goes meanwhile is not made anew, and one that takes its place not written to.
+        let mut params = PatchParams::apply(self.manager);
         if let Some(uid) = wanted.uid.as_ref().or(meant.as_ref()) {
             manifest["metadata"]["uid"] = json!(uid);
+            params = params.force();
         }
-        let params = PatchParams::apply(self.manager).force();
         in_time(self.api::<K>(namespace).patch(name, &params, &Patch::Apply(&manifest)))
             .await
             .map_err(|source| Error::Apply { object: object::<K>(name), source })

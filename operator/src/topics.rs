@@ -6,7 +6,9 @@
 //! ```
 //!
 //! Invariants:
-//! - A topic is never shrunk, never moved, and never changed or deleted under another id than the caller's.
+//! - A topic is never shrunk, never moved, and not changed or deleted once it was seen under another id than the
+//!   caller's. Kafka's admin calls name a topic and not its id, so that one made anew between the look and the call is
+//!   not told apart: whoever makes and deletes topics of our prefix beside the operator takes that risk.
 //! - No record is deleted by a shorter retention without consent.
 //! - Every call has a deadline, and their number at one time is bounded.
 //! - Each step is decided from what the broker says now, so that a run after a crash goes on where it stopped.
@@ -92,7 +94,7 @@ pub(crate) trait Topics: Send + Sync {
     /// The topic of this name, if there is one.
     fn describe(&self, name: &TopicName) -> impl Future<Output = Result<Option<Topic>, TopicsError>> + Send;
 
-    /// The ids of all topics that there are.
+    /// The ids of all topics that our user may see, which may be fewer than there are.
     fn ids(&self) -> impl Future<Output = Result<Vec<TopicId>, TopicsError>> + Send;
 
     /// What bears this name, asked for until it is this incarnation or a while has passed: a broker may lag behind.

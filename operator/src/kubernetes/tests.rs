@@ -80,6 +80,22 @@ fn secret(uid: &str) -> ObjectMeta {
     }
 }
 
+/// The object is made between the look at its name and the change.
+#[tokio::test]
+async fn an_object_that_appears_meanwhile_keeps_its_values() {
+    let world = world_with_a_secret();
+    let key = |value: &str| json!({"default": value});
+    world.edit(ACME_KEYS, |secret| secret["data"] = key("dGhlaXJz"));
+    let manifest = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "acme-api-keys", "namespace": "team"}, "data": key("b3Vycw=="),
+    });
+    world.state().refusals = vec![(format!("GET {ACME_KEYS}"), 404)];
+    let refused = kubernetes(&world).apply::<Secret>(&manifest).await.unwrap_err();
+    assert_eq!(refused.reason(), "KubernetesChanged");
+    assert_eq!(world.object(ACME_KEYS).unwrap()["data"], key("dGhlaXJz"));
+}
+
 #[tokio::test]
 async fn another_incarnation_is_not_deleted() {
     let world = world_with_a_secret();

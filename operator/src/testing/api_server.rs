@@ -80,11 +80,8 @@ impl Call {
         let what = if is_status { " status" } else { "" };
         state.begin(format!("{verb} {key}{what}"))?;
         if is_apply {
-            assert!(
-                self.query.contains("force=true") && self.query.contains("fieldManager="),
-                "{}",
-                self.query
-            );
+            assert!(self.query.contains("fieldManager="), "{}", self.query);
+            assert!(!is_status || self.query.contains("force=true"), "{}", self.query);
         }
         let answer = match verb {
             "POST" => Ok(self.body),
@@ -144,6 +141,8 @@ fn touched(object: &mut Value) {
 
 fn apply(state: &mut State, key: &str, sent: Value, query: &str) -> Result<Value, u16> {
     match state.objects.get(key) {
+        // As the API server, where others own these fields.
+        Some(found) if !query.contains("force=true") && differs(found, &sent) => return Err(409),
         Some(found) => {
             assert!(sent["metadata"]["uid"].is_string(), "{key} is written to whoever it is");
             is_expected(found, &json!({ "uid": sent["metadata"]["uid"] }))?;
@@ -183,6 +182,16 @@ fn apply(state: &mut State, key: &str, sent: Value, query: &str) -> Result<Value
     }
     state.objects.insert(key.to_owned(), object.clone());
     Ok(object)
+}
+
+/// Whether a field of both has another value.
+fn differs(found: &Value, sent: &Value) -> bool {
+    match (found, sent) {
+        (Value::Object(found), Value::Object(sent)) => {
+            sent.iter().any(|(field, sent)| found.get(field).is_some_and(|found| differs(found, sent)))
+        }
+        (found, sent) => found != sent,
+    }
 }
 
 /// The fields of a manifest as a manager owns them; lists as a whole.
