@@ -2,7 +2,9 @@
 //!
 //! Invariant: nothing is acknowledged to a client that Kafka has not acknowledged with `acks=all`.
 //! There is no queue of accepted events of our own: a request that fails is the client's to send again.
-//! A record that Kafka will never take, since it is too large, fails alone; sending it again would be of no use.
+//! A record that librdkafka will never send, since it is too large, fails alone; sending it again would be of no use.
+//! Kafka's own word for it is about a batch of many requests, most of whose records are small, and so they are sent
+//! again: librdkafka's bound is below the topic's, and no record that passes it is too large by itself.
 
 mod delivery;
 pub(crate) mod kafka;
@@ -31,6 +33,8 @@ pub(crate) enum Error {
     Forbidden,
     #[error("the producer failed for good")]
     Fatal,
+    #[error("Kafka refused a batch as too large")]
+    BatchTooLarge,
     #[error("Kafka answered with another error")]
     Other,
     #[error("the producer ended before the acknowledgement")]
@@ -48,6 +52,7 @@ impl Error {
             Self::UnknownTopic => "unknown_topic",
             Self::Forbidden => "forbidden",
             Self::Fatal => "fatal",
+            Self::BatchTooLarge => "batch_too_large",
             Self::Other => "other",
             Self::Ended => "ended",
         }
@@ -72,6 +77,7 @@ impl Error {
             | RDKafkaErrorCode::Authentication
             | RDKafkaErrorCode::SaslAuthenticationFailed => Self::Forbidden,
             RDKafkaErrorCode::Fatal => Self::Fatal,
+            RDKafkaErrorCode::MessageSizeTooLarge => Self::BatchTooLarge,
             // librdkafka's codes are open-ended; one that we have no word for is still "send it again".
             _ => Self::Other,
         }
@@ -83,21 +89,10 @@ impl Error {
 pub(crate) enum Settlement {
     /// Kafka has it.
     Stored,
-    /// Kafka takes no record of this size, however often it is sent.
+    /// No record of this size is sent to Kafka, however often it comes.
     TooLarge,
     /// It is not known to be stored.
     Failed(Error),
-}
-
-impl Settlement {
-    /// What librdkafka's code means to a record.
-    pub(crate) fn of(code: RDKafkaErrorCode) -> Self {
-        if code == RDKafkaErrorCode::MessageSizeTooLarge {
-            Self::TooLarge
-        } else {
-            Self::Failed(Error::of(code))
-        }
-    }
 }
 
 /// Every record of a request has its outcome: Kafka has all of them but those that it will never take.

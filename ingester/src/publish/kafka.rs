@@ -141,10 +141,9 @@ impl Produce for KafkaProducer {
             };
             if let Err((cause, _)) = self.client.send::<str, [u8]>(message) {
                 match of(&cause) {
-                    Settlement::Failed(error) => return Err(error),
-                    settlement @ (Settlement::TooLarge | Settlement::Stored) => {
-                        delivery.settle(place, settlement)
-                    }
+                    // Nothing was sent yet: this is about the record itself.
+                    Error::BatchTooLarge => delivery.settle(place, Settlement::TooLarge),
+                    error => return Err(error),
                 }
             }
         }
@@ -167,9 +166,14 @@ struct Ticket {
     place: usize,
 }
 
-fn of(cause: &KafkaError) -> Settlement {
-    cause.rdkafka_error_code().map_or(Settlement::Failed(Error::Other), Settlement::of)
+fn of(cause: &KafkaError) -> Error {
+    cause.rdkafka_error_code().map_or(Error::Other, Error::of)
 }
+
+/// What librdkafka refuses by itself: its default, below the 1 MiB that a topic of ours takes and above our records.
+const MAX_MESSAGE_BYTES: usize = 1_000_000;
+const _: () =
+    assert!(schema::record::MAX_RECORD_BYTES < MAX_MESSAGE_BYTES && MAX_MESSAGE_BYTES < 1024 * 1024);
 
 fn configuration(settings: &KafkaSettings, options: &ProducerOptions) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -181,6 +185,7 @@ fn configuration(settings: &KafkaSettings, options: &ProducerOptions) -> ClientC
         .set("acks", "all")
         .set("enable.idempotence", "true")
         .set("compression.type", "lz4")
+        .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
         .set("linger.ms", options.linger.as_millis().to_string())
         .set("message.timeout.ms", options.publish_timeout.as_millis().to_string())
         .set("batch.num.messages", options.batch_messages.to_string())
@@ -233,7 +238,7 @@ impl ProducerContext for Reports {
             ticket.place,
             match result {
                 Ok(_) => Settlement::Stored,
-                Err((cause, _)) => of(cause),
+                Err((cause, _)) => Settlement::Failed(of(cause)),
             },
         );
     }

@@ -165,16 +165,28 @@ async fn an_error_of_the_broker_fails_the_request_and_not_the_producer() {
 }
 
 #[tokio::test]
-async fn a_record_that_is_too_large_fails_alone_be_it_here_or_at_the_broker() {
+async fn a_record_that_is_too_large_fails_alone() {
     let cluster = cluster();
     let running = Running::on(&cluster, &options());
     // librdkafka's own bound, message.max.bytes.
     let records = [record(None, b"{}"), record(None, &vec![b' '; 1_000_001]), record(None, b"{}")];
     assert_eq!(outcome(&running.producer, &records).await, Ok(Settled { too_large: vec![1] }));
+    running.stop().unwrap();
+}
+
+/// The broker's word is about the batch, in which records of other requests lie: none of them is the client's fault.
+#[tokio::test]
+async fn a_batch_that_is_too_large_for_the_broker_is_sent_again_by_the_clients() {
+    let cluster = cluster();
+    let running = Running::on(&cluster, &ProducerOptions { linger: Duration::from_millis(200), ..options() });
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     cluster.request_errors(RDKafkaApiKey::Produce, &[refused]);
-    let at_the_broker = outcome(&running.producer, &[record(None, b"{}")]).await;
-    assert_eq!(at_the_broker, Ok(Settled { too_large: vec![0] }));
+    let requests =
+        [0; 3].map(|_| running.producer.produce(&[record(None, b"{}"), record(None, b"{}")]).unwrap());
+    for request in requests {
+        let outcome = tokio::time::timeout(PATIENCE, request.wait()).await.expect("an outcome in time");
+        assert_eq!(outcome, Err(Error::BatchTooLarge));
+    }
     assert_eq!(outcome(&running.producer, &[record(None, b"{}")]).await, STORED);
     running.stop().unwrap();
 }
