@@ -67,7 +67,7 @@ pub(crate) async fn read(path: &Path) -> Result<IngesterSettings, Error> {
 /// The keys as they are now, for those who authenticate.
 pub(crate) type Keys = watch::Receiver<Arc<KeyRing>>;
 
-/// The settings that are in force, and the keys made of them.
+/// The settings as they were read last, and the keys made of them. Options that override addresses are not in them.
 #[derive(Debug)]
 pub(crate) struct Current {
     settings: IngesterSettings,
@@ -94,10 +94,7 @@ impl Current {
         if settings == self.settings {
             return;
         }
-        let addresses = |settings: &IngesterSettings| {
-            (settings.kafka.clone(), settings.clickhouse_url.clone(), settings.clickhouse_ca_pem.clone())
-        };
-        if addresses(&settings) != addresses(&self.settings) {
+        if self.has_other_addresses_than(&settings) {
             warn!("the addresses in the settings file changed; they count after a restart");
         }
         let ring = KeyRing::of(&settings.pipelines);
@@ -106,6 +103,13 @@ impl Current {
         counter!("ingester_settings_reads_total", "outcome" => "changed").increment(1);
         self.keys.send_replace(Arc::new(ring));
         self.settings = settings;
+    }
+
+    pub(crate) fn has_other_addresses_than(&self, settings: &IngesterSettings) -> bool {
+        let addresses = |settings: &IngesterSettings| {
+            (settings.kafka.clone(), settings.clickhouse_url.clone(), settings.clickhouse_ca_pem.clone())
+        };
+        addresses(settings) != addresses(&self.settings)
     }
 
     fn keep(&mut self, error: &Error) {

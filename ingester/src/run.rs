@@ -49,7 +49,10 @@ const END_SLACK: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Ingester {
     options: Options,
+    /// With the options laid over them.
     settings: IngesterSettings,
+    current: Current,
+    keys: Keys,
     public: TcpListener,
     admin: TcpListener,
     health: Health,
@@ -70,6 +73,7 @@ impl Ingester {
     /// When the settings cannot be read, or a port is taken.
     pub async fn bind(options: Options) -> anyhow::Result<Self> {
         let mut settings = keys::read(&options.settings.file).await?;
+        let (current, keys) = Current::new(settings.clone());
         override_with(&options, &mut settings).await?;
         let public = listen(options.public).await?;
         let admin = listen(options.admin).await?;
@@ -78,7 +82,7 @@ impl Ingester {
         for condition in [KAFKA, ACCEPTING, PRODUCER] {
             let _ = health.flag(condition);
         }
-        Ok(Self { options, settings, public, admin, health })
+        Ok(Self { options, settings, current, keys, public, admin, health })
     }
 
     /// The health of the process, to wait for its changes.
@@ -110,7 +114,7 @@ impl Ingester {
     /// process has to be started anew.
     pub async fn run(self, shutdown: Shutdown, metrics: MetricsHandle) -> anyhow::Result<()> {
         metrics::describe();
-        let Self { options, settings, public, admin, health } = self;
+        let Self { options, settings, current, keys, public, admin, health } = self;
         let producer = KafkaProducer::new(&settings.kafka, &options.producer)
             .context("failed to make the producer from the settings")?;
         let ping = |url: &String| Ping::new(url, settings.clickhouse_ca_pem.as_deref());
@@ -119,7 +123,6 @@ impl Ingester {
             kafka: health.flag(KAFKA),
             clickhouse: ping.as_ref().map(|_| Arc::new(AtomicBool::new(false))),
         };
-        let (current, keys) = Current::new(settings);
         let router = app::router(app(&options, &producer, &keys, &services), health.clone());
 
         let mut tasks = Tasks::new(shutdown.clone());

@@ -197,6 +197,8 @@ async fn the_options_authority_for_clickhouse_replaces_the_settings_one() {
     std::fs::write(&authority, "OPTIONS").unwrap();
     let replaced = Ingester::bind(options).await.unwrap();
     assert_eq!(replaced.settings.clickhouse_ca_pem.as_deref(), Some("OPTIONS"));
+    assert!(!replaced.current.has_other_addresses_than(&of_the_settings), "the file did not change");
+    assert!(replaced.current.has_other_addresses_than(&settings("elsewhere")));
 }
 
 #[tokio::test]
