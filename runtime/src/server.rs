@@ -28,7 +28,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use metrics::gauge;
+use metrics::{Gauge, gauge};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -106,20 +106,37 @@ pub async fn serve(
             sleep(ACCEPT_RETRY).await;
             continue;
         };
-        gauge!("http_connections").set((limits.max_connections - slots.available_permits()) as f64);
+        let counted = Counted::new();
         let connection =
             graceful.watch(connection((stream, peer), router.clone(), &limits, shutdown.clone()));
         connections.spawn(async move {
             if let Err(cause) = connection.await {
                 debug!(error = %cause, "connection ended");
             }
-            drop(slot);
+            drop((slot, counted));
         });
     }
     drop(listener);
     timeout(limits.drain_timeout, graceful.shutdown()).await.with_context(|| {
         format!("requests were in flight {} s after the stop", limits.drain_timeout.as_secs())
     })
+}
+
+/// A connection in the gauge, whatever ends it.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new() -> Self {
+        let gauge = gauge!("http_connections");
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
 }
 
 /// One connection and its place among the most that are allowed.

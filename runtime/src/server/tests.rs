@@ -160,3 +160,19 @@ async fn an_idle_connection_is_closed_after_the_header_timeout() {
     let ended = timeout(PATIENCE, silent.read_u8()).await;
     assert!(ended.is_ok_and(|read| read.is_err()), "the connection was still open after 5 s");
 }
+
+#[tokio::test]
+async fn a_connection_that_ended_is_counted_no_more() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let shown = recorder.handle();
+    let _recorder = metrics::set_default_local_recorder(&recorder);
+    let (address, token, mut server) = started(Limits::default(), hello()).await;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    ask(&mut idle, "/").await;
+    hello_from(&mut idle).await;
+    assert!(shown.render().contains("http_connections 1"), "{}", shown.render());
+    drop(idle);
+    token.cancel();
+    server.join_next().await.unwrap().unwrap().unwrap();
+    assert!(shown.render().contains("http_connections 0"), "{}", shown.render());
+}
