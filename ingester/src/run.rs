@@ -40,6 +40,8 @@ const PRODUCER: &str = "producer";
 
 /// How long the poll loop may be silent before the process counts as dead; it turns ten times a second.
 const POLL_MAX_AGE: Duration = Duration::from_secs(30);
+/// How long a head that was begun before the grace was over may take: a client sends it in one go.
+const DRAIN_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// After the last request every record has its outcome, so the flush has little left to do.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// What is left for the tasks to end after requests were drained and records flushed.
@@ -143,8 +145,7 @@ impl Ingester {
             Ports { public, admin, router, metrics },
             (producer, health, shutdown),
         );
-        let drain = options.deadlines.drain_grace + drain_timeout(&options);
-        tasks.finish(drain + FLUSH_TIMEOUT + END_SLACK).await
+        tasks.finish(end_timeout(&options)).await
     }
 }
 
@@ -169,6 +170,7 @@ fn run_servers(
         header_timeout: options.deadlines.header,
         write_timeout: options.deadlines.write,
         drain_grace: options.deadlines.drain_grace,
+        drain_header_timeout: DRAIN_HEADER_TIMEOUT,
         drain_timeout: drain_timeout(options),
         ..Limits::default()
     };
@@ -213,9 +215,14 @@ fn app(options: &Options, producer: &KafkaProducer, keys: &Keys, services: &Serv
     }
 }
 
-/// Every request ends within its own deadline, so the drain needs no more than that.
+/// The longest way of a connection after the grace: the rest of a head, the request, and an answer that is read slowly.
 fn drain_timeout(options: &Options) -> Duration {
-    options.deadlines.request + Duration::from_secs(1)
+    DRAIN_HEADER_TIMEOUT + options.deadlines.request + options.deadlines.write + Duration::from_secs(1)
+}
+
+/// From the stop to the end of the process.
+fn end_timeout(options: &Options) -> Duration {
+    options.deadlines.drain_grace + drain_timeout(options) + FLUSH_TIMEOUT + END_SLACK
 }
 
 /// Lays the options over the settings.

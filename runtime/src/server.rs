@@ -13,7 +13,15 @@
 
 mod write_deadline;
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use axum::{Router, body::Body, extract::ConnectInfo};
@@ -55,7 +63,10 @@ pub struct Limits {
     /// How long connections are accepted and kept after the shutdown was requested; each answer is then the last one
     /// of its connection.
     pub drain_grace: Duration,
-    /// How long requests in flight may go on after the grace.
+    /// How long a head that was begun may take to its end after the grace; then its connection is closed.
+    pub drain_header_timeout: Duration,
+    /// How long requests in flight may go on after the grace, the rest of their heads and the writing of their answers
+    /// included.
     pub drain_timeout: Duration,
 }
 
@@ -69,6 +80,7 @@ impl Default for Limits {
             // Answers are some kilobytes, which the kernel takes at once unless earlier ones were never read.
             write_timeout: Duration::from_secs(10),
             drain_grace: Duration::ZERO,
+            drain_header_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(20),
         }
     }
@@ -91,6 +103,7 @@ pub async fn serve(
     info!(%address, "listening on {address}");
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let graceful = GracefulShutdown::new();
+    let heads_are_due = CancellationToken::new();
     let mut connections = JoinSet::new();
     let mut grace_is_over = pin!(async {
         shutdown.cancelled().await;
@@ -106,18 +119,32 @@ pub async fn serve(
             sleep(ACCEPT_RETRY).await;
             continue;
         };
-        let counted = Counted::new();
-        let connection =
-            graceful.watch(connection((stream, peer), router.clone(), &limits, shutdown.clone()));
+        let (counted, activity, due) = (Counted::new(), Activity::default(), heads_are_due.clone());
+        let connection = connection((stream, peer), router.clone(), &limits, (shutdown.clone(), &activity));
+        let connection = graceful.watch(connection);
         connections.spawn(async move {
-            if let Err(cause) = connection.await {
-                debug!(error = %cause, "connection ended");
+            tokio::select! {
+                outcome = connection => if let Err(cause) = outcome {
+                    debug!(error = %cause, "connection ended");
+                },
+                () = without_request(&activity, &due) => debug!("a head was not complete in time after the stop"),
             }
             drop((slot, counted));
         });
     }
     drop(listener);
-    timeout(limits.drain_timeout, graceful.shutdown()).await.with_context(|| {
+    let ask_for_heads = async {
+        sleep(limits.drain_header_timeout).await;
+        heads_are_due.cancel();
+        std::future::pending().await
+    };
+    let drained = async {
+        tokio::select! {
+            () = graceful.shutdown() => {}
+            () = ask_for_heads => {}
+        }
+    };
+    timeout(limits.drain_timeout, drained).await.with_context(|| {
         format!("requests were in flight {} s after the stop", limits.drain_timeout.as_secs())
     })
 }
@@ -136,6 +163,21 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.decrement(1);
+    }
+}
+
+/// What a connection is at. Clones share it.
+#[derive(Debug, Clone, Default)]
+struct Activity {
+    is_answering: Arc<AtomicBool>,
+    is_writing: Arc<AtomicBool>,
+}
+
+/// Ends when a whole head is due and the connection has none. One that is at work goes on: its answer is its last.
+async fn without_request(activity: &Activity, due: &CancellationToken) {
+    due.cancelled().await;
+    if activity.is_answering.load(Ordering::Relaxed) || activity.is_writing.load(Ordering::Relaxed) {
+        std::future::pending().await
     }
 }
 
@@ -158,7 +200,7 @@ fn connection(
     (stream, peer): (TcpStream, SocketAddr),
     router: Router,
     limits: &Limits,
-    shutdown: CancellationToken,
+    (shutdown, activity): (CancellationToken, &Activity),
 ) -> http1::Connection<
     TokioIo<WriteDeadline<TcpStream>>,
     impl hyper::service::Service<
@@ -172,18 +214,23 @@ fn connection(
     if let Err(cause) = stream.set_nodelay(true) {
         debug!(error = %cause, "failed to set TCP_NODELAY");
     }
+    let stream = WriteDeadline::new(stream, limits.write_timeout, Arc::clone(&activity.is_writing));
+    let is_answering = Arc::clone(&activity.is_answering);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         let (answer, shutdown) = (router.clone().oneshot(request.map(Body::new)), shutdown.clone());
+        let is_answering = Arc::clone(&is_answering);
+        is_answering.store(true, Ordering::Relaxed);
         async move {
-            let mut answer = answer.await?;
+            let answer = answer.await;
+            is_answering.store(false, Ordering::Relaxed);
+            let mut answer = answer?;
             if shutdown.is_cancelled() {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(answer)
         }
     });
-    let stream = WriteDeadline::new(stream, limits.write_timeout);
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)

@@ -201,6 +201,17 @@ async fn the_options_authority_for_clickhouse_replaces_the_settings_one() {
     assert!(replaced.current.has_other_addresses_than(&settings("elsewhere")));
 }
 
+#[test]
+fn a_stop_leaves_time_for_the_longest_request_and_ends_before_the_pod_is_killed() {
+    // `terminationGracePeriodSeconds` of the pods that the operator makes.
+    const POD: Duration = Duration::from_secs(60);
+    let options = Options::default();
+    let Deadlines { request, write, drain_grace, .. } = options.deadlines;
+    assert!(drain_timeout(&options) > DRAIN_HEADER_TIMEOUT + request + write);
+    assert!(end_timeout(&options) >= drain_grace + drain_timeout(&options) + FLUSH_TIMEOUT);
+    assert!(end_timeout(&options) + Duration::from_secs(10) < POD);
+}
+
 #[tokio::test]
 async fn a_port_that_is_taken_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();

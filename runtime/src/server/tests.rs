@@ -162,6 +162,57 @@ async fn an_idle_connection_is_closed_after_the_header_timeout() {
 }
 
 #[tokio::test]
+async fn a_head_that_never_ends_does_not_hold_a_stop_up() {
+    const LONG: Duration = Duration::from_secs(3_600);
+    let limits = Limits {
+        header_timeout: LONG,
+        drain_header_timeout: Duration::from_millis(50),
+        drain_timeout: LONG,
+        ..Limits::default()
+    };
+    let (address, token, mut server) = started(limits, hello()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    ask(&mut stream, "/").await;
+    hello_from(&mut stream).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+    let mut fresh = TcpStream::connect(address).await.unwrap();
+    fresh.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+    // The server has both beginnings once it answered somebody who came later.
+    answer_to(address, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    token.cancel();
+    let ended = timeout(PATIENCE, server.join_next()).await.expect("the server ends in time");
+    ended.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_takes_longer_than_heads_may_is_answered_after_the_stop() {
+    let (arrived, heads_were_due) = (CancellationToken::new(), CancellationToken::new());
+    let (tell, wait) = (arrived.clone(), heads_were_due.clone());
+    let slow = Router::new().route(
+        "/",
+        get(async move || {
+            tell.cancel();
+            wait.cancelled().await;
+            "late"
+        }),
+    );
+    let limits = Limits { drain_header_timeout: Duration::ZERO, ..Limits::default() };
+    let (address, token, mut server) = started(limits, slow).await;
+    let mut beginning = TcpStream::connect(address).await.unwrap();
+    beginning.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+    let stop = async {
+        arrived.cancelled().await;
+        token.cancel();
+        let closed = timeout(PATIENCE, beginning.read_u8()).await.expect("it is closed in time");
+        assert!(closed.is_err(), "there is no answer to half a head");
+        heads_were_due.cancel();
+    };
+    let (answer, ()) = tokio::join!(answer_to(address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"), stop);
+    assert!(answer.ends_with("late"), "{answer}");
+    server.join_next().await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_connection_that_ended_is_counted_no_more() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let shown = recorder.handle();

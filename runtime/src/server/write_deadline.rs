@@ -3,6 +3,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,17 +25,20 @@ pub(super) struct WriteDeadline<S> {
     stream: S,
     limit: Duration,
     expires: Option<Pin<Box<Sleep>>>,
+    /// Whether the time runs, for others to see.
+    is_waiting: Arc<AtomicBool>,
 }
 
 impl<S> WriteDeadline<S> {
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, expires: None }
+    pub(super) fn new(stream: S, limit: Duration, is_waiting: Arc<AtomicBool>) -> Self {
+        Self { stream, limit, expires: None, is_waiting }
     }
 
     fn bounded(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             return written;
         }
+        self.is_waiting.store(true, Ordering::Relaxed);
         let limit = self.limit;
         let expires = self.expires.get_or_insert_with(|| Box::pin(sleep(limit)));
         expires.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
@@ -62,6 +69,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         if flushed.is_ready() {
             self.expires = None;
+            self.is_waiting.store(false, Ordering::Relaxed);
         }
         flushed
     }
@@ -95,7 +103,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_of_one_byte_at_a_time_is_cut_off_too() {
         let (stream, mut reader) = duplex(1);
-        let mut stream = WriteDeadline::new(stream, Duration::from_millis(50));
+        let mut stream = WriteDeadline::new(stream, Duration::from_millis(50), Arc::default());
         let endless = async {
             loop {
                 if let Err(error) = stream.write_all(b"answer").await {
@@ -114,12 +122,13 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_was_taken_gives_the_next_its_whole_time() {
         let (stream, mut reader) = duplex(1);
-        let mut stream = WriteDeadline::new(stream, Duration::from_secs(3_600));
+        let mut stream = WriteDeadline::new(stream, Duration::from_secs(3_600), Arc::default());
         let answer = async {
             stream.write_all(b"ab").await.unwrap();
             assert!(stream.expires.is_some(), "the second byte had to wait");
+            assert!(stream.is_waiting.load(Ordering::Relaxed));
             stream.flush().await.unwrap();
-            assert!(stream.expires.is_none());
+            assert!(stream.expires.is_none() && !stream.is_waiting.load(Ordering::Relaxed));
         };
         let (_, both) = tokio::join!(answer, async { [reader.read_u8().await, reader.read_u8().await] });
         assert!(both.iter().all(Result::is_ok));
