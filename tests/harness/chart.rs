@@ -162,6 +162,17 @@ pub async fn upgrade(release: &str, namespace: &str, values: &Value) -> anyhow::
     helm(&words).await
 }
 
+/// Removes a release and its namespace, as far as they are there; each though the other fails.
+///
+/// # Errors
+/// When one of them stays.
+pub async fn uninstall(release: &str, namespace: &str) -> anyhow::Result<()> {
+    let words = ["uninstall", release, "--namespace", namespace, "--wait", "--ignore-not-found"];
+    let gone = helm(&words).await.map(drop);
+    let words = ["delete", "namespace", namespace, "--wait=false", "--ignore-not-found"];
+    gone.and(kubectl(&words).await.map(drop))
+}
+
 /// The manifests that the chart makes of these values.
 ///
 /// # Errors

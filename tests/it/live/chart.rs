@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use anyhow::ensure;
 use harness::chart::{self, NAMESPACE, RELEASE};
 use harness::kubernetes::{Ground, helm, kubectl};
 use harness::names::unique;
@@ -76,17 +77,19 @@ async fn values_that_cannot_work_are_refused_with_a_reason() -> anyhow::Result<(
 #[tokio::test]
 async fn a_second_release_beside_a_running_operator_is_refused() -> anyhow::Result<()> {
     let _operator = chart::operator().await?;
-    within(TEST, async {
-        let (release, namespace) = (unique("release"), unique("system"));
+    let (release, namespace) = (unique("release"), unique("system"));
+    let refused = within(TEST, async {
         let mut values = chart::values().await?;
         values["crds"] = json!({"install": false});
-        let refused = chart::upgrade(&release, &namespace, &values).await.map(drop);
-        let said = refused.map_err(|error| format!("{error:#}"));
-        let names_the_other = |said: &String| said.contains(NAMESPACE) && said.contains("another Millrace");
-        assert!(said.as_ref().is_err_and(names_the_other), "{said:?}");
-        Ok(())
+        chart::upgrade(&release, &namespace, &values).await
     })
-    .await
+    .await;
+    // It may have been taken, and would work beside the shared one.
+    chart::uninstall(&release, &namespace).await?;
+    let said = refused.map_err(|error| format!("{error:#}"));
+    let names_the_other = |said: &String| said.contains(NAMESPACE) && said.contains("another Millrace");
+    assert!(said.as_ref().is_err_and(names_the_other), "{said:?}");
+    Ok(())
 }
 
 #[tokio::test]
@@ -123,8 +126,8 @@ async fn the_operator_is_restricted_and_its_pod_never_restarted() -> anyhow::Res
 #[tokio::test]
 async fn removing_the_release_leaves_resources_and_data() -> anyhow::Result<()> {
     let shared_operator = chart::no_operator().await?;
-    within(TEST, async {
-        let (release, namespace) = (unique("release"), unique("system"));
+    let (release, namespace) = (unique("release"), unique("system"));
+    let outcome = within(TEST, async {
         let mut values = chart::values().await?;
         values["crds"] = json!({"install": false});
         chart::make_secret(&namespace).await?;
@@ -138,14 +141,15 @@ async fn removing_the_release_leaves_resources_and_data() -> anyhow::Result<()> 
         let status = tenant.status.unwrap_or_default();
         let database = status.database.map(|database| database.name).unwrap_or_default();
         let query = format!("SELECT count() FROM system.databases WHERE name = '{database}'");
-        assert_eq!(shared::clickhouse()?.number(&query).await?, 1, "`{database}` stays");
+        ensure!(shared::clickhouse()?.number(&query).await? == 1, "`{database}` went with the release");
         ground.api::<crds::AnalyticsTenant>().get("acme").await?;
-        kubectl(&["delete", "namespace", &namespace, "--wait=false"]).await?;
         // The shared operator, back below, finishes the deletion.
         ground.leave().await
     })
-    .await?;
-    shared_operator.bring_back().await
+    .await;
+    chart::uninstall(&release, &namespace).await?;
+    shared_operator.bring_back().await?;
+    outcome
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use dev::console::Console;
 use dev::folders::Folders;
 use dev::images::{ImageRef, NAMES, Workbench};
 use harness::chart;
-use harness::kubernetes::{Ground, helm, kubectl};
+use harness::kubernetes::{Ground, kubectl};
 use harness::names::unique;
 use harness::process::folder;
 use harness::shared::{self, stack};
@@ -33,9 +33,13 @@ async fn every_command_of_the_readme_works_as_it_is_written() -> anyhow::Result<
     let reader = Reader::make().await?;
     let read = within(TEST, reader.follow()).await;
     // Whatever became of it: two operators must never work on one cluster.
+    let uninstalled = chart::uninstall(&reader.release, &reader.namespace).await;
+    let back = match &uninstalled {
+        Ok(()) => shared_operator.bring_back().await,
+        Err(_) => Ok(()),
+    };
     let left = reader.leave().await;
-    shared_operator.bring_back().await?;
-    read.and(left)
+    read.and(uninstalled).and(back).and(left)
 }
 
 /// Someone with a shell, a cluster, and the README.
@@ -154,22 +158,21 @@ impl Reader {
         .await
     }
 
-    /// Removes the tenant while there is an operator that can, then the operator and its images.
+    /// Removes the tenant, with the operator that there is by now, and the images; each though another fails.
     async fn leave(self) -> anyhow::Result<()> {
-        let is_there = self.ground.api::<AnalyticsTenant>().get_opt("acme").await?.is_some();
-        let tenant =
-            if is_there { self.ground.delete_tenant("acme", Duration::from_secs(120)).await } else { Ok(()) };
-        let words =
-            ["uninstall", &self.release, "--namespace", &self.namespace, "--wait", "--ignore-not-found"];
-        let release = helm(&words).await.map(drop);
-        let namespace = ["delete", "namespace", &self.namespace, "--wait=false", "--ignore-not-found"];
-        kubectl(&namespace).await?;
+        let mut outcome = self.delete_tenant().await;
         for name in NAMES {
             let repository = format!("registry.example.com/millrace/{name}");
-            self.workbench.remove(&ImageRef { repository, tag: "0.1.0".to_owned() })?;
+            outcome = outcome.and(self.workbench.remove(&ImageRef { repository, tag: "0.1.0".to_owned() }));
         }
-        self.ground.leave().await?;
-        tenant.and(release)
+        outcome.and(self.ground.leave().await)
+    }
+
+    async fn delete_tenant(&self) -> anyhow::Result<()> {
+        match self.ground.api::<AnalyticsTenant>().get_opt("acme").await? {
+            Some(_) => self.ground.delete_tenant("acme", Duration::from_secs(120)).await,
+            None => Ok(()),
+        }
     }
 }
 
