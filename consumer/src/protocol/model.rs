@@ -208,7 +208,7 @@ fn one_block_and_any_three_faults_keep_what_is_promised() {
 
 #[test]
 fn a_group_that_begins_late_keeps_what_is_promised_from_there_on() {
-    assert_sound(Setting { records: [2, 1], begins: [1, 1], ..SOUND }, 20_000);
+    assert_sound(Setting { records: [2, 1], begins: [1, 1], ..SOUND }, 14_000);
 }
 
 fn is_found(flaw: Flaw, property: &'static str) -> bool {
