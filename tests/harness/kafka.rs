@@ -12,6 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use schema::settings::{KafkaSettings, SecurityProtocol};
 
+mod admin;
 pub mod metadata;
 
 /// Time for one exchange with the broker; it runs on the same machine.
@@ -47,7 +48,7 @@ impl Kafka {
         }
     }
 
-    fn config(&self) -> ClientConfig {
+    pub(crate) fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         for (name, value) in self.settings.properties() {
             config.set(name, value);

@@ -31,6 +31,8 @@ use crate::names::unique;
 use crate::process::{Program, free_port};
 use crate::wait::{Look, until};
 
+mod changes;
+
 /// Time until a process of ours is ready.
 const READY: Duration = Duration::from_secs(60);
 
@@ -196,6 +198,16 @@ impl Line {
     /// # Errors
     /// When it does not become ready.
     pub async fn consumer_through(&self, clickhouse_url: &str, more: &[&str]) -> anyhow::Result<Consumer> {
+        let consumer = self.start_consumer(clickhouse_url, more)?;
+        ready(&consumer.probes, &consumer.program).await?;
+        Ok(consumer)
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Errors
+    /// When the binary was not built.
+    pub fn start_consumer(&self, clickhouse_url: &str, more: &[&str]) -> anyhow::Result<Consumer> {
         let mut settings = self.settings.clone();
         clickhouse_url.clone_into(&mut settings.clickhouse.url);
         let probes = free_port()?;
@@ -204,13 +216,11 @@ impl Line {
         let mut arguments =
             vec![format!("--settings={}", path.display()), format!("--listen=127.0.0.1:{probes}")];
         arguments.extend(more.iter().map(|flag| (*flag).to_owned()));
-        let consumer = Consumer {
+        Ok(Consumer {
             program: Program::start("consumer", &arguments, self.folder.path())?,
             probes: format!("http://127.0.0.1:{probes}"),
             arguments,
-        };
-        ready(&consumer.probes, &consumer.program).await?;
-        Ok(consumer)
+        })
     }
 
     /// The same line with a consumer group that has committed nothing.
@@ -355,8 +365,31 @@ impl Consumer {
     /// # Errors
     /// When it does not become ready.
     pub async fn restart(&mut self, line: &Line) -> anyhow::Result<()> {
-        self.program = Program::start("consumer", &self.arguments, line.folder.path())?;
+        self.start_again(line)?;
         ready(&self.probes, &self.program).await
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Errors
+    /// When the binary was not built.
+    pub fn start_again(&mut self, line: &Line) -> anyhow::Result<()> {
+        self.program = Program::start("consumer", &self.arguments, line.folder.path())?;
+        Ok(())
+    }
+
+    /// The sum of a metric over all its labels that contain `labels`; absent ones count as zero.
+    ///
+    /// # Errors
+    /// When the process does not answer.
+    pub async fn metric(&self, name: &str, labels: &str) -> anyhow::Result<f64> {
+        let text = Http::new(Duration::from_secs(5)).get(&format!("{}/metrics", self.probes)).await?.text();
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
+            let (shown, value) = rest.rsplit_once(' ')?;
+            shown.contains(labels).then(|| value.parse::<f64>().ok())?
+        };
+        Ok(text.lines().filter_map(value).sum())
     }
 }
 

@@ -56,6 +56,22 @@ impl Program {
         Ok(())
     }
 
+    /// Stops it in the middle of whatever it does, as a frozen machine does, until `thaw`.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        signal(self.child.id(), "STOP")
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        signal(self.child.id(), "CONT")
+    }
+
     /// Asks it to end and waits until it did.
     ///
     /// # Errors
@@ -63,9 +79,7 @@ impl Program {
     #[allow(clippy::disallowed_methods, reason = "bounds how long a real process may take to end")]
     pub async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         let begin = Instant::now();
-        let pid = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &pid]).status()?;
-        ensure!(asked.success(), "failed to signal {}", self.name);
+        signal(self.child.id(), "TERM")?;
         while begin.elapsed() < GRACE {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
@@ -107,7 +121,14 @@ impl Drop for Program {
     }
 }
 
-/// A binary of the workspace, beside the test that runs: `cargo build --workspace` makes both.
+/// Sends a signal to one process.
+pub(crate) fn signal(pid: u32, name: &str) -> anyhow::Result<()> {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status()?;
+    ensure!(sent.success(), "failed to send SIG{name} to process {pid}");
+    Ok(())
+}
+
+/// A binary of the workspace, beside the test or the program that runs: `cargo build --workspace` makes both.
 ///
 /// # Errors
 /// When it is not there.
@@ -120,11 +141,13 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
 /// The folder with the binaries of the workspace.
 ///
 /// # Errors
-/// When the test does not lie where cargo puts it.
+/// When this program does not lie where cargo puts it.
 pub fn folder() -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("a test lies in target/debug/deps")?;
-    Ok(folder.to_owned())
+    let own = std::env::current_exe()?;
+    let folder = own.parent().context("a program lies in a folder")?;
+    // Tests lie one deeper, in `deps`.
+    let folder = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    Ok(folder.context("`deps` lies in target/debug")?.to_owned())
 }
 
 /// A port of loopback that was free a moment ago.
