@@ -61,6 +61,13 @@ bench: programs ## Measure CPU per event on the local stack, in the release prof
 	cargo build --release --locked --package bench --package ingester --package consumer
 	$(CARGO_TARGET_DIR)/release/bench events
 
+# DURATION in seconds; PEER=kafka-engine puts ClickHouse's own Kafka engine to the same test.
+DURATION ?= 600
+SEED ?= 1
+.PHONY: chaos
+chaos: programs ## Kill, freeze and cut everything under load and count each event; DURATION=600 SEED=1 PEER=kafka-engine
+	@$(PROGRAMS)/chaos --duration $(DURATION) --seed $(SEED) $(if $(PEER),--subject $(PEER))
+
 .PHONY: check
 check: compilers own ## Check the format, the lints and the documentation; needs nothing but cargo
 	cargo fmt --all --check
