@@ -168,6 +168,11 @@ async fn what_is_past_the_retention_is_hidden_at_once_and_gone_after_a_merge() -
             .await?;
         assert!(definition.contains(&migrations::retention_clause(shorter)), "{definition}");
         assert_eq!(migrations::retention_of(&definition), Some(shorter), "{definition}");
+        let view = tables
+            .clickhouse
+            .run(&format!("SELECT create_table_query FROM system.tables WHERE database = '{}' AND name = 'events' FORMAT TSVRaw", tables.database))
+            .await?;
+        assert_eq!(migrations::retention_shown(&view), Some(shorter), "{view}");
         tables.leave().await
     })
     .await
