@@ -11,21 +11,18 @@ use dev::Stack;
 use dev::console::{Console, table};
 use serde::Serialize;
 
-use self::clickhouse::{ClickHouse, Inserts};
 use self::generator::Generator;
-use self::kafka::Topics;
-use self::process::{Running, free_port};
 use self::round::Round;
 use crate::args::EventOptions;
+use crate::clickhouse::{ClickHouse, Inserts};
 use crate::cpu::CpuClock;
+use crate::kafka::Topics;
 use crate::machine::Machine;
+use crate::process::{Running, free_port};
 use crate::summary::Spread;
 
-mod clickhouse;
 mod generator;
-mod kafka;
 mod load;
-mod process;
 mod round;
 
 /// Time for a process to be ready.

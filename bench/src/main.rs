@@ -10,10 +10,13 @@
 //! It changes nothing that lasts: its topics and databases are removed, and results are printed, not written.
 
 mod args;
+mod clickhouse;
 mod cpu;
 mod events;
+mod kafka;
 mod machine;
 mod memory;
+mod process;
 mod summary;
 
 use std::io::Write as _;
