@@ -37,7 +37,7 @@ programs: compilers own
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 .PHONY: up
 up: programs ## Start the local stack: Kubernetes, Kafka, ClickHouse
@@ -67,6 +67,12 @@ SEED ?= 1
 .PHONY: chaos
 chaos: programs ## Kill, freeze and cut everything under load and count each event; DURATION=600 SEED=1 PEER=kafka-engine
 	@$(PROGRAMS)/chaos --duration $(DURATION) --seed $(SEED) $(if $(PEER),--subject $(PEER))
+
+.PHONY: bench-consumer
+bench-consumer: programs ## Measure the consumer beside ClickHouse's Kafka engine and a plain consumer, on parts of its own
+	@$(PROGRAMS)/dev up
+	cargo build --release --locked --package bench --package consumer
+	$(CARGO_TARGET_DIR)/release/bench consumer
 
 .PHONY: check
 check: compilers own ## Check the format, the lints and the documentation; needs nothing but cargo

@@ -21,6 +21,14 @@ pub(crate) enum Measure {
     /// Each round sends the events to an ingester, then lets a consumer drain the topic into a new table,
     /// with merges stopped, and compares number and ids of the rows with what was sent.
     Events(EventOptions),
+    /// CPU per event of the consumer and of ClickHouse behind it, beside what others use for the same.
+    ///
+    /// Every system drains the same two topics, one with 100 events a record and one with 1, into a new table of the
+    /// same columns with merges stopped, round after round. Kafka and ClickHouse are private ones on loopback.
+    Consumer(ConsumerOptions),
+    /// The plain consumer that `consumer` measures beside ours.
+    #[command(hide = true)]
+    PlainConsumer(PlainOptions),
     /// Memory of the demo's idle pods of operator, ingester and consumer: the control group's, without inactive file pages.
     ///
     /// It waits until every pod has been ready for a minute. `make demo` makes the pods.
@@ -54,4 +62,42 @@ pub(crate) struct EventOptions {
     /// The folder with the binaries `ingester` and `consumer`. Default: that of this program.
     #[arg(long)]
     pub(crate) binaries: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConsumerOptions {
+    /// Events of each topic.
+    #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub(crate) events: u64,
+    /// Rounds; the numbers are medians of them.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Partitions of the topics.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub(crate) partitions: i32,
+    /// Rows of our consumer's batch; the default is that of a Pipeline.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_rows: u32,
+    /// MiB of our consumer's batch; the default is that of a Pipeline.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=4_096))]
+    pub(crate) max_mib: u64,
+    /// Measures our consumer alone.
+    #[arg(long)]
+    pub(crate) ours_only: bool,
+    /// Leaves the last part out, in which merges run until quiet.
+    #[arg(long)]
+    pub(crate) skip_merged: bool,
+    /// Other builds of our consumer, measured in the same rounds.
+    #[arg(long = "also", value_name = "CONSUMER")]
+    pub(crate) also: Vec<PathBuf>,
+    /// The folder with the binary `consumer`. Default: that of this program.
+    #[arg(long)]
+    pub(crate) binaries: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlainOptions {
+    /// The settings of a consumer.
+    #[arg(long)]
+    pub(crate) settings: PathBuf,
 }

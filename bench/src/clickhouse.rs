@@ -27,6 +27,8 @@ pub(crate) struct Inserts {
     pub(crate) rows: u64,
     /// User and system time of their threads.
     pub(crate) cpu_micros: u64,
+    /// What came in over their connections.
+    pub(crate) received_bytes: u64,
 }
 
 /// What the view `events` shows.
@@ -83,7 +85,8 @@ impl ClickHouse {
         self.run("SYSTEM FLUSH LOGS".to_owned()).await?;
         self.ask(format!(
             "SELECT count() AS count, sum(written_rows) AS rows, \
-             sum(ProfileEvents['UserTimeMicroseconds'] + ProfileEvents['SystemTimeMicroseconds']) AS cpu_micros \
+             sum(ProfileEvents['UserTimeMicroseconds'] + ProfileEvents['SystemTimeMicroseconds']) AS cpu_micros, \
+             sum(ProfileEvents['NetworkReceiveBytes']) AS received_bytes \
              FROM system.query_log WHERE type = 'QueryFinish' AND query_kind = 'Insert' \
              AND has(tables, '{}.events_raw')",
             self.settings.database
@@ -91,11 +94,13 @@ impl ClickHouse {
         .await
     }
 
-    async fn run(&self, statement: String) -> anyhow::Result<()> {
+    /// Runs a statement.
+    pub(crate) async fn run(&self, statement: String) -> anyhow::Result<()> {
         self.send(statement).await.map(drop)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, question: String) -> anyhow::Result<T> {
+    /// Asks for one row.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, question: String) -> anyhow::Result<T> {
         let body = self.send(format!("{question} FORMAT JSONEachRow")).await?;
         serde_json::from_slice(&body).context("failed to understand ClickHouse's answer")
     }

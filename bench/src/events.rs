@@ -21,7 +21,7 @@ use crate::machine::Machine;
 use crate::process::{Running, free_port};
 use crate::summary::Spread;
 
-mod generator;
+pub(crate) mod generator;
 mod load;
 mod round;
 

@@ -1,4 +1,4 @@
-//! Topics of a round.
+//! Topics of a benchmark.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! Measures on the local stack what an event costs, and what idle pods hold.
+//! Measures on the local stack's parts what an event costs, and what idle pods hold.
 //!
 //! ```text
-//! events: (generator -> ingester -> Kafka) -> (Kafka -> consumer -> ClickHouse), round after round
-//! memory: control group of each pod, a minute after it was ready
+//! events:   (generator -> ingester -> Kafka) -> (Kafka -> consumer -> ClickHouse), round after round
+//! consumer: (Kafka -> ours | Kafka engine | plain consumer -> ClickHouse), round after round
+//! memory:   control group of each pod, a minute after it was ready
 //! ```
 //!
 //! The headline is CPU per event, because wall time depends on the neighbours of a shared machine.
@@ -11,6 +12,7 @@
 
 mod args;
 mod clickhouse;
+mod consumer;
 mod cpu;
 mod events;
 mod kafka;
@@ -29,6 +31,8 @@ use crate::args::{Arguments, Measure};
 fn main() -> ExitCode {
     let measured = match Arguments::parse().measure {
         Measure::Events(options) => events::run(&options),
+        Measure::Consumer(options) => consumer::run(&options),
+        Measure::PlainConsumer(options) => consumer::plain::run(&options.settings),
         Measure::Memory(options) => memory::run(&options),
     };
     let Err(error) = measured else { return ExitCode::SUCCESS };

@@ -8,11 +8,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 /// Different users of a round.
-const USERS: u32 = 100_000;
+pub(crate) const USERS: u32 = 100_000;
 
-const NAMES: [&str; 5] = ["page_view", "page_view", "page_view", "search", "purchase"];
+pub(crate) const NAMES: [&str; 5] = ["page_view", "page_view", "page_view", "search", "purchase"];
 
-const REFERRERS: [&str; 4] = ["ads", "seo", "mail", "none"];
+pub(crate) const REFERRERS: [&str; 4] = ["ads", "seo", "mail", "none"];
 
 /// Makes request bodies of `POST /ingest` until all events are made.
 pub(crate) struct Generator {
