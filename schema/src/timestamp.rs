@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +68,9 @@ impl Timestamp {
     /// # Errors
     /// When the text is not such a time.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        if let Some(millis) = millis_of_own_form(text.as_bytes()) {
+            return Ok(Self { millis });
+        }
         if let Ok(instant) = text.parse::<jiff::Timestamp>() {
             return Ok(Self::from_millis(instant.as_nanosecond().div_euclid(1_000_000) as i64));
         }
@@ -120,6 +123,39 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// The days from 1970-01-01 to a date, by the same eras.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// The milliseconds of a time in the form that is written here, which nearly every time that is read has; none of
+/// any other, be it a time or not.
+fn millis_of_own_form(text: &[u8]) -> Option<i64> {
+    let text: &[u8; 24] = text.try_into().ok()?;
+    let punctuation = [text[4], text[7], text[10], text[13], text[16], text[19], text[23]];
+    if &punctuation != b"--T::.Z" {
+        return None;
+    }
+    let digits = |range: std::ops::Range<usize>| {
+        text[range].iter().try_fold(0_i64, |number, byte| {
+            byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
+        })
+    };
+    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+    let (hour, minute, second, milli) = (digits(11..13)?, digits(14..16)?, digits(17..19)?, digits(20..23)?);
+    // Days that not every month has and leap seconds are left to the calendar proper.
+    let is_plain =
+        (1..=12).contains(&month) && (1..=28).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    let of_day = ((hour * 60 + minute) * 60 + second) * 1_000 + milli;
+    is_plain.then(|| days_from_civil(year, month, day) * 86_400_000 + of_day)
+}
+
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -128,8 +164,22 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Reads a time from a text without keeping the text.
+struct Text;
+
+impl de::Visitor<'_> for Text {
+    type Value = Timestamp;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        Timestamp::parse(text).map_err(E::custom)
     }
 }
 
@@ -164,6 +214,23 @@ mod tests {
     }
 
     #[test]
+    fn a_time_in_the_own_form_needs_no_calendar() {
+        for (text, expected) in [
+            ("2026-11-28T23:59:59.999Z", true),
+            ("0000-01-01T00:00:00.000Z", true),
+            ("2026-11-29T00:00:00.000Z", false),
+            ("2026-11-28T24:00:00.000Z", false),
+            ("2026-11-28T00:00:60.000Z", false),
+            ("2026-13-28T00:00:00.000Z", false),
+            ("2026-11-28 00:00:00.000Z", false),
+            ("2026-11-28T00:00:00.00ZZ", false),
+            ("2026-11-28T00:00:00Z", false),
+        ] {
+            assert_eq!(millis_of_own_form(text.as_bytes()).is_some(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn times_outside_the_window_are_refused() {
         let received = Timestamp::parse("2026-06-01T12:00:00Z").unwrap();
         for (text, expected) in [
@@ -185,6 +252,20 @@ mod tests {
             let text = time.to_string();
             prop_assert_eq!(text.len(), 24);
             prop_assert_eq!(Timestamp::parse(&text), Ok(time));
+        }
+
+        /// The calendar proper is the witness.
+        #[test]
+        fn the_own_form_is_read_as_any_other(
+            date in (0..=9999_i64, 0..=13_i64, 0..=32_i64),
+            time in (0..=24_i64, 0..=60_i64, 0..=61_i64, 0..=999_i64),
+        ) {
+            let ((year, month, day), (hour, minute, second, milli)) = (date, time);
+            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
+            if let Some(millis) = millis_of_own_form(text.as_bytes()) {
+                let instant: jiff::Timestamp = text.parse().unwrap();
+                prop_assert_eq!(i128::from(millis), instant.as_nanosecond().div_euclid(1_000_000));
+            }
         }
     }
 }
