@@ -2,6 +2,10 @@
 //!
 //! A record that is not ours is refused as a whole; a bad line among good ones is refused alone.
 
+mod own_form;
+
+pub(crate) use own_form::plain_length;
+
 use schema::{
     event::Event,
     limits::{MAX_EVENT_BYTES, MAX_EVENTS_PER_REQUEST},
@@ -92,9 +96,9 @@ impl Parser {
         if matches!(record.payload, b"" | b"\n") {
             return Err(Refused::EmptyRecord);
         }
-        if record.payload.len() > MAX_EVENTS_PER_REQUEST
-            && lines(record.payload).nth(MAX_EVENTS_PER_REQUEST).is_some()
-        {
+        // One line has no line feed.
+        let feeds = memchr::memchr_iter(b'\n', without_last_feed(record.payload)).count();
+        if feeds >= MAX_EVENTS_PER_REQUEST {
             return Err(Refused::TooManyEvents);
         }
         for (index, line) in (0_u16..).zip(lines(record.payload)) {
@@ -113,6 +117,13 @@ impl Parser {
             return Err(Refused::EventTooLarge);
         }
         let text = std::str::from_utf8(line).map_err(|_| Refused::InvalidUtf8)?;
+        match own_form::read(text, &mut self.properties) {
+            Some(event) => Row::without_nul(event, &self.properties, position),
+            None => self.row_of_any_form(text, position),
+        }
+    }
+
+    fn row_of_any_form<'a>(&'a mut self, text: &'a str, position: Position) -> Result<Row<'a>, Refused> {
         let event: Event<'a> = serde_json::from_str(text).map_err(|_| Refused::Malformed)?;
         self.properties.shred(event.properties.get())?;
         Row::of(event, &self.properties, position)
@@ -121,7 +132,13 @@ impl Parser {
 
 /// The lines of a record, in the order of their indexes.
 pub(crate) fn lines(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
-    payload.strip_suffix(b"\n").unwrap_or(payload).split(|byte| *byte == b'\n')
+    let payload = without_last_feed(payload);
+    let ends = memchr::memchr_iter(b'\n', payload).chain([payload.len()]);
+    ends.scan(0, |start, end| Some(&payload[std::mem::replace(start, end + 1)..end]))
+}
+
+fn without_last_feed(payload: &[u8]) -> &[u8] {
+    payload.strip_suffix(b"\n").unwrap_or(payload)
 }
 
 #[cfg(test)]

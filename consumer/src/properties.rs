@@ -10,6 +10,8 @@
 //!
 //! Pure. The text is valid JSON already, so that only its shape is left to follow.
 
+mod flat;
+
 use std::{collections::HashMap, ops::Range};
 
 use schema::limits::{MAX_DEPTH, MAX_PROPERTIES};
@@ -63,12 +65,36 @@ impl Properties {
         Ok(())
     }
 
+    /// The same of an object at the beginning of `text` that holds neither white space between its parts nor escapes
+    /// nor nested values, and says how long it is; none if it is anything else, valid or not.
+    pub(crate) fn shred_flat(&mut self, text: &str) -> Option<usize> {
+        self.text.clear();
+        self.entries.clear();
+        let length = flat::read(text, &mut self.entries)?;
+        self.text.push_str(&text[..length]);
+        self.fold_equal_keys();
+        Some(length)
+    }
+
     /// Keys and values, in order.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.entries.iter().map(|entry| (&self.text[entry.key.clone()], &self.text[entry.value.clone()]))
     }
 
+    fn has_equal_keys(&self) -> bool {
+        let text = self.text.as_bytes();
+        let key = |entry: &Entry| &text[entry.key.clone()];
+        self.entries.iter().enumerate().any(|(n, entry)| {
+            self.entries[..n]
+                .iter()
+                .any(|other| other.key.len() == entry.key.len() && key(other) == key(entry))
+        })
+    }
+
     fn fold_equal_keys(&mut self) {
+        if self.entries.len() <= FEW && !self.has_equal_keys() {
+            return;
+        }
         let text = &self.text;
         let mut kept: Vec<Entry> = std::mem::take(&mut self.entries);
         let (mut count, mut index) = (0, HashMap::new());

@@ -47,7 +47,17 @@ impl<'a> Row<'a> {
         properties: &'a Properties,
         position: Position,
     ) -> Result<Self, Refused> {
-        check_texts(&event)?;
+        check_nul(&event)?;
+        Self::without_nul(event, properties, position)
+    }
+
+    /// The same of an event none of whose texts holds a NUL.
+    pub(crate) fn without_nul(
+        event: Event<'a>,
+        properties: &'a Properties,
+        position: Position,
+    ) -> Result<Self, Refused> {
+        check_names(&event)?;
         if !RECEIVED_MILLIS.contains(&event.received_at.millis()) {
             return Err(Refused::ReceivedOutOfRange);
         }
@@ -65,24 +75,30 @@ impl<'a> Row<'a> {
     }
 }
 
-fn check_texts(event: &Event<'_>) -> Result<(), Refused> {
-    let names = [
+fn names<'e>(event: &'e Event<'_>) -> [&'e str; 6] {
+    [
         &event.event_name,
         &event.user_id,
         &event.anonymous_id,
         &event.distinct_id,
         &event.session_id,
         &event.app_id,
-    ];
-    let others = [&event.kind, &event.ip_address, &event.user_agent, &event.library, &event.protocol];
-    if names.iter().chain(&others).any(|text| text.contains('\0')) {
-        return Err(Refused::Nul);
-    }
+    ]
+}
+
+fn check_nul(event: &Event<'_>) -> Result<(), Refused> {
+    let others: [&str; 5] =
+        [&event.kind, &event.ip_address, &event.user_agent, &event.library, &event.protocol];
+    let has_nul = names(event).iter().chain(&others).any(|text| text.contains('\0'));
+    if has_nul { Err(Refused::Nul) } else { Ok(()) }
+}
+
+fn check_names(event: &Event<'_>) -> Result<(), Refused> {
     if event.event_name.is_empty() {
         return Err(Refused::NoName);
     }
     let is_too_long = |text: &str| text.len() > MAX_NAME_CHARS && text.chars().count() > MAX_NAME_CHARS;
-    if names.iter().any(|text| is_too_long(text)) {
+    if names(event).iter().any(|text| is_too_long(text)) {
         return Err(Refused::NameTooLong);
     }
     Ok(())
