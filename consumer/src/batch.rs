@@ -77,6 +77,14 @@ impl Batch {
         self.dead_letters.push(letter);
     }
 
+    /// Brings the rows into the table's order, when no more are to come. The rows of a batch of several inserts stay
+    /// where they are, as the cuts between them are places.
+    pub(crate) fn sort(&mut self) {
+        if self.cuts.is_empty() {
+            self.columns_mut().sort();
+        }
+    }
+
     /// The rows of each insert.
     pub(crate) fn inserts(&self) -> Vec<Range<usize>> {
         let starts = [0].into_iter().chain(self.cuts.iter().copied());
@@ -246,6 +254,22 @@ mod tests {
         assert_eq!(batch.inserts().len(), 1);
         assert_eq!(batch.inserts()[0], 0..120);
         assert!(Batch::new(BatchId(1)).inserts().is_empty());
+    }
+
+    #[test]
+    fn the_rows_of_several_inserts_stay_where_they_are() {
+        for (months, are_moved) in [(3, true), (60, false)] {
+            let mut batch = Batch::new(BatchId(0));
+            for n in 0..months {
+                let name = if n < 3 { ["c", "b", "a"][n] } else { "d" };
+                push(&mut batch, &format!("{}-{:02}-15", 2010 + n / 12, 1 + n % 12), name);
+            }
+            let before = batch.columns.bytes();
+            batch.sort();
+            let days: Vec<u16> = (0..3).map(|row| batch.columns.day(row)).collect();
+            assert_eq!(!days.is_sorted(), are_moved, "{months} months");
+            assert_eq!(batch.columns.bytes(), before);
+        }
     }
 
     #[test]

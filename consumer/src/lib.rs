@@ -11,15 +11,16 @@
 //! - The same record always becomes the same rows ([`row`]); no clock, random value or unordered map is asked.
 //! - An answer of ClickHouse counts as stored only if nothing speaks against it ([`answer`]).
 //! - At most one batch is being inserted and one is being filled; then fetching stops.
-//! - Files without effects (`answer`, `batch`, `columns`, `first_position`, `foreign`, `letter`, `native`, `parse`, `pieces`,
-//!   `properties`, `protocol`, `refused`, `retry`, `row`) import none that has them (`dead_letter`, `insert`, `poll`, `reread`, `run`,
-//!   `store`).
+//! - Files without effects (`answer`, `batch`, `city_hash`, `columns`, `first_position`, `foreign`, `letter`,
+//!   `native`, `order`, `parse`, `pieces`, `properties`, `protocol`, `refused`, `retry`, `row`) import none that has
+//!   them (`dead_letter`, `insert`, `poll`, `reread`, `run`, `store`).
 //!
 //! It makes no table and no topic, knows nothing of Kubernetes, and keeps nothing on disk.
 
 mod answer;
 mod args;
 mod batch;
+mod city_hash;
 mod columns;
 mod dead_letter;
 mod first_position;
@@ -28,6 +29,7 @@ mod insert;
 mod letter;
 mod metrics;
 mod native;
+mod order;
 mod parse;
 mod pieces;
 mod poll;
@@ -43,6 +45,9 @@ mod wall_clock;
 
 #[cfg(test)]
 mod scripted;
+
+#[cfg(test)]
+mod allocations;
 
 pub use args::Options;
 pub use run::run;

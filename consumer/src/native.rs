@@ -39,7 +39,8 @@ pub(crate) fn span_of_texts(column: &[u8], rows: Range<usize>) -> Range<usize> {
     start..at
 }
 
-fn end_of_text(column: &[u8], mut at: usize) -> usize {
+/// Where the text that begins at a place ends, its length included.
+pub(crate) fn end_of_text(column: &[u8], mut at: usize) -> usize {
     let (mut length, mut shift) = (0_usize, 0);
     loop {
         let byte = column[at];

@@ -16,7 +16,8 @@ fn line(number: u64) -> String {
     let day = 1 + number % 28;
     let event = format!(
         "{{\"id\":\"{id}\",\"event_name\":\"{name}\",\"timestamp\":\"2026-01-{day:02}T00:00:00.000Z\",\
-         \"received_at\":\"2026-02-01T00:00:00.000Z\",\"properties\":{{{}}}}}",
+         \"distinct_id\":\"{}\",\"received_at\":\"2026-02-01T00:00:00.000Z\",\"properties\":{{{}}}}}",
+        "d".repeat(number as usize % 9),
         properties.join(",")
     );
     event
@@ -181,7 +182,41 @@ fn cleared_columns_are_as_new() {
     assert!(wire(block(&Arc::new(columns), 0..0)).starts_with(&[24, 0, 2, b'i', b'd']));
 }
 
+/// What the table sorts by, as it is told of a decoded row: texts and numbers in the order of their bytes.
+fn key(row: &BTreeMap<String, String>) -> (String, u16, u64, [u64; 2]) {
+    let bytes = |name: &str| -> Vec<u8> {
+        row[name].trim_matches(['[', ']']).split(", ").map(|byte| byte.parse().unwrap()).collect()
+    };
+    let day = u16::from_le_bytes(bytes("day").try_into().unwrap());
+    let half = |at: usize| u64::from_le_bytes(bytes("id")[at..at + 8].try_into().unwrap());
+    let hash = crate::city_hash::city_hash_64(row["distinct_id"].as_bytes());
+    (row["event_name"].clone(), day, hash, [half(8), half(0)])
+}
+
+#[test]
+fn sorting_keeps_where_a_row_came_from() {
+    let mut columns = columns_of(&[9, 1, 5]);
+    columns.sort();
+    let offsets: Vec<i64> = (0..3).map(|row| columns.origin(row).offset).collect();
+    assert_eq!(offsets, [1, 2, 0]);
+}
+
 proptest! {
+    #[test]
+    fn sorted_rows_are_the_same_rows_in_the_order_of_the_table(
+        numbers in prop::collection::vec(prop_oneof![0_u64..4, 0_u64..1_000], 0..40),
+    ) {
+        let mut columns = columns_of(&numbers);
+        let (_, mut expected) = decode(&wire(block(&Arc::new(columns_of(&numbers)), 0..numbers.len())));
+        columns.sort();
+        let (_, sorted) = decode(&wire(block(&Arc::new(columns), 0..numbers.len())));
+        prop_assert!(sorted.iter().map(key).is_sorted());
+        expected.sort_by_key(|row| (key(row), row["_ko"].clone()));
+        let mut those = sorted;
+        those.sort_by_key(|row| (key(row), row["_ko"].clone()));
+        prop_assert_eq!(those, expected);
+    }
+
     #[test]
     fn a_cut_block_is_what_its_rows_alone_encode_to(
         numbers in prop::collection::vec(0_u64..1_000, 0..12),

@@ -304,7 +304,8 @@ impl Loop {
     /// Hands the batch that was filled over to the task that stores.
     fn hand_over(&mut self, id: BatchId) -> anyhow::Result<()> {
         let next = self.next_batch();
-        let batch = std::mem::replace(&mut self.filling, next);
+        let mut batch = std::mem::replace(&mut self.filling, next);
+        batch.sort();
         debug_assert_eq!(batch.id, id, "the batch that is stored is the one that was filled");
         let cancelled = CancellationToken::new();
         self.storing.push(Storing { id, bytes: batch.bytes(), since: now(), cancelled: cancelled.clone() });
