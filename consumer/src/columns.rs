@@ -236,8 +236,11 @@ impl Columns {
         values + self.property_keys.capacity() + self.property_values.capacity() + held_for_order
     }
 
-    /// Brings the rows into the table's order.
+    /// Brings the rows into the table's order, once.
     pub(crate) fn sort(&mut self) {
+        if self.order.rows() != self.rows {
+            return;
+        }
         let ids = &self.values[ID];
         // ClickHouse compares the second half of a UUID first.
         let id = |row: u32| {

@@ -47,10 +47,14 @@ impl Order {
     pub(crate) fn clear(&mut self) {
         self.keys.clear();
         if self.names.len() > KEPT_NAMES {
-            self.names.clear();
-            self.numbers.clear();
+            (self.names, self.numbers) = Default::default();
             self.recent.clear();
         }
+    }
+
+    /// The number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.keys.len()
     }
 
     /// The bytes that are held.
@@ -58,8 +62,8 @@ impl Order {
         self.keys.capacity() * size_of::<Key>() + self.packed.capacity() * size_of::<u128>()
     }
 
-    /// Writes the rows' numbers in the table's order; `id` tells a row's id in the order of ClickHouse. It says
-    /// whether that is another order than theirs.
+    /// Writes the rows' numbers in the table's order and forgets the rows; `id` tells a row's id in the order of
+    /// ClickHouse. It says whether that is another order than theirs.
     pub(crate) fn sort(&mut self, id: impl Fn(u32) -> u128, rows: &mut Vec<u32>) -> bool {
         rows.clear();
         if self.keys.len() >= MAX_ROWS {
@@ -81,6 +85,8 @@ impl Order {
             }
             start += same.len();
         }
+        // A batch that waits to be stored needs not hold names of which each row has its own.
+        self.clear();
         !rows.is_sorted()
     }
 

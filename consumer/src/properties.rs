@@ -10,7 +10,7 @@
 //!
 //! Pure. The text is valid JSON already, so that only its shape is left to follow.
 
-mod flat;
+mod compact;
 
 use std::{collections::HashMap, ops::Range};
 
@@ -65,12 +65,12 @@ impl Properties {
         Ok(())
     }
 
-    /// The same of an object at the beginning of `text` that holds neither white space between its parts nor escapes
-    /// nor nested values, and says how long it is; none if it is anything else, valid or not.
-    pub(crate) fn shred_flat(&mut self, text: &str) -> Option<usize> {
+    /// The same of an object at the beginning of `text` that holds neither white space between its parts nor escapes,
+    /// and says how long it is; none if it is anything else, valid or not.
+    pub(crate) fn shred_compact(&mut self, text: &str) -> Option<usize> {
         self.text.clear();
         self.entries.clear();
-        let length = flat::read(text, &mut self.entries)?;
+        let length = compact::read(text, &mut self.entries)?;
         self.text.push_str(&text[..length]);
         self.fold_equal_keys();
         Some(length)

@@ -199,6 +199,9 @@ fn sorting_keeps_where_a_row_came_from() {
     columns.sort();
     let offsets: Vec<i64> = (0..3).map(|row| columns.origin(row).offset).collect();
     assert_eq!(offsets, [1, 2, 0]);
+    // Sorting again changes nothing.
+    columns.sort();
+    assert_eq!(columns.origin(0).offset, 1);
 }
 
 proptest! {

@@ -1,5 +1,5 @@
-//! Reads a line in the form that the ingester writes: compact JSON, every name known and there once, no escapes,
-//! properties that are not nested. Pure.
+//! Reads a line in the form that the ingester writes: compact JSON, every name known and there once, no escapes.
+//! Pure.
 //!
 //! Nearly every line has it, and one pass over the bytes reads it, where the general way takes four. Any other line
 //! is left to the general way, which alone decides what is refused and why; both give the same row for the same
@@ -78,7 +78,7 @@ impl<'a> Fields<'a> {
             "sent_at" => scan.time_into(&mut self.sent_at, 10)?,
             "received_at" => scan.time_into(&mut self.received_at, 11)?,
             "properties" => {
-                scan.at += properties.shred_flat(&scan.line[scan.at..])?;
+                scan.at += properties.shred_compact(&scan.line[scan.at..])?;
                 self.has_properties = true;
                 12
             }

@@ -1,6 +1,7 @@
-//! Reads an object of JSON that is compact and flat and holds no escapes, in one pass that also checks it. Pure.
+//! Reads an object of JSON that has no white space between its parts and holds no escapes, in one pass that also
+//! checks it. Pure.
 
-use schema::limits::MAX_PROPERTIES;
+use schema::limits::{MAX_DEPTH, MAX_PROPERTIES};
 
 use super::Entry;
 use crate::parse::plain_length;
@@ -25,7 +26,7 @@ pub(super) fn read(text: &str, entries: &mut Vec<Entry>) -> Option<usize> {
             let end = end_of_text(bytes, value)?;
             (value + 1..end - 1, end)
         } else {
-            let end = value + literal_length(&bytes[value..])?;
+            let end = value + nested_or_literal_length(&bytes[value..])?;
             // The text of a null is empty.
             (if bytes[value] == b'n' { end..end } else { value..end }, end)
         };
@@ -45,6 +46,51 @@ fn end_of_text(bytes: &[u8], start: usize) -> Option<usize> {
     }
     let end = start + 1 + plain_length(&bytes[start + 1..]);
     (bytes.get(end) == Some(&b'"')).then_some(end + 1)
+}
+
+/// How long the array, object or literal here is. Which of the open brackets are braces is kept as bits.
+fn nested_or_literal_length(bytes: &[u8]) -> Option<usize> {
+    let (mut at, mut depth, mut braces) = (0, 0, 0_u64);
+    loop {
+        match bytes.get(at)? {
+            bracket @ (b'{' | b'[') => {
+                (at, depth, braces) = (at + 1, depth + 1, braces << 1 | u64::from(*bracket == b'{'));
+                // The properties themselves are the first level.
+                if depth >= MAX_DEPTH {
+                    return None;
+                }
+                if bytes.get(at) != Some(&closing(braces)) {
+                    at = start_of_value(bytes, at, braces)?;
+                    continue;
+                }
+            }
+            b'"' => at = end_of_text(bytes, at)?,
+            _literal => at += literal_length(&bytes[at..])?,
+        }
+        while depth > 0 && bytes.get(at) == Some(&closing(braces)) {
+            (at, depth, braces) = (at + 1, depth - 1, braces >> 1);
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+        if bytes.get(at) != Some(&b',') {
+            return None;
+        }
+        at = start_of_value(bytes, at + 1, braces)?;
+    }
+}
+
+fn closing(braces: u64) -> u8 {
+    if braces & 1 == 1 { b'}' } else { b']' }
+}
+
+/// Where the next value begins: in an object behind its key.
+fn start_of_value(bytes: &[u8], at: usize, braces: u64) -> Option<usize> {
+    if braces & 1 == 0 {
+        return Some(at);
+    }
+    let end = end_of_text(bytes, at)?;
+    (bytes.get(end) == Some(&b':')).then_some(end + 1)
 }
 
 /// How long the number, `true`, `false` or `null` here is (RFC 8259, sections 3 and 6).

@@ -40,6 +40,7 @@ fn what_the_ingester_writes_has_the_form() {
     for example in [
         include_str!("../../../../schema/events/events.json"),
         include_str!("../../../../schema/events/ingest.json"),
+        include_str!("../../../../schema/events/skewed.json"),
         include_str!("../../../../schema/events/smallest.json"),
     ] {
         assert!(is_of_own_form(example.trim_end()), "{example}");
@@ -64,7 +65,6 @@ fn other_lines_are_left_to_the_general_way() {
         (format!("{good} "), "something behind"),
         (good[..good.len() - 1].to_owned(), "no end"),
         (line("null"), "properties that are none"),
-        (include_str!("../../../../schema/events/skewed.json").trim_end().to_owned(), "nested properties"),
         (include_str!("../../../../schema/events/hostile.json").trim_end().to_owned(), "escapes"),
         (line(r#"{"a":"\n"}"#), "an escape in a property"),
         (line(r#"{"a":01}"#), "no number"),
@@ -90,6 +90,20 @@ fn numbers_are_those_of_json() {
 }
 
 #[test]
+fn nested_properties_are_checked_as_they_are_passed() {
+    for nested in ["[]", "{}", "[[],{}]", r#"{"b":[1,{"c":null}],"d":"e"}"#, r#"[1,"x",true,-0.5e3]"#] {
+        assert!(is_of_own_form(&line(&format!("{{\"a\":{nested},\"z\":1}}"))), "{nested}");
+    }
+    assert!(is_of_own_form(&line(&format!(r#"{{"a":{}{}}}"#, "[".repeat(63), "]".repeat(63)))));
+    for other in
+        ["[", "]", "[}", "{]", "[1,]", "[,1]", "[1 ]", "{1}", r#"{"b"}"#, r#"{"b":}"#, r#"{"b":1,}"#, "[1]]"]
+    {
+        let other = line(&format!("{{\"a\":{other}}}"));
+        assert!(!is_of_own_form(&other), "{other}");
+    }
+}
+
+#[test]
 fn equal_keys_fold_as_in_the_general_way() {
     assert!(is_of_own_form(&line(r#"{"a":1,"b":2,"a":3,"":null,"":"x","c":true}"#)));
     let many: Vec<String> = (0..1_001).map(|n| format!("\"k{}\":{n}", n % 900)).collect();
@@ -104,7 +118,7 @@ fn any_property() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         "[a-zé\"\\\\ ]{0,12}".prop_map(Value::from),
-        Just(json!({"nested": [1, {}]})),
+        Just(json!({"nested": [1, {}, {"b": [], "c": "d"}], "e": null})),
     ]
 }
 
