@@ -9,6 +9,7 @@ mod foreign_topic;
 mod operator_start;
 mod poison;
 mod readme;
+mod rows;
 mod secured_kafka;
 mod tables;
 mod walking_line;
