@@ -100,7 +100,10 @@ fn systems(options: &ConsumerOptions, ours: &Path) -> Vec<System> {
     let mut systems = vec![System::Ours(ours.to_owned())];
     systems.extend(options.also.iter().cloned().map(System::Ours));
     if !options.ours_only {
-        systems.extend([Variant::Map, Variant::Extract, Variant::KeysAndValues].map(System::Engine));
+        systems.extend(
+            [Variant::Map, Variant::MapReplacing, Variant::Extract, Variant::KeysAndValues]
+                .map(System::Engine),
+        );
         systems.push(System::Plain);
     }
     systems

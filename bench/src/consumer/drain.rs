@@ -6,9 +6,10 @@ use anyhow::{Context as _, ensure};
 use schema::names::DatabaseName;
 use serde::{Deserialize, Serialize};
 
+use super::System;
 use super::bed::Bed;
+use super::engine::{self, Variant};
 use super::fill::Filled;
-use super::{System, engine};
 use crate::clickhouse::ClickHouse;
 use crate::cpu::CpuClock;
 use crate::process::{Running, free_port};
@@ -73,7 +74,7 @@ pub(crate) async fn drain(
     let database = bed.clickhouse().database;
     clickhouse.run("TRUNCATE TABLE IF EXISTS system.query_log".to_owned()).await?;
     clickhouse.create_tables().await?;
-    if let System::Engine(_) = system {
+    if matches!(system, System::Engine(variant) if *variant != Variant::MapReplacing) {
         make_plain_table(&clickhouse, &database).await?;
     }
     if merges == Merges::UntilQuiet {

@@ -1,7 +1,8 @@
 //! ClickHouse's own Kafka engine with a materialized view into a table of the same columns. The texts are pure.
 //!
-//! Their table is a plain MergeTree with our columns, codecs and keys: the engine inserts with `optimize_on_insert`
-//! as the server has it, which would cost a ReplacingMergeTree several times the insert.
+//! Their table has our columns, codecs and keys. It is a plain MergeTree, which does not know an event that comes
+//! again: the engine inserts with `optimize_on_insert` as the server has it, and that costs a ReplacingMergeTree
+//! several times the insert, as [`Variant::MapReplacing`] shows.
 //! Settings: <https://clickhouse.com/docs/engines/table-engines/integrations/kafka>.
 
 use schema::names::TopicName;
@@ -11,6 +12,8 @@ use schema::names::TopicName;
 pub(crate) enum Variant {
     /// `JSONEachRow` with `Map(String, String)`: exact.
     Map,
+    /// The same into the very table that we fill.
+    MapReplacing,
     /// A text a line and one `JSONExtract` of a tuple; numbers lose their text.
     Extract,
     /// `JSONEachRow` with the properties as text, and `JSONExtractKeysAndValues`; numbers lose their text.
@@ -21,6 +24,7 @@ impl Variant {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Map => "Kafka engine, Map",
+            Self::MapReplacing => "Kafka engine, Map, our table",
             Self::Extract => "Kafka engine, JSONExtract",
             Self::KeysAndValues => "Kafka engine, KeysAndValues",
         }
@@ -28,14 +32,14 @@ impl Variant {
 
     fn format(self) -> &'static str {
         match self {
-            Self::Map | Self::KeysAndValues => "JSONEachRow",
+            Self::Map | Self::MapReplacing | Self::KeysAndValues => "JSONEachRow",
             Self::Extract => "LineAsString",
         }
     }
 
     fn columns(self) -> String {
         match self {
-            Self::Map => FIELDS.replace("{properties}", "Map(String, String)"),
+            Self::Map | Self::MapReplacing => FIELDS.replace("{properties}", "Map(String, String)"),
             Self::KeysAndValues => FIELDS.replace("{properties}", "String"),
             Self::Extract => "line String".to_owned(),
         }
@@ -44,14 +48,14 @@ impl Variant {
     /// Where the view finds a field of the event.
     fn field(self, name: &str) -> String {
         match self {
-            Self::Map | Self::KeysAndValues => name.to_owned(),
+            Self::Map | Self::MapReplacing | Self::KeysAndValues => name.to_owned(),
             Self::Extract => format!("e.{name}"),
         }
     }
 
     fn properties(self) -> String {
         match self {
-            Self::Map => "properties".to_owned(),
+            Self::Map | Self::MapReplacing => "properties".to_owned(),
             Self::Extract => "e.properties".to_owned(),
             Self::KeysAndValues => {
                 "CAST(JSONExtractKeysAndValues(properties, 'String'), 'Map(String, String)')".to_owned()
@@ -61,7 +65,7 @@ impl Variant {
 
     fn with(self) -> String {
         match self {
-            Self::Map | Self::KeysAndValues => String::new(),
+            Self::Map | Self::MapReplacing | Self::KeysAndValues => String::new(),
             Self::Extract => {
                 let fields = FIELDS.replace("{properties}", "Map(String, String)");
                 let fields = fields.replace("DateTime64(3, 'UTC')", "String").replace('\'', "\\'");
@@ -72,7 +76,7 @@ impl Variant {
 
     fn time(self, name: &str) -> String {
         match self {
-            Self::Map | Self::KeysAndValues => name.to_owned(),
+            Self::Map | Self::MapReplacing | Self::KeysAndValues => name.to_owned(),
             Self::Extract => format!("parseDateTime64BestEffort(e.{name}, 3, 'UTC')"),
         }
     }
