@@ -1,8 +1,8 @@
 //! ClickHouse's own Kafka engine with a materialized view into a table of the same columns. The texts are pure.
 //!
 //! Their table has our columns, codecs and keys. It is a plain MergeTree, which does not know an event that comes
-//! again: the engine inserts with `optimize_on_insert` as the server has it, and that costs a ReplacingMergeTree
-//! several times the insert, as [`Variant::MapReplacing`] shows.
+//! again: the engine inserts with `optimize_on_insert` as the server has it, and a ReplacingMergeTree
+//! pays for that, as [`Variant::MapReplacing`] shows.
 //! Settings: <https://clickhouse.com/docs/engines/table-engines/integrations/kafka>.
 
 use schema::names::TopicName;
