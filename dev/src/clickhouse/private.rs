@@ -1,7 +1,6 @@
 //! A ClickHouse of a test's own, to be killed and started again.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 
 use tempfile::TempDir;
 
@@ -59,12 +58,6 @@ impl PrivateClickHouse {
     #[must_use]
     pub fn user(&self) -> &User {
         &self.user
-    }
-
-    /// The file with its users, which it reads again when it changes and writes anew when it starts.
-    #[must_use]
-    pub fn users_file(&self) -> PathBuf {
-        self.options.folder(&self.folders).join("users.xml")
     }
 
     /// Ends it with SIGKILL.
