@@ -22,8 +22,8 @@ const CONSUMERS: usize = 2;
 const CUT: Duration = Duration::from_millis(300);
 
 /// Calm between two faults of a course, in milliseconds. Kafka needs longer to come back than ClickHouse.
-const KAFKA_CALM: (u64, u64) = (4_000, 10_000);
-const CLICKHOUSE_CALM: (u64, u64) = (3_000, 8_000);
+const KAFKA_CALM: (u64, u64) = (3_000, 8_000);
+const CLICKHOUSE_CALM: (u64, u64) = (2_000, 6_000);
 const CONSUMERS_CALM: (u64, u64) = (2_000, 6_000);
 
 /// How long a part is away after a kill.
