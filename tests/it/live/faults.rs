@@ -1,4 +1,35 @@
 //! Kafka, ClickHouse and our own processes die under load: nothing acknowledged is missing, nothing is doubled.
+//!
+//! The rows of the fault matrix that concern the consumer, and the tests of each. Those named after a row use private
+//! servers; a ledger whose reader shares no code with the consumer says what has to be stored.
+//!
+//! | row | fault | test |
+//! | --- | --- | --- |
+//! | F12 | consumer killed at each step | `crashes::f12_*`, `a_consumer_killed_again_and_again_*` under load |
+//! | F13 | the answer to an insert is lost | `crashes::f13_*`, `a_lost_slow_or_swallowed_answer_*` under load |
+//! | F14 | storm of rebalances | `groups::f14_*`, `consumers_that_come_and_go_*` |
+//! | F15 | frozen for longer than a session, and thawed | `crashes::f15_*` |
+//! | F16 | the coordinator alone cannot be reached | `groups::f16_*` |
+//! | F17 | an insert that hangs | `crashes::f17_*` |
+//! | F18 | ClickHouse is away | `f18_*` |
+//! | F19 | 252, too many parts | `servers::f19_*` |
+//! | F20 | 241, too little memory | `servers::f20_*` |
+//! | F22 | 200 with an exception | `servers::f22_*`; each answer in `consumer/src/answer.rs` |
+//! | F23 | an insert without an answer | `crashes::f23_*` |
+//! | F24 | column dropped, renamed, changed | `tables::f24_*` |
+//! | F25 | column added | `tables::f25_*` |
+//! | F26 | table dropped | `tables::f26_*` |
+//! | F27 | password rotated | `passwords::f27_*`, without the time in which both are valid |
+//! | F28 | poison | `records::f28_*`, and rows that the table refuses in `live/poison.rs` |
+//! | F29 | no dead-letter topic | `records::f29_*` |
+//! | F31 | one id, different content | `records::f31_*` |
+//! | F32 | one id, two tenants | `records::f32_*` |
+//! | F34 | skewed clocks, far years, summer time | `records::f34_*` |
+//! | F35 | topic deleted and made again | `records::f35_*` |
+//! | F36 | offsets reset or wiped | `groups::f36_*` |
+//! | F37 | retention shorter than the outage | `groups::f37_*` |
+//!
+//! Random kills of all parts at once for as long as one likes: `make chaos`.
 
 use std::time::Duration;
 
@@ -11,6 +42,14 @@ use harness::private::{PrivateClickHouse, PrivateKafka};
 use harness::proxy::{Mode, Proxy};
 use harness::shared;
 use harness::wait::within;
+
+mod crashes;
+mod groups;
+mod passwords;
+mod records;
+mod servers;
+mod site;
+mod tables;
 
 const TEST: Duration = Duration::from_secs(300);
 /// Time that what was acknowledged gets to become readable, once all parts are back.
@@ -95,7 +134,7 @@ async fn the_ingester_starts_without_kafka_and_recovers_by_itself() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clickhouse_killed_under_load_delays_events_and_loses_none() -> anyhow::Result<()> {
+async fn f18_clickhouse_killed_under_load_delays_events_and_loses_none() -> anyhow::Result<()> {
     within(TEST, async {
         let clickhouse = PrivateClickHouse::start().await?;
         let line = Line::make(&shared::kafka()?, &clickhouse.reader()).await?;
