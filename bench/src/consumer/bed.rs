@@ -10,7 +10,7 @@ use schema::names::{
 };
 use schema::secret::Secret;
 use schema::settings::{
-    BatchSettings, ClickHouseSettings, ConsumerSettings, KafkaSettings, SecurityProtocol,
+    BatchSettings, ClickHouseSettings, ConsumerSettings, KafkaSettings, RecordFormat, SecurityProtocol,
 };
 use schema::tenant_id::TenantId;
 use tempfile::TempDir;
@@ -97,6 +97,8 @@ impl Bed {
             topic,
             clickhouse: self.clickhouse(),
             batch: self.batch,
+            format: RecordFormat::Events,
+            start_at: None,
         })
     }
 
