@@ -9,7 +9,7 @@ use std::{
 
 use schema::settings::BatchSettings;
 
-use crate::{columns::Columns, letter::DeadLetter, protocol::BatchId, row::Row};
+use crate::{columns::Columns, lag::Oldest, letter::DeadLetter, protocol::BatchId, row::Row};
 
 /// ClickHouse refuses a block of more than 100 partitions for ever (`max_partitions_per_insert_block`), and
 /// each partition of a block becomes a part of its own; a partition of the table is a month.
@@ -21,6 +21,7 @@ pub(crate) struct Batch {
     pub(crate) id: BatchId,
     pub(crate) columns: Arc<Columns>,
     pub(crate) dead_letters: Vec<DeadLetter>,
+    pub(crate) oldest: Oldest,
     /// The rows at which a new insert has to begin, so that none touches too many months.
     cuts: Vec<usize>,
     months: Vec<u16>,
@@ -47,6 +48,7 @@ impl Batch {
             id,
             columns,
             dead_letters: Vec::new(),
+            oldest: Oldest::default(),
             cuts: Vec::new(),
             months: Vec::new(),
             last_day: None,
@@ -68,6 +70,7 @@ impl Batch {
             self.enter_month(month_of(row.day));
             self.last_day = Some(row.day);
         }
+        self.oldest.note_event(row.event.received_at);
         self.columns_mut().push(row);
     }
 

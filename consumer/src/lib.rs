@@ -11,7 +11,7 @@
 //! - The same record always becomes the same rows ([`row`]); no clock, random value or unordered map is asked.
 //! - An answer of ClickHouse counts as stored only if nothing speaks against it ([`answer`]).
 //! - At most one batch is being inserted and one is being filled; then fetching stops.
-//! - Files without effects (`answer`, `batch`, `city_hash`, `columns`, `first_position`, `foreign`, `letter`,
+//! - Files without effects (`answer`, `batch`, `city_hash`, `columns`, `first_position`, `foreign`, `lag`, `letter`,
 //!   `native`, `order`, `parse`, `pieces`, `properties`, `protocol`, `refused`, `retry`, `row`) import none that has
 //!   them (`dead_letter`, `insert`, `poll`, `reread`, `run`, `store`).
 //!
@@ -26,6 +26,7 @@ mod dead_letter;
 mod first_position;
 mod foreign;
 mod insert;
+mod lag;
 mod letter;
 mod metrics;
 mod native;

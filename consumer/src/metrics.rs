@@ -2,13 +2,19 @@
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram};
 
+use crate::retry::Class;
+
 pub(crate) const EVENTS_CONSUMED: &str = "analytics_events_consumed_total";
 pub(crate) const BATCH_FLUSH_SECONDS: &str = "analytics_batch_flush_seconds";
 pub(crate) const EVENTS_INSERTED: &str = "analytics_events_inserted_total";
 /// Labels: `stage`, `reason`.
 pub(crate) const PIPELINE_ERRORS: &str = "analytics_pipeline_errors_total";
-/// Label: `outcome`.
+/// Label: `outcome`, which is `stored` or the class of the failure.
 pub(crate) const INSERTS: &str = "consumer_inserts_total";
+/// Label: `class`.
+pub(crate) const INSERT_RETRIES: &str = "consumer_insert_retries_total";
+pub(crate) const INSERT_ROWS: &str = "consumer_insert_rows";
+pub(crate) const INSERT_BYTES: &str = "consumer_insert_bytes";
 pub(crate) const ROWS_REINSERTED: &str = "consumer_rows_reinserted_total";
 pub(crate) const EXTRA_ROWS: &str = "consumer_extra_rows_total";
 pub(crate) const INSERT_BLOCKED: &str = "consumer_insert_blocked";
@@ -18,8 +24,16 @@ pub(crate) const RECORDS_LOST: &str = "consumer_records_lost_total";
 /// Label: `kind`.
 pub(crate) const REBALANCES: &str = "consumer_rebalances_total";
 pub(crate) const PARTITIONS: &str = "consumer_partitions";
+pub(crate) const LAG_RECORDS: &str = "consumer_lag_records";
+pub(crate) const LAG_SECONDS: &str = "consumer_lag_seconds";
+pub(crate) const OLDEST_UNSTORED: &str = "consumer_oldest_unstored_seconds";
 pub(crate) const MEMORY_HELD: &str = "consumer_memory_held_bytes";
 pub(crate) const LAST_COMMIT: &str = "consumer_last_commit_timestamp_seconds";
+
+/// The values of the label `kind` of a rebalance.
+pub(crate) const ASSIGNED: &str = "assigned";
+pub(crate) const REVOKED: &str = "revoked";
+pub(crate) const LOST: &str = "lost";
 
 /// Where an error of the pipeline happened: the label `stage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +67,14 @@ pub(crate) fn describe() {
     for name in [EVENTS_CONSUMED, EVENTS_INSERTED, ROWS_REINSERTED, EXTRA_ROWS, RECORDS_LOST] {
         counter!(name).increment(0);
     }
+    for class in Class::ALL {
+        counter!(INSERTS, "outcome" => class.reason()).increment(0);
+        counter!(INSERT_RETRIES, "class" => class.reason()).increment(0);
+    }
+    for kind in [ASSIGNED, REVOKED, LOST] {
+        counter!(REBALANCES, "kind" => kind).increment(0);
+    }
+    describe_inserts();
     describe_counter!(EVENTS_CONSUMED, "Events read from Kafka, refused ones included.");
     describe_histogram!(
         BATCH_FLUSH_SECONDS,
@@ -60,7 +82,25 @@ pub(crate) fn describe() {
     );
     describe_counter!(EVENTS_INSERTED, "Events that are known to be stored.");
     describe_counter!(PIPELINE_ERRORS, "Errors by stage and reason; each was followed by another attempt.");
+    describe_counter!(DEAD_LETTERS, "Records and events in the dead-letter topic, by reason.");
+    describe_counter!(RECORDS_LOST, "Records that retention removed before they were read.");
+    describe_counter!(REBALANCES, "Changes of the assignment, by kind.");
+    describe_gauge!(PARTITIONS, "Partitions that this process reads.");
+    describe_gauge!(LAG_RECORDS, "Records in the partitions of this process behind what is committed.");
+    describe_gauge!(
+        LAG_SECONDS,
+        "For how long the oldest record that is not known to be stored has been in Kafka."
+    );
+    describe_gauge!(OLDEST_UNSTORED, "Age of the oldest event that was read and is not known to be stored.");
+    describe_gauge!(MEMORY_HELD, "Bytes held for the batch being filled and the one being inserted.");
+    describe_gauge!(LAST_COMMIT, "Unix time of the last commit that Kafka acknowledged.");
+}
+
+fn describe_inserts() {
     describe_counter!(INSERTS, "Inserts by outcome.");
+    describe_counter!(INSERT_RETRIES, "Inserts that were made again after a failure, by its class.");
+    describe_histogram!(INSERT_ROWS, "Rows of an insert that was stored.");
+    describe_histogram!(INSERT_BYTES, "Bytes of an insert that was stored.");
     describe_counter!(
         ROWS_REINSERTED,
         "Rows inserted again because it was in doubt whether they were stored."
@@ -70,10 +110,4 @@ pub(crate) fn describe() {
         "Rows the server wrote beyond those sent: a materialized view on the table."
     );
     describe_gauge!(INSERT_BLOCKED, "1 while inserts wait until somebody mends the table or the rights.");
-    describe_counter!(DEAD_LETTERS, "Records and events in the dead-letter topic, by reason.");
-    describe_counter!(RECORDS_LOST, "Records that retention removed before they were read.");
-    describe_counter!(REBALANCES, "Changes of the assignment, by kind.");
-    describe_gauge!(PARTITIONS, "Partitions that this process reads.");
-    describe_gauge!(MEMORY_HELD, "Bytes held for the batch being filled and the one being inserted.");
-    describe_gauge!(LAST_COMMIT, "Unix time of the last commit that Kafka acknowledged.");
 }

@@ -19,6 +19,7 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol},
     error::{KafkaError, KafkaResult},
     message::BorrowedMessage,
+    statistics::Statistics,
     types::RDKafkaRespErr,
 };
 use schema::{settings::ConsumerSettings, timestamp::Timestamp};
@@ -42,6 +43,9 @@ const FETCH_PARTITION_BYTES: usize = 1024 * 1024;
 
 /// A question to the brokers beside the flow of messages is given up after this time.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often librdkafka asks where the logs end, and tells. Asking costs a request per partition.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the group told us.
 #[derive(Debug)]
@@ -76,6 +80,11 @@ impl Source {
     /// The next thing that the group told us.
     pub(crate) fn group_event(&self) -> Option<GroupEvent> {
         self.consumer.context().events().pop_front()
+    }
+
+    /// What the logs of our partitions held when librdkafka asked last, once after each time.
+    pub(crate) fn new_log_ranges(&self) -> Option<BTreeMap<i32, LogRange>> {
+        self.consumer.context().log_ranges.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Takes partitions that were assigned, from their committed offsets on where nothing else is said.
@@ -198,6 +207,16 @@ fn offsets(list: &TopicPartitionList) -> BTreeMap<i32, i64> {
         .collect()
 }
 
+/// What librdkafka's statistics say of the logs; -1001 stands for what it does not know
+/// (<https://github.com/confluentinc/librdkafka/blob/master/STATISTICS.md>).
+fn log_ranges_in(statistics: &Statistics) -> BTreeMap<i32, LogRange> {
+    let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+    partitions
+        .filter(|partition| partition.hi_offset >= 0)
+        .map(|told| (told.partition, LogRange { start: told.lo_offset.max(0), end: told.hi_offset }))
+        .collect()
+}
+
 impl Drop for Source {
     /// Leaving the group revokes what is still assigned, and nobody is left to do it.
     fn drop(&mut self) {
@@ -222,6 +241,7 @@ fn config(settings: &ConsumerSettings) -> ClientConfig {
         .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
         .set("socket.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
         .set("max.poll.interval.ms", MAX_POLL_INTERVAL.as_millis().to_string())
+        .set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string())
         .set("check.crcs", "true")
         .set("queued.max.messages.kbytes", QUEUED_KIB.to_string())
         .set("fetch.max.bytes", FETCH_BYTES.to_string())
@@ -242,6 +262,7 @@ fn release(consumer: &BaseConsumer<Group>, list: &TopicPartitionList) -> KafkaRe
 #[derive(Debug, Default)]
 struct Group {
     events: Mutex<VecDeque<GroupEvent>>,
+    log_ranges: Mutex<Option<BTreeMap<i32, LogRange>>>,
     is_closing: AtomicBool,
 }
 
@@ -263,6 +284,10 @@ impl ClientContext for Group {
     fn error(&self, error: KafkaError, reason: &str) {
         // The same error comes out of the next poll, where it is counted.
         debug!(error = %error, "kafka reports a problem: {reason}");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        *self.log_ranges.lock().unwrap_or_else(PoisonError::into_inner) = Some(log_ranges_in(&statistics));
     }
 }
 

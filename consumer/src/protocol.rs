@@ -122,6 +122,11 @@ impl Protocol {
             .collect()
     }
 
+    /// What Kafka has acknowledged of each partition that is ours.
+    pub(crate) fn commits(&self) -> impl Iterator<Item = (i32, Option<i64>)> {
+        self.partitions.iter().map(|(partition, track)| (*partition, track.committed()))
+    }
+
     fn full(&mut self, actions: &mut Vec<Action>) {
         if self.storing.len() < self.max_storing {
             self.hand_over(actions);

@@ -26,6 +26,9 @@ pub(crate) enum Class {
 }
 
 impl Class {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Again, Self::Slower, Self::Smaller, Self::Configuration, Self::Schema, Self::Poison];
+
     /// A label for metrics and logs.
     pub(crate) fn reason(self) -> &'static str {
         match self {

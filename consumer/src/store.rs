@@ -5,7 +5,7 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use metrics::{counter, gauge};
+use metrics::{counter, gauge, histogram};
 use schema::settings::ConsumerSettings;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -133,9 +133,11 @@ impl Store {
             if is_in_doubt {
                 counter!(names::ROWS_REINSERTED).increment(rows.len() as u64);
             }
-            let failure = match self.inserter.insert(columns::block(columns, rows.clone()), &query_id).await {
+            let block = columns::block(columns, rows.clone());
+            let bytes = block.bytes();
+            let failure = match self.inserter.insert(block, &query_id).await {
                 Ok(stored) => {
-                    report_stored(rows.len(), stored.extra_rows, failures);
+                    report_stored(rows.len(), bytes, stored.extra_rows, failures);
                     return Decided::Stored;
                 }
                 Err(failure) => failure,
@@ -152,6 +154,7 @@ impl Store {
             }
             let delay = self.delay(class, failures);
             report_failure(&failure, class, rows.len(), failures, delay);
+            counter!(names::INSERT_RETRIES, "class" => class.reason()).increment(1);
             tokio::time::sleep(delay).await;
         }
     }
@@ -243,7 +246,9 @@ impl Store {
     }
 }
 
-fn report_stored(rows: usize, extra_rows: u64, failures: u32) {
+fn report_stored(rows: usize, bytes: u64, extra_rows: u64, failures: u32) {
+    histogram!(names::INSERT_ROWS).record(rows as f64);
+    histogram!(names::INSERT_BYTES).record(bytes as f64);
     counter!(names::INSERTS, "outcome" => "stored").increment(1);
     gauge!(names::INSERT_BLOCKED).set(0.0);
     if failures > 0 {

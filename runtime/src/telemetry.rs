@@ -58,6 +58,24 @@ impl std::fmt::Debug for MetricsHandle {
 const SECONDS_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// The same of every `_rows` histogram: from a row to the most that a batch may have.
+const ROWS_BUCKETS: &[f64] =
+    &[1.0, 10.0, 100.0, 1_000.0, 10_000.0, 50_000.0, 100_000.0, 200_000.0, 500_000.0, 1_000_000.0];
+
+/// The same of every `_bytes` histogram: from a kibibyte to 256 MiB, a factor of four each.
+const BYTES_BUCKETS: &[f64] = &[
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+    268_435_456.0,
+];
+
 /// Often enough that a few thousand samples a second stay below a megabyte.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -66,10 +84,11 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the process has one already.
 pub fn install_metrics() -> anyhow::Result<MetricsHandle> {
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS_BUCKETS)
-        .context("failed to set the histogram buckets")?
-        .build_recorder();
+    let buckets = [("_seconds", SECONDS_BUCKETS), ("_rows", ROWS_BUCKETS), ("_bytes", BYTES_BUCKETS)];
+    let builder = buckets.into_iter().try_fold(PrometheusBuilder::new(), |builder, (unit, bounds)| {
+        builder.set_buckets_for_metric(Matcher::Suffix(unit.to_owned()), bounds)
+    });
+    let recorder = builder.context("failed to set the histogram buckets")?.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)
         .map_err(|_| anyhow::anyhow!("a metrics recorder is installed already"))?;

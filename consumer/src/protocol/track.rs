@@ -90,6 +90,11 @@ impl Track {
         (self.committed, self.asked) = (Some(offset), None);
     }
 
+    /// What Kafka has acknowledged, as far as is known.
+    pub(super) fn committed(&self) -> Option<i64> {
+        self.committed
+    }
+
     /// Kafka refused, or did not answer.
     pub(super) fn refuse(&mut self) {
         self.asked = None;

@@ -34,7 +34,7 @@ impl Loop {
     }
 
     fn assigned(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
-        counter!(names::REBALANCES, "kind" => "assigned").increment(1);
+        counter!(names::REBALANCES, "kind" => names::ASSIGNED).increment(1);
         let assignments = self.assignments(partitions);
         self.tell(Event::Assigned(assignments))?;
         info!(?partitions, owned = self.protocol.partitions(), "partitions were assigned");
@@ -88,7 +88,8 @@ impl Loop {
 
     fn revoked(&mut self, partitions: Vec<i32>) -> anyhow::Result<()> {
         let is_lost = self.source.is_lost();
-        counter!(names::REBALANCES, "kind" => if is_lost { "lost" } else { "revoked" }).increment(1);
+        counter!(names::REBALANCES, "kind" => if is_lost { names::LOST } else { names::REVOKED })
+            .increment(1);
         if is_lost {
             warn!(?partitions, "partitions were lost: the group had given this process up");
             self.group.set(false);

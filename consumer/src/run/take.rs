@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use metrics::counter;
 use rdkafka::message::{BorrowedMessage, Message};
+use schema::timestamp::Timestamp;
 use tracing::{error, warn};
 
 use crate::{
@@ -38,6 +39,7 @@ impl Taking<'_> {
             Arrival::Skipped => return,
         }
         self.batch.open(now());
+        self.batch.oldest.note_record(message.timestamp().to_millis().map(Timestamp::from_millis));
         parse(self.reader, self.batch, message);
     }
 }
@@ -90,7 +92,7 @@ pub(super) fn report_lost(partition: i32, expected: i64, start: i64) {
 #[cfg(test)]
 mod tests {
     use rdkafka::{
-        Timestamp,
+        Timestamp as WrittenAt,
         message::{Header, OwnedHeaders, OwnedMessage},
     };
     use uuid::Uuid;
@@ -117,7 +119,7 @@ mod tests {
             payload,
             key,
             "events".to_owned(),
-            Timestamp::NotAvailable,
+            WrittenAt::NotAvailable,
             0,
             0,
             Some(headers),

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -13,6 +13,9 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::scripted::{Answer, ClickHouse, line, settings, topic};
 
+mod process;
+mod watch;
+
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A whole consumer against brokers and a ClickHouse of the test.
@@ -21,33 +24,47 @@ struct Fixture {
     server: ClickHouse,
     shutdown: Shutdown,
     running: JoinSet<anyhow::Result<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Fixture {
+    /// Brokers with the topics, and the settings for a consumer of them.
+    fn make(server: ClickHouse) -> Self {
+        Self::make_with(server, |_| {}, &[])
+    }
+
+    /// The same with other settings, and with records of another application that are there before.
+    fn make_with(server: ClickHouse, change: impl FnOnce(&mut ConsumerSettings), records: &[&str]) -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(topic().as_str(), 2, 1).unwrap();
+        cluster.create_topic(topic().dead_letter().as_str(), 1, 1).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Self { cluster, server, shutdown: Shutdown::manual(), running: JoinSet::new(), folder };
+        let mut settings = settings(&fixture.cluster.bootstrap_servers(), &fixture.server);
+        change(&mut settings);
+        records.iter().for_each(|record| produce_foreign(&fixture.cluster, record));
+        std::fs::write(fixture.settings_file(), serde_json::to_vec(&settings).unwrap()).unwrap();
+        fixture
+    }
+
+    fn settings_file(&self) -> PathBuf {
+        self.folder.path().join("settings.json")
+    }
+
     async fn start(server: ClickHouse) -> Self {
         Self::start_with(server, |_| {}, &[]).await
     }
 
-    /// The same with other settings, and with records of another application that are there before.
     async fn start_with(
         server: ClickHouse,
         change: impl FnOnce(&mut ConsumerSettings),
         records: &[&str],
     ) -> Self {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic(topic().as_str(), 2, 1).unwrap();
-        cluster.create_topic(topic().dead_letter().as_str(), 1, 1).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let mut settings = settings(&cluster.bootstrap_servers(), &server);
-        change(&mut settings);
-        records.iter().for_each(|record| produce_foreign(&cluster, record));
-        std::fs::write(folder.path().join("settings.json"), serde_json::to_vec(&settings).unwrap()).unwrap();
-        let shutdown = Shutdown::manual();
+        let mut fixture = Self::make_with(server, change, records);
         let options = <Options as clap::Parser>::parse_from([
             "consumer",
             "--settings",
-            folder.path().join("settings.json").to_str().unwrap(),
+            fixture.settings_file().to_str().unwrap(),
             "--listen",
             "127.0.0.1:0",
             "--insert-timeout-ms",
@@ -55,9 +72,8 @@ impl Fixture {
             "--stop-timeout-ms",
             "3000",
         ]);
-        let mut running = JoinSet::new();
-        running.spawn(run(options, shutdown.clone()));
-        Self { cluster, server, shutdown, running, _folder: folder }
+        fixture.running.spawn(run(options, fixture.shutdown.clone()));
+        fixture
     }
 
     async fn stop(&mut self) {

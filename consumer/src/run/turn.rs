@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use crate::{
     batch::Batch,
     columns::Columns,
+    lag::{Lag, Oldest, age},
     metrics::{self as names, Stage, count_error},
     poll::Source,
     protocol::{Action, BatchId, Event, Protocol},
@@ -31,6 +32,7 @@ use crate::{
         read::Reader,
         take::{Gap, Taking, report_lost},
     },
+    wall_clock::wall_clock,
 };
 
 /// Batches that are stored at the same time, while another is filled.
@@ -75,6 +77,7 @@ pub(super) struct Done {
 struct Storing {
     id: BatchId,
     bytes: usize,
+    oldest: Oldest,
     since: Instant,
     cancelled: CancellationToken,
 }
@@ -100,6 +103,7 @@ pub(super) struct Loop {
     /// What a stop may take.
     stop_timeout: Duration,
     has_left: bool,
+    lag: Lag,
     warn_after: Instant,
     last_used: Instant,
     pub(super) group: Flag,
@@ -134,6 +138,7 @@ impl Loop {
             deadline: None,
             stop_timeout,
             has_left: false,
+            lag: Lag::default(),
             warn_after: now(),
             last_used: now(),
             group: health.flag("group"),
@@ -169,6 +174,7 @@ impl Loop {
         self.mind_deadlines()?;
         self.explain_gaps();
         self.bound_memory();
+        self.show();
         Ok(())
     }
 
@@ -308,7 +314,13 @@ impl Loop {
         batch.sort();
         debug_assert_eq!(batch.id, id, "the batch that is stored is the one that was filled");
         let cancelled = CancellationToken::new();
-        self.storing.push(Storing { id, bytes: batch.bytes(), since: now(), cancelled: cancelled.clone() });
+        self.storing.push(Storing {
+            id,
+            bytes: batch.bytes(),
+            oldest: batch.oldest,
+            since: now(),
+            cancelled: cancelled.clone(),
+        });
         self.jobs.try_send(Job { batch, cancelled }).ok().context("the task that stores has ended")
     }
 
@@ -380,8 +392,21 @@ impl Loop {
                 self.filling = Batch::new(self.filling.id);
             }
         }
-        let storing: usize = self.storing.iter().map(|storing| storing.bytes).sum();
-        gauge!(names::MEMORY_HELD).set((self.filling.bytes() + storing) as f64);
+    }
+
+    /// Shows what is held, and how far that is behind Kafka.
+    fn show(&mut self) {
+        if let Some(logs) = self.source.new_log_ranges() {
+            self.lag.note(logs);
+        }
+        let (storing, now) = (&self.storing, wall_clock());
+        let bytes = self.filling.bytes() + storing.iter().map(|storing| storing.bytes).sum::<usize>();
+        let held = storing.iter().fold(self.filling.oldest, |all, storing| all.or(storing.oldest));
+        let records = self.lag.records(self.protocol.commits());
+        gauge!(names::MEMORY_HELD).set(bytes as f64);
+        gauge!(names::LAG_RECORDS).set(records as f64);
+        gauge!(names::LAG_SECONDS).set(self.lag.seconds(records, &held, now));
+        gauge!(names::OLDEST_UNSTORED).set(age(held.received, now));
     }
 }
 

@@ -1,0 +1,109 @@
+//! What a consumer shows of itself: each metric and both probes, read from a process.
+
+use super::{process::Process, *};
+
+/// Brokers, a ClickHouse, and a consumer process between them.
+struct Watched {
+    fixture: Fixture,
+    process: Process,
+}
+
+impl Watched {
+    async fn start(server: ClickHouse) -> Self {
+        let fixture = Fixture::make(server);
+        let process = Process::start(&fixture.settings_file());
+        Self { fixture, process }
+    }
+
+    async fn is(&self, name: &str, expected: f64) {
+        self.process.until_metric(name, |value| value == expected).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stored_is_counted() {
+    let watched = Watched::start(ClickHouse::answering(&[Answer::Code(159), Answer::Code(252)]).await).await;
+    watched.fixture.produce(0, &format!("{}\nnot json\n{}", line("a"), line("b")), "acme");
+    watched.fixture.produce(0, &line("foreign"), "globex");
+    watched.is("analytics_events_inserted_total", 2.0).await;
+    watched.is("analytics_events_consumed_total", 4.0).await;
+    watched.process.until_metric("analytics_batch_flush_seconds_count", |batches| batches >= 1.0).await;
+    watched.is("analytics_pipeline_errors_total{stage=\"parse\",reason=\"malformed\"}", 1.0).await;
+    watched.is("consumer_inserts_total{outcome=\"again\"}", 1.0).await;
+    watched.is("consumer_inserts_total{outcome=\"slower\"}", 1.0).await;
+    watched.is("consumer_inserts_total{outcome=\"stored\"}", 1.0).await;
+    watched.is("consumer_insert_retries_total{class=\"again\"}", 1.0).await;
+    watched.is("consumer_insert_retries_total{class=\"slower\"}", 1.0).await;
+    watched.is("consumer_insert_retries_total{class=\"schema\"}", 0.0).await;
+    watched.is("consumer_insert_rows_bucket{le=\"1\"}", 0.0).await;
+    watched.is("consumer_insert_rows_bucket{le=\"10\"}", 1.0).await;
+    watched.is("consumer_insert_rows_sum", 2.0).await;
+    watched.is("consumer_insert_bytes_count", 1.0).await;
+    watched.process.until_metric("consumer_insert_bytes_sum", |bytes| bytes > 100.0).await;
+    watched.is("consumer_rows_reinserted_total", 4.0).await;
+    watched.is("consumer_dead_letters_total{reason=\"malformed\"}", 1.0).await;
+    watched.is("consumer_dead_letters_total{reason=\"wrong_tenant\"}", 1.0).await;
+    watched.is("consumer_rebalances_total{kind=\"assigned\"}", 1.0).await;
+    watched.is("consumer_rebalances_total{kind=\"lost\"}", 0.0).await;
+    watched.is("consumer_partitions", 2.0).await;
+    watched.process.until_metric("consumer_last_commit_timestamp_seconds", |time| time > 1.7e9).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_stored_yet_is_shown_as_lag() {
+    let watched = Watched::start(ClickHouse::start(|_| Answer::Code(60)).await).await;
+    watched.fixture.produce(0, &line("a"), "acme");
+    watched.fixture.produce(0, &line("b"), "acme");
+    watched.fixture.produce(1, &line("c"), "acme");
+    watched.is("consumer_lag_records", 3.0).await;
+    watched.is("consumer_insert_blocked", 1.0).await;
+    watched.process.until_metric("consumer_lag_seconds", |age| age > 1.0 && age < 60.0).await;
+    // The event itself says that it was received long ago.
+    watched.process.until_metric("consumer_oldest_unstored_seconds", |age| age > 1_000_000.0).await;
+    watched.process.until_metric("consumer_memory_held_bytes", |bytes| bytes > 100.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lag_is_none_once_everything_is_stored() {
+    let watched = Watched::start(ClickHouse::answering(&[]).await).await;
+    watched.fixture.produce(0, &line("a"), "acme");
+    watched.is("analytics_events_inserted_total", 1.0).await;
+    for gauge in ["records", "seconds"] {
+        watched.is(&format!("consumer_lag_{gauge}"), 0.0).await;
+    }
+    watched.is("consumer_oldest_unstored_seconds", 0.0).await;
+    watched.is("consumer_memory_held_bytes", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ready_is_the_group_joined_and_live_is_the_loop_alone() {
+    let watched = Watched::start(ClickHouse::start(|_| Answer::Hung).await).await;
+    watched.process.until_status("/health/ready", 200).await;
+    // ClickHouse never answers, and the brokers go away: neither is mended by a restart.
+    watched.fixture.produce(0, &line("a"), "acme");
+    watched.process.until_metric("consumer_inserts_total{outcome=\"again\"}", |failed| failed > 0.0).await;
+    watched.fixture.cluster.broker_down(1).unwrap();
+    watched
+        .process
+        .until_metric("analytics_pipeline_errors_total{stage=\"poll\",reason=\"kafka\"}", |n| n > 0.0)
+        .await;
+    watched.process.until_status("/health/live", 200).await;
+    watched.process.until_status("/health/ready", 200).await;
+
+    let waiting = Process::start(&watched.fixture.settings_file());
+    waiting.until_status("/health/ready", 503).await;
+    assert_eq!(
+        waiting.get("/health/ready").await.unwrap().1,
+        r#"{"status":"unavailable","missing":["group"]}"#
+    );
+    assert_eq!(waiting.get("/health/live").await.unwrap(), (200, r#"{"status":"ok"}"#.to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_without_partitions_is_ready_too() {
+    let fixture = Fixture::make(ClickHouse::answering(&[]).await);
+    let members: Vec<Process> = (0..3).map(|_| Process::start(&fixture.settings_file())).collect();
+    for member in &members {
+        member.until_status("/health/ready", 200).await;
+    }
+}
