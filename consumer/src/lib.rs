@@ -13,7 +13,7 @@
 //! - At most one batch is being inserted and one is being filled; then fetching stops.
 //! - Files without effects (`answer`, `batch`, `city_hash`, `columns`, `first_position`, `foreign`, `lag`, `letter`,
 //!   `native`, `order`, `parse`, `pieces`, `properties`, `protocol`, `refused`, `retry`, `row`) import none that has
-//!   them (`dead_letter`, `insert`, `poll`, `reread`, `run`, `store`).
+//!   them (`connection`, `dead_letter`, `insert`, `poll`, `reread`, `run`, `store`).
 //!
 //! It makes no table and no topic, knows nothing of Kubernetes, and keeps nothing on disk.
 
@@ -22,6 +22,7 @@ mod args;
 mod batch;
 mod city_hash;
 mod columns;
+mod connection;
 mod dead_letter;
 mod first_position;
 mod foreign;

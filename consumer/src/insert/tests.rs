@@ -5,6 +5,7 @@ use schema::secret::Secret;
 use super::*;
 use crate::{
     columns::{block, tests::columns_of},
+    connection::shown,
     scripted::{Answer, ClickHouse},
 };
 
