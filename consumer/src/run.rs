@@ -1,7 +1,7 @@
 //! The whole process: settings, probes, the loop on its thread and the task that stores.
 
 mod group;
-mod read;
+pub(crate) mod read;
 mod take;
 mod turn;
 
