@@ -167,15 +167,13 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     let query = head.uri.query().unwrap_or_default().to_owned();
+    if head.method == hyper::Method::POST && !head.headers.contains_key(hyper::header::CONTENT_LENGTH) {
+        // As the server does: HTTP_LENGTH_REQUIRED.
+        return Ok(respond(411, 0, Some(381), String::new()));
+    }
     if query.starts_with("query=SELECT") {
         let table = state.lock().unwrap_or_else(PoisonError::into_inner).table.clone();
-        // As the real one, which wants the length of every POST.
-        let is_readable = head.method == hyper::Method::GET;
-        return Ok(if is_readable {
-            respond(200, 0, None, table)
-        } else {
-            respond(411, 0, Some(381), table)
-        });
+        return Ok(respond(200, 0, None, table));
     }
     let rows = rows_of(&body);
     let seen = Seen { connection, query, headers: head.headers, body, rows };
