@@ -380,7 +380,7 @@ fn push_properties(keys: &mut Vec<u8>, values: &mut Vec<u8>, properties: &Proper
 }
 
 /// ClickHouse keeps a UUID as two little-endian halves, the high one first.
-fn uuid_bytes(id: Uuid) -> [u8; 16] {
+pub(crate) fn uuid_bytes(id: Uuid) -> [u8; 16] {
     let (high, low) = id.as_u64_pair();
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&high.to_le_bytes());

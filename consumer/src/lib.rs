@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! poll* -> parse -> batch -> store* (insert*, dead_letter*) -> commit*
+//! audit* (reads Kafka and `events` again, beside the rest)
 //! ```
 //!
 //! Invariants:
@@ -11,14 +12,16 @@
 //! - The same record always becomes the same rows ([`row`]); no clock, random value or unordered map is asked.
 //! - An answer of ClickHouse counts as stored only if nothing speaks against it ([`answer`]).
 //! - At most one batch is being inserted and one is being filled; then fetching stops.
-//! - Files without effects (`answer`, `batch`, `city_hash`, `columns`, `first_position`, `foreign`, `lag`, `letter`,
-//!   `native`, `order`, `parse`, `pieces`, `properties`, `protocol`, `refused`, `retry`, `row`) import none that has
-//!   them (`connection`, `dead_letter`, `insert`, `poll`, `reread`, `run`, `store`).
+//! - Files without effects (`answer`, `audit::sample`, `audit::wanted`, `batch`, `city_hash`, `columns`,
+//!   `first_position`, `foreign`, `lag`, `letter`, `native`, `order`, `parse`, `pieces`, `properties`, `protocol`,
+//!   `refused`, `retry`, `row`) import none that has them (`audit`, `connection`, `dead_letter`, `insert`, `poll`,
+//!   `reread`, `run`, `store`).
 //!
 //! It makes no table and no topic, knows nothing of Kubernetes, and keeps nothing on disk.
 
 mod answer;
 mod args;
+mod audit;
 mod batch;
 mod city_hash;
 mod columns;

@@ -28,6 +28,9 @@ pub(crate) const LAG_RECORDS: &str = "consumer_lag_records";
 pub(crate) const LAG_SECONDS: &str = "consumer_lag_seconds";
 pub(crate) const OLDEST_UNSTORED: &str = "consumer_oldest_unstored_seconds";
 pub(crate) const MEMORY_HELD: &str = "consumer_memory_held_bytes";
+pub(crate) const AUDIT_CHECKED: &str = "consumer_audit_events_checked_total";
+pub(crate) const AUDIT_MISSING: &str = "consumer_audit_events_missing_total";
+pub(crate) const AUDIT_DOUBLED: &str = "consumer_audit_events_doubled_total";
 pub(crate) const LAST_COMMIT: &str = "consumer_last_commit_timestamp_seconds";
 
 /// The values of the label `kind` of a rebalance.
@@ -43,6 +46,7 @@ pub(crate) enum Stage {
     Insert,
     DeadLetter,
     Commit,
+    Audit,
 }
 
 impl Stage {
@@ -53,6 +57,7 @@ impl Stage {
             Self::Insert => "insert",
             Self::DeadLetter => "dead_letter",
             Self::Commit => "commit",
+            Self::Audit => "audit",
         }
     }
 }
@@ -75,6 +80,7 @@ pub(crate) fn describe() {
         counter!(REBALANCES, "kind" => kind).increment(0);
     }
     describe_inserts();
+    describe_audit();
     describe_counter!(EVENTS_CONSUMED, "Events read from Kafka, refused ones included.");
     describe_histogram!(
         BATCH_FLUSH_SECONDS,
@@ -110,4 +116,16 @@ fn describe_inserts() {
         "Rows the server wrote beyond those sent: a materialized view on the table."
     );
     describe_gauge!(INSERT_BLOCKED, "1 while inserts wait until somebody mends the table or the rights.");
+}
+
+fn describe_audit() {
+    for name in [AUDIT_CHECKED, AUDIT_MISSING, AUDIT_DOUBLED] {
+        counter!(name).increment(0);
+    }
+    describe_counter!(AUDIT_CHECKED, "Stored events that were read from Kafka again and looked up.");
+    describe_counter!(AUDIT_MISSING, "Events of those that `events` does not show: somebody must act.");
+    describe_counter!(
+        AUDIT_DOUBLED,
+        "Events of those that `events` shows more than once: somebody must act."
+    );
 }

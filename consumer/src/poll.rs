@@ -196,7 +196,7 @@ fn dated(offset: Offset) -> Option<Option<i64>> {
 }
 
 /// The offsets of a list, by partition; special ones are left out.
-fn offsets(list: &TopicPartitionList) -> BTreeMap<i32, i64> {
+pub(crate) fn offsets(list: &TopicPartitionList) -> BTreeMap<i32, i64> {
     let offset = |offset| match offset {
         Offset::Offset(offset) => Some(offset),
         Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,

@@ -20,15 +20,19 @@ use runtime::{
     telemetry::{self, MetricsHandle},
 };
 use schema::settings::ConsumerSettings;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use crate::{
     args::Options,
+    audit::{Audit, sample::Committed},
     insert::Inserter,
     metrics as names,
     poll::Source,
     retry::Pace,
-    run::turn::{Done, Job, Loop},
+    run::turn::{Channels, Done, Job, Loop},
     store::Store,
 };
 
@@ -55,12 +59,16 @@ pub async fn run(options: Options, shutdown: Shutdown) -> anyhow::Result<()> {
     let store = Store::new(Arc::clone(&settings), inserter, Pace::default());
     let (jobs, waiting_jobs) = mpsc::channel(1);
     let (done, waiting_done) = blocking::channel();
+    let (committed, seen_committed) = watch::channel(Committed::new());
+    let audit = Audit::new(Arc::clone(&settings), seen_committed)?;
     let stop_timeout = options.stop_timeout();
-    let consumer = Loop::new(settings, source, jobs, waiting_done, &health, shutdown.clone(), stop_timeout);
+    let channels = Channels { jobs, done: waiting_done, committed };
+    let consumer = Loop::new(settings, source, channels, &health, shutdown.clone(), stop_timeout);
 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.run("probes", serve(listener, probes, Limits::default(), shutdown.token()));
     tasks.run("metrics", recorder.upkeep(shutdown.token()));
+    tasks.run("audit", audit.run(shutdown.token()));
     tasks.run("store", store_jobs(store, waiting_jobs, done));
     tasks.run_blocking("poll", move || consumer.run());
     tasks.finish(stop_timeout + STOP_MARGIN).await

@@ -14,7 +14,8 @@ use schema::{
     names::{DatabaseName, PipelineName, TopicId, TopicName, TopicPrefix},
     secret::Secret,
     settings::{
-        BatchSettings, ClickHouseSettings, ConsumerSettings, KafkaSettings, RecordFormat, SecurityProtocol,
+        AuditSettings, BatchSettings, ClickHouseSettings, ConsumerSettings, KafkaSettings, RecordFormat,
+        SecurityProtocol,
     },
     tenant_id::TenantId,
 };
@@ -78,6 +79,10 @@ struct State {
     script: Script,
     /// What the table is described as.
     table: String,
+    /// What the audit's questions are answered; an exception without it.
+    shown: Option<String>,
+    /// How many of them there were.
+    asked: usize,
     seen: Vec<(Seen, Answer)>,
 }
 
@@ -89,6 +94,8 @@ impl ClickHouse {
         let state = Arc::new(Mutex::new(State {
             script: Box::new(script),
             table: columns::tests::table(),
+            shown: Some(String::new()),
+            asked: 0,
             seen: Vec::new(),
         }));
         let mut tasks = JoinSet::new();
@@ -110,6 +117,16 @@ impl ClickHouse {
     pub(crate) fn change_table(&self, change: impl FnOnce(&str) -> String) {
         let mut state = self.lock();
         state.table = change(&state.table);
+    }
+
+    /// Answers the audit's questions with these lines from now on, or with an exception.
+    pub(crate) fn show(&self, lines: Option<&str>) {
+        self.lock().shown = lines.map(str::to_owned);
+    }
+
+    /// How many questions of the audit there were.
+    pub(crate) fn asked(&self) -> usize {
+        self.lock().asked
     }
 
     /// The inserts so far, with their answers.
@@ -174,6 +191,19 @@ async fn answer(
     if query.starts_with("query=SELECT") {
         let table = state.lock().unwrap_or_else(PoisonError::into_inner).table.clone();
         return Ok(respond(200, 0, None, table));
+    }
+    if query.starts_with("query=SELECT") {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.asked += 1;
+        let is_horizon = query.contains("system.tables");
+        return Ok(match &state.shown {
+            // The event of `line` was received a day before.
+            Some(_) if is_horizon => {
+                respond(200, 0, None, "1769947200000\tTTL x + toIntervalHour(48)\n".to_owned())
+            }
+            Some(lines) => respond(200, 0, None, lines.clone()),
+            None => respond(500, 0, Some(159), "Code: 159. DB::Exception: Of the script".to_owned()),
+        });
     }
     let rows = rows_of(&body);
     let seen = Seen { connection, query, headers: head.headers, body, rows };
@@ -247,6 +277,7 @@ pub(crate) fn settings(bootstrap_servers: &str, clickhouse: &ClickHouse) -> Cons
         batch: BatchSettings { max_rows: 1_000, max_bytes: 1_000_000, max_delay_ms: 50 },
         format: RecordFormat::Events,
         start_at: None,
+        audit: AuditSettings { share_per_mille: 0, interval_ms: 100 },
     }
 }
 

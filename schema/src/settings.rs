@@ -73,6 +73,9 @@ pub struct ConsumerSettings {
     /// it, at the earliest record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_at: Option<Timestamp>,
+    /// How much of what is stored is looked up again.
+    #[serde(default, skip_serializing_if = "AuditSettings::is_default")]
+    pub audit: AuditSettings,
 }
 
 /// What a record of a topic holds.
@@ -92,6 +95,35 @@ impl RecordFormat {
             Self::Events => true,
             Self::Json(_) => false,
         }
+    }
+}
+
+/// How much of what is stored is looked up again, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuditSettings {
+    /// Of a thousand stored records, those that are read again and looked up; 0 switches the audit off.
+    pub share_per_mille: u32,
+    /// How long one round comes after the other.
+    pub interval_ms: u32,
+}
+
+impl Default for AuditSettings {
+    /// One per cent, once a minute: a lookup costs less for each event the more are looked up together.
+    fn default() -> Self {
+        Self { share_per_mille: 10, interval_ms: 60_000 }
+    }
+}
+
+impl AuditSettings {
+    /// Whether there is an audit.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.share_per_mille > 0
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -275,6 +307,23 @@ mod tests {
         let text = serde_json::to_string(&consumer).unwrap();
         assert!(text.contains(r#""format":{"json":{"event_name":"event_name","#), "{text}");
         assert!(text.contains(r#""start_at":"2026-01-31T12:00:00.000Z""#), "{text}");
+        assert_eq!(serde_json::from_str::<ConsumerSettings>(&text).unwrap(), consumer);
+    }
+
+    #[test]
+    fn settings_of_an_older_operator_audit_one_per_cent() {
+        let consumer: ConsumerSettings = serde_json::from_str(BEFORE_FOREIGN_TOPICS).unwrap();
+        assert_eq!(consumer.audit, AuditSettings { share_per_mille: 10, interval_ms: 60_000 });
+        assert!(serde_json::to_value(&consumer).unwrap().get("audit").is_none());
+    }
+
+    #[test]
+    fn an_audit_can_be_switched_off_alone() {
+        let off: AuditSettings = serde_json::from_str(r#"{"share_per_mille":0}"#).unwrap();
+        assert!(!off.is_on() && off.interval_ms == 60_000);
+        let mut consumer: ConsumerSettings = serde_json::from_str(BEFORE_FOREIGN_TOPICS).unwrap();
+        consumer.audit = off;
+        let text = serde_json::to_string(&consumer).unwrap();
         assert_eq!(serde_json::from_str::<ConsumerSettings>(&text).unwrap(), consumer);
     }
 

@@ -15,8 +15,8 @@ use schema::names::{
 use schema::retention::Retention;
 use schema::secret::Secret;
 use schema::settings::{
-    BatchSettings, ClickHouseSettings, ConsumerSettings, IngesterPipeline, IngesterSettings, KeySettings,
-    RecordFormat,
+    AuditSettings, BatchSettings, ClickHouseSettings, ConsumerSettings, IngesterPipeline, IngesterSettings,
+    KeySettings, RecordFormat,
 };
 use schema::tenant_id::TenantId;
 use schema::timestamp::Timestamp;
@@ -105,6 +105,7 @@ impl Line {
             batch: BatchSettings { max_rows: 50_000, max_bytes: 32 * 1024 * 1024, max_delay_ms: 200 },
             format: RecordFormat::Events,
             start_at: None,
+            audit: AuditSettings::default(),
         };
         let line = Self {
             tenant,
@@ -254,6 +255,14 @@ impl Line {
         let topic_id = TopicId(topic_id(&self.kafka, &topic).await?);
         let group = ConsumerGroup::of(&self.topic, topic_id, TableGeneration(Uuid::new_v4()));
         self.copy(ConsumerSettings { topic, topic_id, group, format, start_at, ..self.settings.clone() })
+    }
+
+    /// The same line, whose consumer looks up again what it stored.
+    ///
+    /// # Errors
+    /// When no folder for its settings can be made.
+    pub fn with_audit(&self, audit: AuditSettings) -> anyhow::Result<Self> {
+        self.copy(ConsumerSettings { audit, ..self.settings.clone() })
     }
 
     fn copy(&self, settings: ConsumerSettings) -> anyhow::Result<Self> {

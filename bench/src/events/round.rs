@@ -11,8 +11,8 @@ use schema::names::{
 };
 use schema::secret::Secret;
 use schema::settings::{
-    BatchSettings, ClickHouseSettings, ConsumerSettings, IngesterPipeline, IngesterSettings, KafkaSettings,
-    KeySettings, RecordFormat, SecurityProtocol,
+    AuditSettings, BatchSettings, ClickHouseSettings, ConsumerSettings, IngesterPipeline, IngesterSettings,
+    KafkaSettings, KeySettings, RecordFormat, SecurityProtocol,
 };
 use schema::tenant_id::TenantId;
 use serde::Serialize;
@@ -111,6 +111,7 @@ impl Round {
             batch: BATCH,
             format: RecordFormat::Events,
             start_at: None,
+            audit: AuditSettings::default(),
         };
         let file = self.write("consumer.json", &settings)?;
         Ok(words(&[("--settings", &file.to_string_lossy()), ("--listen", &format!("127.0.0.1:{admin}"))]))

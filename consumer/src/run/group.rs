@@ -103,6 +103,7 @@ impl Loop {
         self.report_kafka("accept partitions", self.source.accept(starts));
         self.group.set(true);
         gauge!(names::PARTITIONS).set(self.protocol.partitions() as f64);
+        self.tell_committed();
     }
 
     pub(super) fn release(&mut self, partitions: &[i32]) {
@@ -114,6 +115,7 @@ impl Loop {
         self.gaps.retain(|gap| !partitions.contains(&gap.partition));
         self.end_wait();
         gauge!(names::PARTITIONS).set(self.protocol.partitions() as f64);
+        self.tell_committed();
     }
 
     pub(super) fn commit(&mut self, positions: Vec<Position>) -> anyhow::Result<()> {
@@ -121,7 +123,9 @@ impl Loop {
             Ok(()) => {
                 gauge!(names::LAST_COMMIT).set(wall_clock().millis() as f64 / 1_000.0);
                 self.commit_again = None;
-                self.tell(Event::Committed(positions))
+                self.tell(Event::Committed(positions))?;
+                self.tell_committed();
+                Ok(())
             }
             Err(cause) => {
                 count_error(Stage::Commit, "kafka");

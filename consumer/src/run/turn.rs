@@ -17,11 +17,12 @@ use runtime::{
     shutdown::Shutdown,
 };
 use schema::settings::ConsumerSettings;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    audit::sample::Committed,
     batch::Batch,
     columns::Columns,
     lag::{Lag, Oldest, age},
@@ -82,6 +83,13 @@ struct Storing {
     cancelled: CancellationToken,
 }
 
+/// What the loop tells the tasks beside it, and what it hears of them.
+pub(super) struct Channels {
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) done: blocking::Receiver<Done>,
+    pub(super) committed: watch::Sender<Committed>,
+}
+
 /// The loop, and what it holds.
 pub(super) struct Loop {
     pub(super) settings: Arc<ConsumerSettings>,
@@ -91,8 +99,7 @@ pub(super) struct Loop {
     pub(super) filling: Batch,
     spare: Option<Arc<Columns>>,
     storing: Vec<Storing>,
-    jobs: mpsc::Sender<Job>,
-    done: blocking::Receiver<Done>,
+    channels: Channels,
     /// When a commit that failed is tried again.
     pub(super) commit_again: Option<Instant>,
     /// The gaps in the offsets of partitions since the logs were last asked about.
@@ -115,8 +122,7 @@ impl Loop {
     pub(super) fn new(
         settings: Arc<ConsumerSettings>,
         source: Source,
-        jobs: mpsc::Sender<Job>,
-        done: blocking::Receiver<Done>,
+        channels: Channels,
         health: &Health,
         shutdown: Shutdown,
         stop_timeout: Duration,
@@ -130,8 +136,7 @@ impl Loop {
             protocol,
             spare: None,
             storing: Vec::new(),
-            jobs,
-            done,
+            channels,
             commit_again: None,
             gaps: Vec::new(),
             ask_gaps: now(),
@@ -202,6 +207,13 @@ impl Loop {
             Action::Leave => self.has_left = true,
         }
         Ok(())
+    }
+
+    /// Tells the audit what is committed of the partitions that are ours.
+    pub(super) fn tell_committed(&self) {
+        let committed = self.protocol.commits();
+        let committed = committed.filter_map(|(partition, committed)| Some((partition, committed?)));
+        self.channels.committed.send_replace(committed.collect());
     }
 
     /// Takes messages until the batch is full or nothing is there.
@@ -276,7 +288,7 @@ impl Loop {
 
     /// Tells what became of a batch on its way, if that is known within the time.
     fn settle(&mut self, wait: Duration) -> anyhow::Result<()> {
-        let done = match self.done.recv_timeout(wait) {
+        let done = match self.channels.done.recv_timeout(wait) {
             Ok(done) => done,
             Err(blocking::RecvTimeoutError::Timeout) => return Ok(()),
             Err(blocking::RecvTimeoutError::Disconnected) => anyhow::bail!("the task that stores has ended"),
@@ -321,7 +333,7 @@ impl Loop {
             since: now(),
             cancelled: cancelled.clone(),
         });
-        self.jobs.try_send(Job { batch, cancelled }).ok().context("the task that stores has ended")
+        self.channels.jobs.try_send(Job { batch, cancelled }).ok().context("the task that stores has ended")
     }
 
     fn next_batch(&mut self) -> Batch {

@@ -1,5 +1,7 @@
 //! What a consumer shows of itself: each metric and both probes, read from a process.
 
+use schema::settings::{AuditSettings, ConsumerSettings};
+
 use super::{process::Process, *};
 
 /// Brokers, a ClickHouse, and a consumer process between them.
@@ -13,6 +15,22 @@ impl Watched {
         let fixture = Fixture::make(server);
         let process = Process::start(&fixture.settings_file());
         Self { fixture, process }
+    }
+
+    /// The same, and everything that was stored is looked up again and again.
+    async fn audited(server: ClickHouse) -> Self {
+        let fixture = Fixture::make(server);
+        let file = fixture.settings_file();
+        let mut settings: ConsumerSettings = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        settings.audit = AuditSettings { share_per_mille: 1_000, interval_ms: 50 };
+        std::fs::write(&file, serde_json::to_vec(&settings).unwrap()).unwrap();
+        let process = Process::start(&file);
+        Self { fixture, process }
+    }
+
+    /// Waits until the audit has counted at least so many.
+    async fn until_audited(&self, what: &str, least: f64) {
+        self.process.until_metric(&format!("consumer_audit_events_{what}_total"), |seen| seen >= least).await;
     }
 
     async fn is(&self, name: &str, expected: f64) {
@@ -106,4 +124,53 @@ async fn a_member_without_partitions_is_ready_too() {
     for member in &members {
         member.until_status("/health/ready", 200).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_audit_does_not_find_is_an_alarm_without_a_payload() {
+    let watched = Watched::audited(ClickHouse::answering(&[]).await).await;
+    watched.fixture.produce(1, &line("hidden"), "acme");
+    watched.until_audited("checked", 3.0).await;
+    watched.is("consumer_audit_events_missing_total", 0.0).await;
+    watched.is("consumer_audit_events_doubled_total", 0.0).await;
+    // The first event of a lookup is shown twice, then not at all.
+    watched.fixture.server.show(Some("0\t2\n"));
+    watched.until_audited("doubled", 1.0).await;
+    watched.is("consumer_audit_events_missing_total", 0.0).await;
+    watched.fixture.server.show(Some("0\t0\n"));
+    watched.until_audited("missing", 1.0).await;
+    let log = watched.process.log();
+    for alarm in ["is committed and not in `events`", "is in `events` more than once"] {
+        let event = format!("the event 0 of the record at offset 0 of partition 1 {alarm}");
+        let line = log.lines().find(|line| line.contains(&event)).unwrap_or_else(|| panic!("{log}"));
+        assert!(line.contains("ERROR") && line.contains("partition=1 offset=0 index=0"), "{line}");
+    }
+    assert!(!log.contains("hidden"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_that_gets_no_answer_finds_nothing_and_goes_on() {
+    let watched = Watched::audited(ClickHouse::answering(&[]).await).await;
+    watched.fixture.server.show(None);
+    watched.fixture.produce(0, &line("a"), "acme");
+    let failed = "analytics_pipeline_errors_total{stage=\"audit\",reason=\"audit_ask_retention\"}";
+    watched.process.until_metric(failed, |failed| failed >= 2.0).await;
+    watched.is("consumer_audit_events_checked_total", 0.0).await;
+    watched.is("consumer_audit_events_missing_total", 0.0).await;
+    watched.process.until_status("/health/live", 200).await;
+    watched.fixture.server.show(Some(""));
+    watched.until_audited("checked", 1.0).await;
+    watched.is("consumer_audit_events_missing_total", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_that_is_switched_off_asks_nothing() {
+    let watched = Watched::start(ClickHouse::answering(&[]).await).await;
+    watched.fixture.produce(0, &line("a"), "acme");
+    watched.is("consumer_lag_records", 0.0).await;
+    watched.is("analytics_events_inserted_total", 1.0).await;
+    watched.fixture.produce(0, &line("b"), "acme");
+    watched.is("analytics_events_inserted_total", 2.0).await;
+    assert_eq!(watched.fixture.server.asked(), 0);
+    watched.is("consumer_audit_events_checked_total", 0.0).await;
 }

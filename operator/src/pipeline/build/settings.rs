@@ -8,8 +8,8 @@ use kube::{ResourceExt as _, api::ObjectMeta};
 use schema::{
     names::{ConsumerGroup, TopicId},
     settings::{
-        CONSUMER_ENTRY, ConsumerSettings, INGESTER_ENTRY, IngesterPipeline, IngesterSettings, KeySettings,
-        RecordFormat,
+        AuditSettings, CONSUMER_ENTRY, ConsumerSettings, INGESTER_ENTRY, IngesterPipeline, IngesterSettings,
+        KeySettings, RecordFormat,
     },
 };
 use serde::Serialize;
@@ -66,6 +66,7 @@ pub(super) fn consumer(
         batch: pipeline.batch,
         format,
         start_at,
+        audit: AuditSettings::default(),
     }
 }
 

@@ -1,0 +1,247 @@
+//! The audit step: reads random records that were stored again from Kafka and looks every event of them up in `events`.
+//!
+//! It runs beside the loop, with a reader and a connection of its own, and decides nothing: it counts, and raises an
+//! alarm. An event is called missing only after a second look, some time after the first, and only if it has no dead
+//! letter; an event that is shown twice is called so at once, because nothing can excuse it. What Kafka or ClickHouse
+//! do not tell is neither.
+
+pub(crate) mod log;
+pub(crate) mod lookup;
+pub(crate) mod sample;
+pub(crate) mod wanted;
+
+use std::{error::Error as StdError, sync::Arc, time::Duration};
+
+use metrics::counter;
+use schema::settings::ConsumerSettings;
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::{
+    answer::Failure,
+    audit::{
+        log::Log,
+        lookup::Lookup,
+        sample::{Committed, Sampler},
+        wanted::Wanted,
+    },
+    columns::Origin,
+    metrics::{self as names, Stage, count_error},
+};
+
+/// Events that are looked up together. They are held meanwhile, a few hundred bytes each at most.
+const MAX_EVENTS: usize = 20_000;
+/// Between two looks: longer than a replica may need for what another has acknowledged.
+const SECOND_LOOK: Duration = Duration::from_secs(5);
+/// Before the next round where one did not look at everything that it should have.
+const SHORT_PAUSE: Duration = Duration::from_secs(1);
+/// Alarms of a round that are written out one by one: damage seldom comes alone.
+const MAX_LINES: usize = 20;
+
+/// Why a round told nothing.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("failed to read records again")]
+    Read { source: log::Error },
+    #[error("failed to look events up")]
+    LookUp { source: Failure },
+    #[error("failed to ask for the retention")]
+    AskRetention { source: Failure },
+    #[error("the definitions of the table and the view do not tell a retention")]
+    NoRetention,
+}
+
+impl Error {
+    /// A label for metrics and logs.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Read { source } => source.reason(),
+            Self::LookUp { .. } => "audit_lookup",
+            Self::AskRetention { .. } => "audit_ask_retention",
+            Self::NoRetention => "audit_no_retention",
+        }
+    }
+}
+
+/// Looks again for what was stored.
+pub(crate) struct Audit {
+    settings: Arc<ConsumerSettings>,
+    lookup: Lookup,
+    sampler: Sampler,
+    committed: watch::Receiver<Committed>,
+    log: Option<Arc<Log>>,
+}
+
+impl Audit {
+    /// # Errors
+    /// As an inserter's.
+    pub(crate) fn new(
+        settings: Arc<ConsumerSettings>,
+        committed: watch::Receiver<Committed>,
+    ) -> anyhow::Result<Self> {
+        let lookup = Lookup::new(&settings.clickhouse)?;
+        let sampler = Sampler::new(settings.audit.share_per_mille);
+        Ok(Self { settings, lookup, sampler, committed, log: None })
+    }
+
+    /// Makes round after round until the stop. It never fails: what it cannot see it tells, and looks again later.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        if self.settings.audit.is_on() {
+            stop.run_until_cancelled(self.rounds()).await;
+            self.close().await;
+        } else {
+            stop.cancelled().await;
+        }
+        Ok(())
+    }
+
+    async fn rounds(&mut self) {
+        let interval = Duration::from_millis(self.settings.audit.interval_ms.into());
+        let mut pause = interval;
+        loop {
+            sleep(pause).await;
+            pause = match self.round().await {
+                Ok(Left::Nothing) => interval,
+                Ok(Left::More) => interval.min(SHORT_PAUSE),
+                Err(cause) => {
+                    count_error(Stage::Audit, cause.reason());
+                    warn!(error = &cause as &dyn StdError, "the audit could not look, and tries again");
+                    self.close().await;
+                    interval
+                }
+            };
+        }
+    }
+
+    async fn round(&mut self) -> Result<Left, Error> {
+        let (wanted, left) = self.gather().await?;
+        let (mut missing, doubled) = self.look(wanted).await?;
+        report(&doubled, &DOUBLED);
+        if !missing.is_empty() {
+            sleep(SECOND_LOOK).await;
+            missing = self.look_again(missing).await?;
+            report(&missing, &MISSING);
+        }
+        Ok(left)
+    }
+
+    /// The events of random records that were stored.
+    async fn gather(&mut self) -> Result<(Vec<Wanted>, Left), Error> {
+        let committed = self.committed.borrow().clone();
+        let partitions: Vec<i32> = committed.keys().copied().collect();
+        let starts = self.ask(move |log| log.starts(&partitions)).await?;
+        self.sampler.begin(&committed, &starts);
+        let mut all = Vec::new();
+        while all.len() < MAX_EVENTS {
+            let Some(span) = self.sampler.next(&mut rand::random) else { return Ok((all, Left::Nothing)) };
+            let events = self.ask(move |log| log.read(&span)).await?;
+            self.sampler.charge(events.records);
+            all.extend(events.wanted);
+        }
+        Ok((all, Left::More))
+    }
+
+    /// Looks events up, counts those that have to be there, and returns the missing and the doubled ones.
+    async fn look(&self, wanted: Vec<Wanted>) -> Result<(Vec<Wanted>, Vec<Wanted>), Error> {
+        let wanted = self.retained(wanted).await?;
+        if wanted.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let shown = self.lookup.shown(&wanted).await.map_err(|source| Error::LookUp { source })?;
+        counter!(names::AUDIT_CHECKED).increment(wanted.len() as u64);
+        let of = |numbers: &[usize]| numbers.iter().map(|number| wanted[*number].clone()).collect();
+        Ok((of(&shown.missing), of(&shown.doubled)))
+    }
+
+    /// Those of the missing events that nothing excuses: they are still ours to find, still missing, and no letters.
+    async fn look_again(&mut self, missing: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
+        let missing = self.still_committed(missing);
+        let missing = self.retained(missing).await?;
+        if missing.is_empty() {
+            return Ok(missing);
+        }
+        let shown = self.lookup.shown(&missing).await.map_err(|source| Error::LookUp { source })?;
+        let missing = shown.missing.iter().map(|number| missing[*number].clone()).collect();
+        self.ask(move |log| log.without_letters(missing)).await
+    }
+
+    /// Events that lie before what is committed. A group that was reset, or a topic that was made anew, takes back
+    /// what it has committed.
+    fn still_committed(&self, mut events: Vec<Wanted>) -> Vec<Wanted> {
+        let committed = self.committed.borrow();
+        let is_before = |event: &Wanted| {
+            committed.get(&event.origin.partition).is_some_and(|end| event.origin.offset < *end)
+        };
+        events.retain(is_before);
+        events
+    }
+
+    /// Events that `events` has to show.
+    async fn retained(&self, mut events: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
+        if events.is_empty() {
+            return Ok(events);
+        }
+        let horizon = self.lookup.horizon().await.map_err(|source| Error::AskRetention { source })?;
+        let horizon = horizon.ok_or(Error::NoRetention)?;
+        events.retain(|event| horizon.shows(event.received_at));
+        Ok(events)
+    }
+
+    /// Asks Kafka on a thread that may block.
+    async fn ask<T: Send + 'static>(
+        &mut self,
+        question: impl FnOnce(&Log) -> Result<T, log::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (open, settings) = (self.log.clone(), Arc::clone(&self.settings));
+        let asking = tokio::task::spawn_blocking(move || {
+            let log = open.map_or_else(|| Log::open(&settings).map(Arc::new), Ok)?;
+            Ok((question(&log)?, log))
+        });
+        let (answer, log) =
+            asking.await.expect("asking kafka does not panic").map_err(|source| Error::Read { source })?;
+        self.log = Some(log);
+        Ok(answer)
+    }
+
+    /// Ending a reader waits for its threads.
+    async fn close(&mut self) {
+        if let Some(log) = self.log.take() {
+            let ended = tokio::task::spawn_blocking(move || drop(log)).await;
+            debug_assert!(ended.is_ok(), "ending a reader does not panic");
+        }
+    }
+}
+
+/// What a round did not look at.
+enum Left {
+    Nothing,
+    More,
+}
+
+/// An alarm.
+struct Finding {
+    counter: &'static str,
+    what: &'static str,
+}
+
+const MISSING: Finding = Finding { counter: names::AUDIT_MISSING, what: "is committed and not in `events`" };
+const DOUBLED: Finding = Finding { counter: names::AUDIT_DOUBLED, what: "is in `events` more than once" };
+
+fn report(events: &[Wanted], finding: &Finding) {
+    counter!(finding.counter).increment(events.len() as u64);
+    for event in events.iter().take(MAX_LINES) {
+        let Origin { partition, offset, index } = event.origin;
+        error!(
+            partition,
+            offset,
+            index,
+            "the event {index} of the record at offset {offset} of partition {partition} {}",
+            finding.what
+        );
+    }
+    if events.len() > MAX_LINES {
+        let more = events.len() - MAX_LINES;
+        error!(more, "each of {more} other events of this round {}", finding.what);
+    }
+}
