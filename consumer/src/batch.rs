@@ -9,7 +9,7 @@ use std::{
 
 use schema::settings::BatchSettings;
 
-use crate::{columns::Columns, lag::Oldest, letter::DeadLetter, protocol::BatchId, row::Row};
+use crate::{columns::Columns, lag::Oldest, letter::DeadLetter, protocol::BatchId, row::Row, trace::TraceId};
 
 /// ClickHouse refuses a block of more than 100 partitions for ever (`max_partitions_per_insert_block`), and
 /// each partition of a block becomes a part of its own; a partition of the table is a month.
@@ -22,6 +22,8 @@ pub(crate) struct Batch {
     pub(crate) columns: Arc<Columns>,
     pub(crate) dead_letters: Vec<DeadLetter>,
     pub(crate) oldest: Oldest,
+    /// The trace of the record that opened the batch.
+    pub(crate) trace: Option<TraceId>,
     /// The rows at which a new insert has to begin, so that none touches too many months.
     cuts: Vec<usize>,
     months: Vec<u16>,
@@ -49,6 +51,7 @@ impl Batch {
             columns,
             dead_letters: Vec::new(),
             oldest: Oldest::default(),
+            trace: None,
             cuts: Vec::new(),
             months: Vec::new(),
             last_day: None,

@@ -14,8 +14,8 @@
 //! - At most one batch is being inserted and one is being filled; then fetching stops.
 //! - Files without effects (`answer`, `audit::sample`, `audit::wanted`, `batch`, `city_hash`, `columns`,
 //!   `first_position`, `foreign`, `lag`, `letter`, `native`, `order`, `parse`, `pieces`, `properties`, `protocol`,
-//!   `refused`, `retry`, `row`) import none that has them (`audit`, `connection`, `dead_letter`, `insert`, `poll`,
-//!   `reread`, `run`, `store`).
+//!   `refused`, `retry`, `row`, `trace`) import none that has them (`audit`, `connection`, `dead_letter`, `insert`,
+//!   `poll`, `reread`, `run`, `store`).
 //!
 //! It makes no table and no topic, knows nothing of Kubernetes, and keeps nothing on disk.
 
@@ -46,6 +46,7 @@ mod retry;
 mod row;
 mod run;
 mod store;
+mod trace;
 mod wall_clock;
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
 };
+use tracing::{Instrument as _, info_span};
 
 use crate::{
     args::Options,
@@ -91,7 +92,9 @@ async fn store_jobs(
     done: blocking::Sender<Done>,
 ) -> anyhow::Result<()> {
     while let Some(Job { batch, cancelled }) = jobs.recv().await {
-        let is_stored = cancelled.run_until_cancelled(store.store(&batch)).await.is_some();
+        let trace_id = batch.trace.map(tracing::field::display);
+        let span = info_span!("batch", batch.id = batch.id.0, rows = batch.rows(), trace_id);
+        let is_stored = cancelled.run_until_cancelled(store.store(&batch).instrument(span)).await.is_some();
         if done.send(Done { batch, is_stored }).is_err() {
             break;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use metrics::counter;
 use rdkafka::message::{BorrowedMessage, Message};
 use schema::timestamp::Timestamp;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::{
     batch::Batch,
@@ -16,6 +16,7 @@ use crate::{
     refused::Refused,
     reread::original,
     run::{read::Reader, turn::now},
+    trace::TraceId,
     wall_clock::wall_clock,
 };
 
@@ -37,6 +38,9 @@ impl Taking<'_> {
             Arrival::Again => warn!(partition, offset, "reading again from an earlier offset"),
             // It was fetched before its partition was revoked, or comes after a stop was asked for.
             Arrival::Skipped => return,
+        }
+        if self.batch.is_empty() {
+            self.batch.trace = TraceId::of(message);
         }
         self.batch.open(now());
         self.batch.oldest.note_record(message.timestamp().to_millis().map(Timestamp::from_millis));
@@ -65,6 +69,14 @@ fn parse(reader: &mut Reader, batch: &mut Batch, message: &impl Message) {
     let (mut events, mut shared) = (0, None);
     let mut reject = |batch: &mut Batch, index: Option<u16>, bytes: Option<&[u8]>, refused: Refused| {
         count_error(Stage::Parse, refused.reason());
+        debug!(
+            partition = message.partition(),
+            offset = message.offset(),
+            index,
+            reason = refused.reason(),
+            trace_id = TraceId::of(message).map(tracing::field::display),
+            "a record or an event of it becomes a dead letter"
+        );
         let original = shared.get_or_insert_with(|| Arc::new(original(message, wall_clock())));
         batch.reject(DeadLetter::of(original, index, bytes, refused));
     };

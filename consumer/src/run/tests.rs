@@ -82,11 +82,17 @@ impl Fixture {
     }
 
     fn produce(&self, partition: i32, payload: &str, tenant: &str) {
+        self.produce_traced(partition, payload, tenant, None);
+    }
+
+    fn produce_traced(&self, partition: i32, payload: &str, tenant: &str, traceparent: Option<&str>) {
         let producer = producer(&self.cluster);
         let headers = OwnedHeaders::new()
             .insert(Header { key: "content-type", value: Some("application/x-ndjson") })
             .insert(Header { key: "tenant", value: Some(tenant) })
             .insert(Header { key: "schema-version", value: Some("1") });
+        let trace = traceparent.map(|value| Header { key: "traceparent", value: Some(value) });
+        let headers = trace.into_iter().fold(headers, OwnedHeaders::insert);
         let name = topic();
         let record =
             BaseRecord::<str, str>::to(name.as_str()).partition(partition).payload(payload).headers(headers);

@@ -174,3 +174,17 @@ async fn an_audit_that_is_switched_off_asks_nothing() {
     assert_eq!(watched.fixture.server.asked(), 0);
     watched.is("consumer_audit_events_checked_total", 0.0).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_a_batch_and_of_a_dead_letter_names_the_trace() {
+    let watched = Watched::start(ClickHouse::answering(&[Answer::Code(159)]).await).await;
+    let (trace, tail) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7-01");
+    let payload = format!("{}\nnot json", line("a"));
+    watched.fixture.produce_traced(0, &payload, "acme", Some(&format!("00-{trace}-{tail}")));
+    watched.is("analytics_events_inserted_total", 1.0).await;
+    let log = watched.process.log();
+    for line in ["becomes a dead letter", "insert failed, trying again"] {
+        let line = log.lines().find(|found| found.contains(line)).unwrap_or_else(|| panic!("{log}"));
+        assert!(line.contains(&format!("trace_id={trace}")), "{line}");
+    }
+}
