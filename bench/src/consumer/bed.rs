@@ -10,7 +10,8 @@ use schema::names::{
 };
 use schema::secret::Secret;
 use schema::settings::{
-    BatchSettings, ClickHouseSettings, ConsumerSettings, KafkaSettings, RecordFormat, SecurityProtocol,
+    AuditSettings, BatchSettings, ClickHouseSettings, ConsumerSettings, KafkaSettings, RecordFormat,
+    SecurityProtocol,
 };
 use schema::tenant_id::TenantId;
 use tempfile::TempDir;
@@ -99,6 +100,7 @@ impl Bed {
             batch: self.batch,
             format: RecordFormat::Events,
             start_at: None,
+            audit: AuditSettings { share_per_mille: 0, ..AuditSettings::default() },
         })
     }
 

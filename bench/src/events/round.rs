@@ -111,7 +111,7 @@ impl Round {
             batch: BATCH,
             format: RecordFormat::Events,
             start_at: None,
-            audit: AuditSettings::default(),
+            audit: AuditSettings { share_per_mille: 0, ..AuditSettings::default() },
         };
         let file = self.write("consumer.json", &settings)?;
         Ok(words(&[("--settings", &file.to_string_lossy()), ("--listen", &format!("127.0.0.1:{admin}"))]))

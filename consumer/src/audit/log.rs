@@ -131,7 +131,7 @@ impl Log {
                 Some(Ok(message)) if span.contains(message.offset()) => {
                     bytes += message.payload_len();
                     events.records += 1;
-                    take(&mut reader, &message, &mut events.wanted);
+                    take(&self.settings, &mut reader, &message, &mut events.wanted);
                     if message.offset() + 1 == span.end {
                         break;
                     }
@@ -211,13 +211,26 @@ impl Log {
 }
 
 /// The events of a record.
-fn take(reader: &mut Reader, message: &BorrowedMessage<'_>, wanted: &mut Vec<Wanted>) {
+fn take(
+    settings: &ConsumerSettings,
+    reader: &mut Reader,
+    message: &BorrowedMessage<'_>,
+    wanted: &mut Vec<Wanted>,
+) {
     let written = message.timestamp().to_millis().map(Timestamp::from_millis);
+    if is_before_start(settings.start_at, written) {
+        return;
+    }
     // A record that is refused as a whole is a dead letter, as a line that is refused alone.
     let _ = reader.read(message, |parsed| match parsed {
         Parsed::Row(row) => wanted.push(Wanted::of(&row, written)),
         Parsed::Reject { .. } => {}
     });
+}
+
+/// Whether a record may be older than where the consumer began, so that nobody stored it.
+fn is_before_start(start_at: Option<Timestamp>, written: Option<Timestamp>) -> bool {
+    start_at.is_some_and(|start| written.is_none_or(|written| written < start))
 }
 
 /// When the first of these events was written, if that is known of all.

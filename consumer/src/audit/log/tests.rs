@@ -157,3 +157,17 @@ fn letters_are_looked_for_from_the_first_event_on() {
     unknown.written = None;
     assert_eq!(earliest(&[wanted(0, 0, 0, 9), unknown]), None);
 }
+
+#[test]
+fn what_nobody_was_to_store_is_not_looked_up() {
+    let at = |millis| Some(Timestamp::from_millis(millis));
+    for (start_at, written, expected) in [
+        (None, None, false),
+        (None, at(5), false),
+        (at(5), at(4), true),
+        (at(5), at(5), false),
+        (at(5), None, true),
+    ] {
+        assert_eq!(is_before_start(start_at, written), expected, "{start_at:?} {written:?}");
+    }
+}
