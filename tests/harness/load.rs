@@ -1,7 +1,10 @@
 //! A sender that keeps a ledger: batches of events with ids and times of its own, sent again until answered.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -29,6 +32,7 @@ const PACE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Load {
     senders: JoinSet<(Ledger, Tally)>,
+    in_flight: Arc<AtomicUsize>,
 }
 
 /// What the senders saw besides acknowledgements.
@@ -49,10 +53,25 @@ impl Load {
     #[must_use]
     pub fn start(url: &str, bearer: &str, duration: Duration, patience: Duration) -> Self {
         let mut senders = JoinSet::new();
+        let in_flight = Arc::default();
         for number in 0..SENDERS {
-            senders.spawn(send(url.to_owned(), bearer.to_owned(), number, duration, patience));
+            let sender = Sender { url: format!("{url}/ingest"), bearer: bearer.to_owned(), number };
+            senders.spawn(sender.send(duration, patience, Arc::clone(&in_flight)));
         }
-        Self { senders }
+        Self { senders, in_flight }
+    }
+
+    /// Waits until a request is on its way, so that what is done next happens in the middle of it.
+    ///
+    /// # Errors
+    /// When none is sent any more.
+    pub async fn until_in_flight(&self) -> anyhow::Result<()> {
+        let looking = async {
+            while self.in_flight.load(Ordering::Acquire) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(REQUEST, looking).await.context("no request is sent any more")
     }
 
     /// Waits until every sender has ended.
@@ -73,35 +92,43 @@ impl Load {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "a load lasts for a time")]
-async fn send(
+struct Sender {
     url: String,
     bearer: String,
     number: usize,
-    duration: Duration,
-    patience: Duration,
-) -> (Ledger, Tally) {
-    let http = Http::new(REQUEST);
-    let url = format!("{url}/ingest");
-    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
-    let (mut ledger, mut tally) = (Ledger::default(), Tally::default());
-    let begin = Instant::now();
-    while begin.elapsed() < duration {
-        let (ids, body) = batch(number);
-        for id in &ids {
-            ledger.note(*id, Outcome::Unknown);
-        }
-        while begin.elapsed() < duration + patience {
-            tally.requests += 1;
-            let answer = http.post(&url, &headers, body.clone()).await;
-            if note(&mut ledger, &mut tally, &ids, answer.ok().as_ref()) == Next::Batch {
-                break;
+}
+
+impl Sender {
+    #[allow(clippy::disallowed_methods, reason = "a load lasts for a time")]
+    async fn send(
+        self,
+        duration: Duration,
+        patience: Duration,
+        in_flight: Arc<AtomicUsize>,
+    ) -> (Ledger, Tally) {
+        let http = Http::new(REQUEST);
+        let headers = [("Authorization", self.bearer.as_str()), ("Content-Type", "application/json")];
+        let (mut ledger, mut tally) = (Ledger::default(), Tally::default());
+        let begin = Instant::now();
+        while begin.elapsed() < duration {
+            let (ids, body) = batch(self.number);
+            for id in &ids {
+                ledger.note(*id, Outcome::Unknown);
             }
-            tokio::time::sleep(PAUSE).await;
+            while begin.elapsed() < duration + patience {
+                tally.requests += 1;
+                in_flight.fetch_add(1, Ordering::AcqRel);
+                let answer = http.post(&self.url, &headers, body.clone()).await;
+                in_flight.fetch_sub(1, Ordering::AcqRel);
+                if note(&mut ledger, &mut tally, &ids, answer.ok().as_ref()) == Next::Batch {
+                    break;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            tokio::time::sleep(PACE).await;
         }
-        tokio::time::sleep(PACE).await;
+        (ledger, tally)
     }
-    (ledger, tally)
 }
 
 #[derive(Debug, PartialEq, Eq)]

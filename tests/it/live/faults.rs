@@ -214,6 +214,7 @@ async fn an_ingester_killed_again_and_again_loses_nothing_it_acknowledged() -> a
         let load = Load::start(&ingester.url, &line.bearer(), seconds(15), PATIENCE);
         for round in 0..4 {
             pause(Duration::from_millis(1_500 + 211 * round)).await;
+            load.until_in_flight().await?;
             ingester.program.kill()?;
             ingester.restart(&line).await?;
         }
