@@ -9,15 +9,12 @@ use hyper::{
     body::{Body, Frame, Incoming},
     header::{CONTENT_LENGTH, HeaderName, HeaderValue},
 };
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use runtime::trust::client_config;
 use schema::settings::ClickHouseSettings;
 
 use crate::answer::{Answer, Failure};
@@ -149,7 +146,10 @@ where
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT_TIMEOUT));
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls(uri, ca_pem)?)
+        .with_tls_config(
+            client_config(uri, ca_pem)
+                .context("failed to use ClickHouse's authority certificate, or the system's")?,
+        )
         .https_or_http()
         .enable_http1()
         .wrap_connector(http);
@@ -158,28 +158,4 @@ where
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(1)
         .build(connector))
-}
-
-/// The trust in the server: the given authority, else the system's; none is loaded for plain HTTP.
-fn tls(uri: &Uri, ca_pem: Option<&str>) -> anyhow::Result<ClientConfig> {
-    let builder = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .context("failed to choose the TLS versions")?;
-    let is_plain = uri.scheme_str() == Some("http");
-    let with_roots = match ca_pem {
-        Some(pem) => builder.with_root_certificates(roots(pem)?),
-        None if is_plain => builder.with_root_certificates(RootCertStore::empty()),
-        None => builder.with_native_roots().context("failed to load the system's certificates")?,
-    };
-    Ok(with_roots.with_no_client_auth())
-}
-
-fn roots(pem: &str) -> anyhow::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.context("failed to read ClickHouse's authority certificate")?;
-        roots.add(certificate).context("failed to use ClickHouse's authority certificate")?;
-    }
-    anyhow::ensure!(!roots.is_empty(), "ClickHouse's authority certificate holds no certificate");
-    Ok(roots)
 }
