@@ -7,46 +7,22 @@ use serde::{Deserialize, Serialize};
 ///
 /// A change of it would give other ids and keys to records that are read again, so it never changes for a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FieldMap {
     /// A text or a number that names the event. Without it, where the record lies is what it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    #[serde(default = "event_name")]
     pub event_name: String,
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    #[serde(default = "user_id")]
     pub user_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
-    #[serde(default = "app_id")]
     pub app_id: String,
-    #[serde(default = "timestamp")]
     pub timestamp: String,
-    #[serde(default = "properties")]
     pub properties: String,
-}
-
-fn event_name() -> String {
-    "event_name".to_owned()
-}
-
-fn user_id() -> String {
-    "user_id".to_owned()
-}
-
-fn app_id() -> String {
-    "app_id".to_owned()
-}
-
-fn timestamp() -> String {
-    "timestamp".to_owned()
-}
-
-fn properties() -> String {
-    "properties".to_owned()
 }
 
 impl Default for FieldMap {
@@ -54,14 +30,14 @@ impl Default for FieldMap {
     fn default() -> Self {
         Self {
             id: None,
-            event_name: event_name(),
+            event_name: "event_name".to_owned(),
             kind: None,
-            user_id: user_id(),
+            user_id: "user_id".to_owned(),
             anonymous_id: None,
             session_id: None,
-            app_id: app_id(),
-            timestamp: timestamp(),
-            properties: properties(),
+            app_id: "app_id".to_owned(),
+            timestamp: "timestamp".to_owned(),
+            properties: "properties".to_owned(),
         }
     }
 }
