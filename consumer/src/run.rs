@@ -1,9 +1,11 @@
 //! The whole process: settings, probes, the loop on its thread and the task that stores.
 
+mod gaps;
 mod group;
 pub(crate) mod read;
 mod take;
 mod turn;
+mod wait;
 
 use std::{
     path::Path,

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use metrics::counter;
 use rdkafka::message::{BorrowedMessage, Message};
 use schema::timestamp::Timestamp;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use crate::{
     batch::Batch,
     letter::DeadLetter,
     metrics::{self as names, Stage, count_error},
     parse::Parsed,
-    protocol::{Arrival, LogRange, Protocol},
+    protocol::{Arrival, Protocol},
     refused::Refused,
     reread::original,
-    run::{read::Reader, turn::now},
+    run::{gaps::Gap, read::Reader, turn::now},
     trace::TraceId,
     wall_clock::wall_clock,
 };
@@ -45,22 +45,6 @@ impl Taking<'_> {
         self.batch.open(now());
         self.batch.oldest.note_record(message.timestamp().to_millis().map(Timestamp::from_millis));
         parse(self.reader, self.batch, message);
-    }
-}
-
-/// Offsets from `expected` to before `offset` that did not arrive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Gap {
-    pub(super) partition: i32,
-    pub(super) expected: i64,
-    pub(super) offset: i64,
-}
-
-impl Gap {
-    /// Where the records go on that retention removed, if it removed any: offsets may also be missing because they
-    /// never were records, such as the marks of transactions.
-    pub(super) fn removed_before(self, log: LogRange) -> Option<i64> {
-        (log.start > self.expected).then(|| log.start.min(self.offset))
     }
 }
 
@@ -94,13 +78,6 @@ fn parse(reader: &mut Reader, batch: &mut Batch, message: &impl Message) {
     counter!(names::EVENTS_CONSUMED).increment(events);
 }
 
-/// Raises the alarm for records that are gone.
-pub(super) fn report_lost(partition: i32, expected: i64, start: i64) {
-    let lost = u64::try_from(start - expected).unwrap_or(0);
-    counter!(names::RECORDS_LOST).increment(lost);
-    error!(partition, expected, start, lost, "retention removed {lost} records before they were read");
-}
-
 #[cfg(test)]
 mod tests {
     use rdkafka::{
@@ -111,14 +88,6 @@ mod tests {
 
     use super::*;
     use crate::{parse::Parser, protocol::BatchId, scripted::tenant};
-
-    #[test]
-    fn only_what_is_before_the_start_of_the_log_was_removed() {
-        let gap = Gap { partition: 0, expected: 5, offset: 9 };
-        for (start, removed_before) in [(0, None), (5, None), (7, Some(7)), (9, Some(9)), (20, Some(9))] {
-            assert_eq!(gap.removed_before(LogRange { start, end: 30 }), removed_before, "start {start}");
-        }
-    }
 
     #[test]
     fn a_hostile_record_holds_about_its_own_size() {

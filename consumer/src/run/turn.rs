@@ -4,7 +4,6 @@
 //! for; one task stores the batch before. The loop goes on polling while an insert runs, so that the group keeps us.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     sync::{Arc, mpsc as blocking},
     time::{Duration, Instant},
 };
@@ -30,22 +29,18 @@ use crate::{
     poll::Source,
     protocol::{Action, BatchId, Event, Protocol},
     run::{
+        gaps::{Gap, report_lost},
         read::Reader,
-        take::{Gap, Taking, report_lost},
+        take::Taking,
+        wait::{BUSY_WAIT, IDLE_WAIT, Waits},
     },
     wall_clock::wall_clock,
 };
 
 /// Batches that are stored at the same time, while another is filled.
 const MAX_STORING: usize = 1;
-/// How long the loop waits for a message while nothing else is to be done.
-const IDLE_WAIT: Duration = Duration::from_millis(100);
-/// The same while an insert runs, whose end is then noticed soon.
-const BUSY_WAIT: Duration = Duration::from_millis(5);
-/// An insert that runs for longer than this ends later than soon.
-const SOON: Duration = Duration::from_secs(1);
 /// Messages that are taken in one turn before the loop looks at anything else.
-const TURN_MESSAGES: usize = 2_000;
+pub(super) const TURN_MESSAGES: usize = 2_000;
 /// How long a full batch waits for the insert before it, unpolled, until fetching is paused. Pausing throws
 /// away what was fetched ahead, which a short wait does not.
 const UNPAUSED_WAIT: Duration = Duration::from_secs(2);
@@ -55,10 +50,6 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_TURN: Duration = Duration::from_secs(90);
 /// While brokers are away librdkafka repeats itself several times a second.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the loop asks why offsets are missing: a topic with transactions has a gap at each of their ends.
-const GAP_INTERVAL: Duration = Duration::from_secs(10);
-/// Gaps that are kept until then; the loop asks earlier when there are more.
-const MAX_GAPS: usize = 4 * TURN_MESSAGES;
 /// Buffers that were not used for this long are given back.
 const IDLE_BUFFERS: Duration = Duration::from_secs(10);
 
@@ -104,7 +95,7 @@ pub(super) struct Loop {
     pub(super) commit_again: Option<Instant>,
     /// The gaps in the offsets of partitions since the logs were last asked about.
     pub(super) gaps: Vec<Gap>,
-    ask_gaps: Instant,
+    pub(super) ask_gaps: Instant,
     /// Until when a release or a stop waits for the batches on their way.
     deadline: Option<Instant>,
     /// What a stop may take.
@@ -376,27 +367,6 @@ impl Loop {
         Ok(())
     }
 
-    /// Asks why offsets are missing, and raises the alarm for records that are gone.
-    fn explain_gaps(&mut self) {
-        let is_time = now() >= self.ask_gaps || self.gaps.len() >= MAX_GAPS;
-        if self.gaps.is_empty() || !is_time {
-            return;
-        }
-        self.ask_gaps = now() + GAP_INTERVAL;
-        let gaps = std::mem::take(&mut self.gaps);
-        let partitions: BTreeSet<i32> = gaps.iter().map(|gap| gap.partition).collect();
-        let partitions: Vec<i32> = partitions.into_iter().collect();
-        let logs = self.source.log_ranges(&partitions).unwrap_or_else(|cause| {
-            warn!(error = %cause, ?partitions, "failed to ask why offsets are missing");
-            BTreeMap::new()
-        });
-        for gap in gaps {
-            if let Some(start) = logs.get(&gap.partition).and_then(|log| gap.removed_before(*log)) {
-                report_lost(gap.partition, gap.expected, start);
-            }
-        }
-    }
-
     fn bound_memory(&mut self) {
         if self.filling.is_empty() && self.storing.is_empty() && self.last_used.elapsed() > IDLE_BUFFERS {
             self.spare = None;
@@ -422,27 +392,6 @@ impl Loop {
     }
 }
 
-/// What the wait for a message depends on.
-struct Waits {
-    /// Another batch may be stored.
-    is_room: bool,
-    is_paused: bool,
-    /// How long the oldest batch on its way is being stored.
-    longest_stored: Option<Duration>,
-    /// Until the batch that is being filled is due.
-    time_left: Option<Duration>,
-}
-
-impl Waits {
-    /// How long the loop may wait for a message without coming late to anything. A batch that is due and finds no
-    /// room waits for the one before it, not for the clock.
-    fn longest(&self) -> Duration {
-        let is_end_near = !self.is_paused && self.longest_stored.is_some_and(|stored| stored < SOON);
-        let most = if is_end_near { BUSY_WAIT } else { IDLE_WAIT };
-        self.time_left.filter(|_| self.is_room).map_or(most, |left| left.min(most))
-    }
-}
-
 enum Taken {
     Message,
     Nothing,
@@ -451,23 +400,4 @@ enum Taken {
 #[allow(clippy::disallowed_methods, reason = "the loop owns the clock of batches and waits")]
 pub(super) fn now() -> Instant {
     Instant::now()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_loop_waits_for_what_comes_next_and_never_spins() {
-        let ms = Duration::from_millis;
-        let wait = |is_room, is_paused, longest_stored, time_left| {
-            Waits { is_room, is_paused, longest_stored, time_left }.longest()
-        };
-        assert_eq!(wait(true, false, None, None), IDLE_WAIT, "nothing is there");
-        assert_eq!(wait(true, false, None, Some(ms(30))), ms(30), "a batch is due soon");
-        assert_eq!(wait(true, false, None, Some(ms(900))), IDLE_WAIT, "a batch is due later");
-        assert_eq!(wait(false, false, Some(ms(40)), Some(ms(0))), BUSY_WAIT, "due, behind an insert");
-        assert_eq!(wait(false, false, Some(ms(40_000)), Some(ms(0))), IDLE_WAIT, "due, behind a slow insert");
-        assert_eq!(wait(false, true, Some(ms(40)), Some(ms(0))), IDLE_WAIT, "paused");
-    }
 }

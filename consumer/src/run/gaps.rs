@@ -1,0 +1,79 @@
+//! Records that did not arrive, and those that are gone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use metrics::counter;
+use tracing::{error, warn};
+
+use crate::{
+    metrics as names,
+    protocol::LogRange,
+    run::turn::{Loop, TURN_MESSAGES, now},
+};
+
+/// How often the loop asks why offsets are missing: a topic with transactions has a gap at each of their ends.
+const GAP_INTERVAL: Duration = Duration::from_secs(10);
+/// Gaps that are kept until then; the loop asks earlier when there are more.
+const MAX_GAPS: usize = 4 * TURN_MESSAGES;
+
+/// Offsets from `expected` to before `offset` that did not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) partition: i32,
+    pub(super) expected: i64,
+    pub(super) offset: i64,
+}
+
+impl Gap {
+    /// Where the records go on that retention removed, if it removed any: offsets may also be missing because they
+    /// never were records, such as the marks of transactions.
+    pub(super) fn removed_before(self, log: LogRange) -> Option<i64> {
+        (log.start > self.expected).then(|| log.start.min(self.offset))
+    }
+}
+
+impl Loop {
+    /// Asks why offsets are missing, and raises the alarm for records that are gone.
+    pub(super) fn explain_gaps(&mut self) {
+        let is_time = now() >= self.ask_gaps || self.gaps.len() >= MAX_GAPS;
+        if self.gaps.is_empty() || !is_time {
+            return;
+        }
+        self.ask_gaps = now() + GAP_INTERVAL;
+        let gaps = std::mem::take(&mut self.gaps);
+        let partitions: BTreeSet<i32> = gaps.iter().map(|gap| gap.partition).collect();
+        let partitions: Vec<i32> = partitions.into_iter().collect();
+        let logs = self.source.log_ranges(&partitions).unwrap_or_else(|cause| {
+            warn!(error = %cause, ?partitions, "failed to ask why offsets are missing");
+            BTreeMap::new()
+        });
+        for gap in gaps {
+            if let Some(start) = logs.get(&gap.partition).and_then(|log| gap.removed_before(*log)) {
+                report_lost(gap.partition, gap.expected, start);
+            }
+        }
+    }
+}
+
+/// Raises the alarm for records that are gone.
+pub(super) fn report_lost(partition: i32, expected: i64, start: i64) {
+    let lost = u64::try_from(start - expected).unwrap_or(0);
+    counter!(names::RECORDS_LOST).increment(lost);
+    error!(partition, expected, start, lost, "retention removed {lost} records before they were read");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_before_the_start_of_the_log_was_removed() {
+        let gap = Gap { partition: 0, expected: 5, offset: 9 };
+        for (start, removed_before) in [(0, None), (5, None), (7, Some(7)), (9, Some(9)), (20, Some(9))] {
+            assert_eq!(gap.removed_before(LogRange { start, end: 30 }), removed_before, "start {start}");
+        }
+    }
+}
