@@ -74,6 +74,12 @@ bench-consumer: programs ## Measure the consumer beside ClickHouse's Kafka engin
 	cargo build --release --locked --package bench --package consumer
 	$(CARGO_TARGET_DIR)/release/bench consumer
 
+.PHONY: bench-limits
+bench-limits: programs ## Measure what fetching, parsing, sorting, encoding and inserting cost alone, on parts of its own
+	@$(PROGRAMS)/dev up
+	cargo build --release --locked --package bench
+	$(CARGO_TARGET_DIR)/release/bench limits
+
 .PHONY: check
 check: compilers own ## Check the format, the lints and the documentation; needs nothing but cargo
 	cargo fmt --all --check

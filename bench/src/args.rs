@@ -26,6 +26,10 @@ pub(crate) enum Measure {
     /// Every system drains the same two topics, one with 100 events a record and one with 1, into a new table of the
     /// same columns with merges stopped, round after round. Kafka and ClickHouse are private ones on loopback.
     Consumer(ConsumerOptions),
+    /// CPU per event of fetching, parsing, sorting, encoding and inserting alone, whose sum is the limit.
+    ///
+    /// The number and the bounds of the batch are those of `consumer`, on which this is done last as well.
+    Limits(BedOptions),
     /// The plain consumer that `consumer` measures beside ours.
     #[command(hide = true)]
     PlainConsumer(PlainOptions),
@@ -64,14 +68,12 @@ pub(crate) struct EventOptions {
     pub(crate) binaries: Option<PathBuf>,
 }
 
+/// What is drained, and in which batches.
 #[derive(Debug, Args)]
-pub(crate) struct ConsumerOptions {
+pub(crate) struct BedOptions {
     /// Events of each topic.
     #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
     pub(crate) events: u64,
-    /// Rounds; the numbers are medians of them.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) rounds: u32,
     /// Partitions of the topics.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=100))]
     pub(crate) partitions: i32,
@@ -81,6 +83,15 @@ pub(crate) struct ConsumerOptions {
     /// MiB of our consumer's batch; the default is that of a Pipeline.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=4_096))]
     pub(crate) max_mib: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConsumerOptions {
+    #[command(flatten)]
+    pub(crate) bed: BedOptions,
+    /// Rounds; the numbers are medians of them.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
     /// Measures our consumer alone.
     #[arg(long)]
     pub(crate) ours_only: bool,

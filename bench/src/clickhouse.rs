@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use dev::http::{Client, Post};
 use schema::migrations::{MIGRATIONS, views};
@@ -13,6 +13,10 @@ use serde::de::DeserializeOwned;
 
 /// Time for one statement; counting the distinct ids of a million rows takes less than a second.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How often and how far apart the log is looked at for the last insert.
+const LOG_LOOKS: u32 = 40;
+const LOG_PAUSE: Duration = Duration::from_millis(250);
 
 /// One tenant's database.
 pub(crate) struct ClickHouse {
@@ -81,7 +85,19 @@ impl ClickHouse {
         .await
     }
 
-    pub(crate) async fn inserts(&self) -> anyhow::Result<Inserts> {
+    /// The inserts of so many rows. The log tells of an insert some time after its answer.
+    pub(crate) async fn inserts(&self, rows: u64) -> anyhow::Result<Inserts> {
+        for _ in 0..LOG_LOOKS {
+            let inserts = self.logged_inserts().await?;
+            if inserts.rows >= rows {
+                return Ok(inserts);
+            }
+            tokio::time::sleep(LOG_PAUSE).await;
+        }
+        bail!("failed to find inserts of {rows} rows in `system.query_log`")
+    }
+
+    async fn logged_inserts(&self) -> anyhow::Result<Inserts> {
         self.run("SYSTEM FLUSH LOGS".to_owned()).await?;
         self.ask(format!(
             "SELECT count() AS count, sum(written_rows) AS rows, \

@@ -20,6 +20,7 @@ mod bed;
 mod drain;
 mod engine;
 mod fill;
+pub(crate) mod limits;
 pub(crate) mod plain;
 mod report;
 
@@ -58,7 +59,7 @@ pub(crate) fn run(options: &ConsumerOptions) -> anyhow::Result<()> {
     let systems = systems(options, &ours);
     let console = Console::on_stderr();
     let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
-    let bed = console.step("a Kafka and a ClickHouse of its own", || Bed::start(options))?;
+    let bed = console.step("a Kafka and a ClickHouse of its own", || Bed::start(&options.bed))?;
     let filled = console.progress("the topics", |_| runtime.block_on(bed.fill(&LOADS)))?;
     let mut each = Vec::new();
     for round in 1..=options.rounds {
@@ -85,7 +86,8 @@ pub(crate) fn run(options: &ConsumerOptions) -> anyhow::Result<()> {
         Ok((system, drained))
     });
     let merged = merged.collect::<anyhow::Result<Vec<_>>>()?;
-    report::print(options, &ours, &systems, &filled, &each, &merged)
+    let limits = limits::measure_all(&bed, &options.bed, &console, &runtime)?;
+    report::print(options, &ours, &systems, &filled, &each, &merged, &limits)
 }
 
 fn program(options: &ConsumerOptions) -> anyhow::Result<PathBuf> {

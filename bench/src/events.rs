@@ -131,7 +131,7 @@ async fn both_halves(
     let ingested = ingest(options, round, binaries).await?;
     tell("consumer".to_owned());
     let drained = drain(options, round, binaries, clickhouse).await?;
-    let inserts = clickhouse.inserts().await?;
+    let inserts = clickhouse.inserts(options.events).await?;
     verify(options.events, clickhouse, inserts).await?;
     let per_event = |used: Duration| used.as_secs_f64() * 1e6 / options.events as f64;
     let per_second = |took: Duration| options.events as f64 / took.as_secs_f64();

@@ -3,6 +3,7 @@
 //! ```text
 //! events:   (generator -> ingester -> Kafka) -> (Kafka -> consumer -> ClickHouse), round after round
 //! consumer: (Kafka -> ours | Kafka engine | plain consumer -> ClickHouse), round after round
+//! limits:   fetch, parse, sort, encode and insert, each alone
 //! memory:   control group of each pod, a minute after it was ready
 //! ```
 //!
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let measured = match Arguments::parse().measure {
         Measure::Events(options) => events::run(&options),
         Measure::Consumer(options) => consumer::run(&options),
+        Measure::Limits(options) => consumer::limits::run(&options),
         Measure::PlainConsumer(options) => consumer::plain::run(&options.settings),
         Measure::Memory(options) => memory::run(&options),
     };

@@ -96,7 +96,8 @@ impl Inserter {
     }
 }
 
-fn target(settings: &ClickHouseSettings) -> String {
+/// The address of the INSERT into the storage table.
+pub(crate) fn target(settings: &ClickHouseSettings) -> String {
     let names = columns::names();
     let statement = format!("INSERT INTO {}.{STORAGE_TABLE} ({names}) FORMAT Native", settings.database);
     let mut target = address(settings, &statement);

@@ -36,6 +36,7 @@ mod metrics;
 mod native;
 mod order;
 mod parse;
+pub mod parts;
 mod pieces;
 mod poll;
 mod properties;

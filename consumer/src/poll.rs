@@ -224,7 +224,7 @@ impl Drop for Source {
     }
 }
 
-fn config(settings: &ConsumerSettings) -> ClientConfig {
+pub(crate) fn config(settings: &ConsumerSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
     settings.kafka.properties().into_iter().for_each(|(key, value)| {
         config.set(key, value);

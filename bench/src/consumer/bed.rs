@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::fill::{Filled, fill};
-use crate::args::ConsumerOptions;
+use crate::args::BedOptions;
 use crate::cpu::CpuClock;
 use crate::kafka::Topics;
 
@@ -39,7 +39,7 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    pub(crate) fn start(options: &ConsumerOptions) -> anyhow::Result<Self> {
+    pub(crate) fn start(options: &BedOptions) -> anyhow::Result<Self> {
         Ok(Self {
             kafka: PrivateKafka::with(|kafka| (kafka.heap_mib, kafka.aim) = (HEAP_MIB, Aim::Throughput))?,
             clickhouse: PrivateClickHouse::start()?,

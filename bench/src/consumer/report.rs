@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::drain::Drained;
 use super::fill::Filled;
+use super::limits::{self, Limit};
 use super::{LOADS, Measured, System};
 use crate::args::ConsumerOptions;
 use crate::machine::Machine;
@@ -77,6 +78,7 @@ pub(super) fn print(
     filled: &Filled,
     each: &[Measured],
     merged: &[(System, Drained)],
+    limits: &[Limit],
 ) -> anyhow::Result<()> {
     let ours = System::Ours(program.to_owned());
     let mut out = std::io::stdout();
@@ -111,7 +113,9 @@ pub(super) fn print(
             ["with merges until quiet, 100 a record", "consumer", "server", "together", "parts left"];
         writeln!(out, "{}\n", table(header, rows.collect()))?;
     }
-    let report = report(options, systems, filled, each, merged, &ours);
+    writeln!(out, "{}\n", limits::shown(limits))?;
+    let mut report = report(options, systems, filled, each, merged, &ours);
+    report.limit_pct = limit_pct(limits, each, &ours);
     writeln!(out, "{}", serde_json::to_string(&report).context("failed to write the report")?)?;
     Ok(())
 }
@@ -164,10 +168,19 @@ fn report(
             .map(|(theirs, ours)| (theirs / ours * 1_000.0).round() / 1_000.0),
         rss_mib: peak.fold(0.0, f64::max),
         limit_pct: None,
-        events: options.events,
+        events: options.bed.events,
         rounds: options.rounds,
-        max_rows: options.max_rows,
+        max_rows: options.bed.max_rows,
         line_bytes: (filled.line_bytes as f64 / filled.events as f64).round(),
         machine: Machine::this(),
     }
+}
+
+/// The sum of the parts alone over consumer and insert together, in percent, of the load that comes less near.
+fn limit_pct(limits: &[Limit], each: &[Measured], ours: &System) -> Option<f64> {
+    let reached = limits.iter().map(|limit| {
+        let together = median(each, ours, limit.per_record, |one| one.consumer + one.insert);
+        (limit.sum() / together * 1_000.0).round() / 10.0
+    });
+    reached.min_by(f64::total_cmp)
 }
