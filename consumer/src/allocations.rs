@@ -38,7 +38,7 @@ fn records() -> Vec<Vec<u8>> {
 /// Fills a batch, brings it into order and makes its block; then goes on with its buffers.
 fn turn(parser: &mut Parser, records: &[Vec<u8>], mut batch: Batch, now: Instant) -> Batch {
     for (offset, payload) in (0..).zip(records) {
-        batch.open(now);
+        batch.open(|| now);
         let record = Record { partition: 0, offset, payload };
         let outcome = parser.parse(&record, |parsed| match parsed {
             Parsed::Row(row) => batch.push(&row),

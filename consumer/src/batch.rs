@@ -62,9 +62,9 @@ impl Batch {
     }
 
     /// A record was taken; the first one opens the batch.
-    pub(crate) fn open(&mut self, now: Instant) {
+    pub(crate) fn open(&mut self, now: impl FnOnce() -> Instant) {
         self.records += 1;
-        self.opened.get_or_insert(now);
+        self.opened.get_or_insert_with(now);
     }
 
     /// Appends a row.
@@ -171,7 +171,7 @@ mod tests {
             Uuid::nil()
         );
         let mut parser = Parser::new(TenantId::parse("acme").unwrap(), TopicId(Uuid::nil()));
-        batch.open(now());
+        batch.open(now);
         let record = Record { partition: 0, offset: 0, payload: line.as_bytes() };
         parser
             .parse(&record, |parsed| match parsed {
@@ -233,8 +233,8 @@ mod tests {
         let mut batch = Batch::new(BatchId(0));
         let start = now();
         assert_eq!(batch.time_left(&BOUNDS, start), None);
-        batch.open(start);
-        batch.open(start + Duration::from_millis(400));
+        batch.open(|| start);
+        batch.open(|| start + Duration::from_millis(400));
         assert_eq!(
             batch.time_left(&BOUNDS, start + Duration::from_millis(300)),
             Some(Duration::from_millis(200))

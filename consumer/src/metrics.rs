@@ -2,7 +2,7 @@
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram};
 
-use crate::retry::Class;
+use crate::{refused::Refused, retry::Class};
 
 pub(crate) const EVENTS_CONSUMED: &str = "analytics_events_consumed_total";
 pub(crate) const BATCH_FLUSH_SECONDS: &str = "analytics_batch_flush_seconds";
@@ -28,9 +28,9 @@ pub(crate) const LAG_RECORDS: &str = "consumer_lag_records";
 pub(crate) const LAG_SECONDS: &str = "consumer_lag_seconds";
 pub(crate) const OLDEST_UNSTORED: &str = "consumer_oldest_unstored_seconds";
 pub(crate) const MEMORY_HELD: &str = "consumer_memory_held_bytes";
-pub(crate) const AUDIT_CHECKED: &str = "consumer_audit_events_checked_total";
-pub(crate) const AUDIT_MISSING: &str = "consumer_audit_events_missing_total";
-pub(crate) const AUDIT_DOUBLED: &str = "consumer_audit_events_doubled_total";
+pub(crate) const AUDIT_CHECKED: &str = "audit_events_checked_total";
+pub(crate) const AUDIT_MISSING: &str = "audit_events_missing_total";
+pub(crate) const AUDIT_DOUBLED: &str = "audit_events_doubled_total";
 pub(crate) const LAST_COMMIT: &str = "consumer_last_commit_timestamp_seconds";
 
 /// The values of the label `kind` of a rebalance.
@@ -78,6 +78,9 @@ pub(crate) fn describe() {
     }
     for kind in [ASSIGNED, REVOKED, LOST] {
         counter!(REBALANCES, "kind" => kind).increment(0);
+    }
+    for refused in Refused::ALL {
+        counter!(DEAD_LETTERS, "reason" => refused.reason()).increment(0);
     }
     describe_inserts();
     describe_audit();

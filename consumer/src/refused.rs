@@ -48,6 +48,31 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
+    /// Every reason, so that the metric of each begins at zero.
+    pub(crate) const ALL: [Self; 21] = [
+        Self::ForeignRecord,
+        Self::WrongTenant,
+        Self::UnknownSchemaVersion,
+        Self::WrongContentType,
+        Self::EmptyRecord,
+        Self::TooManyEvents,
+        Self::EventTooLarge,
+        Self::InvalidUtf8,
+        Self::Malformed,
+        Self::WrongType,
+        Self::UnreadableTime,
+        Self::PropertiesNotObject,
+        Self::TooDeep,
+        Self::Nul,
+        Self::TooManyProperties,
+        Self::NoName,
+        Self::NameTooLong,
+        Self::ReceivedOutOfRange,
+        Self::Time(TimeRefused::TooOld),
+        Self::Time(TimeRefused::TooNew),
+        Self::ByTable,
+    ];
+
     /// A label for metrics and for the dead letter.
     pub(crate) fn reason(self) -> &'static str {
         match self {
@@ -72,5 +97,42 @@ impl Refused {
             Self::Time(time) => time.reason(),
             Self::ByTable => "refused_by_table",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_is_told_apart_and_counted_from_zero() {
+        let reasons: BTreeSet<&str> = Refused::ALL.map(Refused::reason).into();
+        assert_eq!(reasons.len(), Refused::ALL.len());
+        // A new reason fails to compile here until it is in the list above.
+        let known = |refused: Refused| match refused {
+            Refused::ForeignRecord
+            | Refused::WrongTenant
+            | Refused::UnknownSchemaVersion
+            | Refused::WrongContentType
+            | Refused::EmptyRecord
+            | Refused::TooManyEvents
+            | Refused::EventTooLarge
+            | Refused::InvalidUtf8
+            | Refused::Malformed
+            | Refused::WrongType
+            | Refused::UnreadableTime
+            | Refused::PropertiesNotObject
+            | Refused::TooDeep
+            | Refused::Nul
+            | Refused::TooManyProperties
+            | Refused::NoName
+            | Refused::NameTooLong
+            | Refused::ReceivedOutOfRange
+            | Refused::Time(TimeRefused::TooOld | TimeRefused::TooNew)
+            | Refused::ByTable => true,
+        };
+        assert!(Refused::ALL.into_iter().all(known));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use metrics::counter;
 use rdkafka::message::{BorrowedMessage, Message};
 use schema::timestamp::Timestamp;
 use tracing::{debug, warn};
@@ -10,7 +9,7 @@ use tracing::{debug, warn};
 use crate::{
     batch::Batch,
     letter::DeadLetter,
-    metrics::{self as names, Stage, count_error},
+    metrics::{Stage, count_error},
     parse::Parsed,
     protocol::{Arrival, Protocol},
     refused::Refused,
@@ -26,6 +25,8 @@ pub(super) struct Taking<'a> {
     pub(super) reader: &'a mut Reader,
     pub(super) protocol: &'a mut Protocol,
     pub(super) batch: &'a mut Batch,
+    /// Events that were read and are not counted yet.
+    pub(super) consumed: &'a mut u64,
 }
 
 impl Taking<'_> {
@@ -42,14 +43,14 @@ impl Taking<'_> {
         if self.batch.is_empty() {
             self.batch.trace = TraceId::of(message);
         }
-        self.batch.open(now());
+        self.batch.open(now);
         self.batch.oldest.note_record(message.timestamp().to_millis().map(Timestamp::from_millis));
-        parse(self.reader, self.batch, message);
+        *self.consumed += parse(self.reader, self.batch, message);
     }
 }
 
-/// Brings the rows and the dead letters of a message into the batch.
-fn parse(reader: &mut Reader, batch: &mut Batch, message: &impl Message) {
+/// Brings the rows and the dead letters of a message into the batch, and says how many there were.
+fn parse(reader: &mut Reader, batch: &mut Batch, message: &impl Message) -> u64 {
     let (mut events, mut shared) = (0, None);
     let mut reject = |batch: &mut Batch, index: Option<u16>, bytes: Option<&[u8]>, refused: Refused| {
         count_error(Stage::Parse, refused.reason());
@@ -75,7 +76,7 @@ fn parse(reader: &mut Reader, batch: &mut Batch, message: &impl Message) {
         events += 1;
         reject(batch, None, message.payload(), refused);
     }
-    counter!(names::EVENTS_CONSUMED).increment(events);
+    events
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use metrics::{gauge, histogram};
+use metrics::{counter, gauge, histogram};
 use rdkafka::error::KafkaError;
 use runtime::{
     health::{Flag, Health, Heartbeat},
@@ -93,6 +93,8 @@ pub(super) struct Loop {
     channels: Channels,
     /// When a commit that failed is tried again.
     pub(super) commit_again: Option<Instant>,
+    /// Events that were read and are not counted yet.
+    consumed: u64,
     /// The gaps in the offsets of partitions since the logs were last asked about.
     pub(super) gaps: Vec<Gap>,
     pub(super) ask_gaps: Instant,
@@ -129,6 +131,7 @@ impl Loop {
             storing: Vec::new(),
             channels,
             commit_again: None,
+            consumed: 0,
             gaps: Vec::new(),
             ask_gaps: now(),
             deadline: None,
@@ -222,6 +225,7 @@ impl Loop {
                 Taken::Nothing => break,
             }
         }
+        counter!(names::EVENTS_CONSUMED).increment(std::mem::take(&mut self.consumed));
         Ok(())
     }
 
@@ -258,6 +262,7 @@ impl Loop {
                     reader: &mut self.reader,
                     protocol: &mut self.protocol,
                     batch: &mut self.filling,
+                    consumed: &mut self.consumed,
                 };
                 taking.take(&message);
                 Ok(Taken::Message)

@@ -69,7 +69,7 @@ impl Site {
     }
 
     async fn audited(&self, what: &str) -> anyhow::Result<f64> {
-        self.metric(&format!("consumer_audit_events_{what}_total")).await
+        self.metric(&format!("audit_events_{what}_total")).await
     }
 
     /// Waits until the audit has counted so many more.

@@ -30,7 +30,7 @@ impl Watched {
 
     /// Waits until the audit has counted at least so many.
     async fn until_audited(&self, what: &str, least: f64) {
-        self.process.until_metric(&format!("consumer_audit_events_{what}_total"), |seen| seen >= least).await;
+        self.process.until_metric(&format!("audit_events_{what}_total"), |seen| seen >= least).await;
     }
 
     async fn is(&self, name: &str, expected: f64) {
@@ -131,12 +131,12 @@ async fn what_the_audit_does_not_find_is_an_alarm_without_a_payload() {
     let watched = Watched::audited(ClickHouse::answering(&[]).await).await;
     watched.fixture.produce(1, &line("hidden"), "acme");
     watched.until_audited("checked", 3.0).await;
-    watched.is("consumer_audit_events_missing_total", 0.0).await;
-    watched.is("consumer_audit_events_doubled_total", 0.0).await;
+    watched.is("audit_events_missing_total", 0.0).await;
+    watched.is("audit_events_doubled_total", 0.0).await;
     // The first event of a lookup is shown twice, then not at all.
     watched.fixture.server.show(Some("0\t2\n"));
     watched.until_audited("doubled", 1.0).await;
-    watched.is("consumer_audit_events_missing_total", 0.0).await;
+    watched.is("audit_events_missing_total", 0.0).await;
     watched.fixture.server.show(Some("0\t0\n"));
     watched.until_audited("missing", 1.0).await;
     let log = watched.process.log();
@@ -155,12 +155,12 @@ async fn an_audit_that_gets_no_answer_finds_nothing_and_goes_on() {
     watched.fixture.produce(0, &line("a"), "acme");
     let failed = "analytics_pipeline_errors_total{stage=\"audit\",reason=\"audit_ask_retention\"}";
     watched.process.until_metric(failed, |failed| failed >= 2.0).await;
-    watched.is("consumer_audit_events_checked_total", 0.0).await;
-    watched.is("consumer_audit_events_missing_total", 0.0).await;
+    watched.is("audit_events_checked_total", 0.0).await;
+    watched.is("audit_events_missing_total", 0.0).await;
     watched.process.until_status("/health/live", 200).await;
     watched.fixture.server.show(Some(""));
     watched.until_audited("checked", 1.0).await;
-    watched.is("consumer_audit_events_missing_total", 0.0).await;
+    watched.is("audit_events_missing_total", 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,7 +172,7 @@ async fn an_audit_that_is_switched_off_asks_nothing() {
     watched.fixture.produce(0, &line("b"), "acme");
     watched.is("analytics_events_inserted_total", 2.0).await;
     assert_eq!(watched.fixture.server.asked(), 0);
-    watched.is("consumer_audit_events_checked_total", 0.0).await;
+    watched.is("audit_events_checked_total", 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
