@@ -87,11 +87,14 @@ impl Source {
         self.consumer.context().log_ranges.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Takes partitions that were assigned, from their committed offsets on where nothing else is said.
-    pub(crate) fn accept(&self, starts: &[Start]) -> KafkaResult<()> {
+    /// Takes partitions that were assigned.
+    pub(crate) fn accept(&self, starts: &[(i32, Start)]) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(starts.len());
-        for (partition, begin) in starts {
-            let offset = begin.map_or(Offset::Invalid, Offset::Offset);
+        for (partition, start) in starts {
+            let offset = match start {
+                Start::At(offset) => Offset::Offset(*offset),
+                Start::Earliest => Offset::Beginning,
+            };
             list.add_partition_offset(&self.topic, *partition, offset)?;
         }
         match self.consumer.rebalance_protocol() {
@@ -151,7 +154,8 @@ impl Source {
         Ok(offsets(&self.consumer.offsets_for_times(list, QUESTION_TIMEOUT)?))
     }
 
-    /// Commits and waits for the answer, at most about as long as the session lasts. A commit that does not
+    /// Commits and waits for the answer, at most about as long as the session lasts. Success means that Kafka took at
+    /// least one of several partitions; one that it did not take is read again by its next owner. A commit that does not
     /// wait would be quicker for the loop, but rdkafka 0.39 never tells what became of one: librdkafka reports
     /// it to a callback only, and the crate listens to events.
     pub(crate) fn commit(&self, positions: &[Position]) -> KafkaResult<()> {

@@ -8,7 +8,7 @@
 //! - a position that is committed never passes a record that is neither stored nor dead-lettered nor removed by
 //!   retention; several batches may be on their way, and only the contiguous run from the first record on counts;
 //! - a batch that was taken in an earlier assignment of a partition says nothing about the next one;
-//! - a partition is released only after what is stored of it was committed, unless the group has given us up;
+//! - before a partition is released Kafka is asked to commit what is stored of it, unless the group has given us up;
 //! - nothing is taken of a partition that is about to be released, or after a stop was asked for.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -224,8 +224,8 @@ impl Protocol {
     fn assigned(&mut self, assignments: &[Assignment], actions: &mut Vec<Action>) {
         let mut starts = Vec::new();
         for assignment in assignments {
-            let track = Track::resume(assignment);
-            starts.push((assignment.partition, assignment.chosen_begin()));
+            let (track, start) = Track::resume(assignment);
+            starts.push((assignment.partition, start));
             if let (Some(expected), Some(start)) = (assignment.committed, track.stored)
                 && start > expected
             {

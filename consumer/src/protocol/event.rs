@@ -42,7 +42,7 @@ pub(crate) enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Assignment {
     pub(crate) partition: i32,
-    /// What the group has committed; none if it has not, or Kafka does not say.
+    /// What the group has committed; none if it has not.
     pub(crate) committed: Option<i64>,
     /// What the log holds, where Kafka says.
     pub(crate) log: Option<LogRange>,
@@ -50,15 +50,14 @@ pub(crate) struct Assignment {
     pub(crate) begin: Option<i64>,
 }
 
-/// A partition, and where reading it begins: at this offset, or where the group has committed, else at the earliest.
-pub(crate) type Start = (i32, Option<i64>);
-
-impl Assignment {
-    /// Where the partition begins because its group has committed nothing and not all of the log is wanted. That is
-    /// committed at once, so that a crash before the first batch does not choose again.
-    pub(super) fn chosen_begin(&self) -> Option<i64> {
-        self.begin.filter(|_| self.committed.is_none())
-    }
+/// Where reading a partition begins. It is always said: librdkafka asks only once for a committed offset that is left
+/// to it, and never again if the answer is an error (<https://github.com/confluentinc/librdkafka/issues/5586>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Start {
+    /// At this offset; at the earliest record if the log has not got it.
+    At(i64),
+    /// At the earliest record.
+    Earliest,
 }
 
 /// The first and the next offset of a partition's log.
@@ -72,7 +71,7 @@ pub(crate) struct LogRange {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     /// Accept these partitions, which were assigned.
-    Accept(Vec<Start>),
+    Accept(Vec<(i32, Start)>),
     /// Retention removed records between the committed offset and the start of the log.
     NoteLost { partition: i32, expected: i64, start: i64 },
     /// Store the batch that is being filled, which has this number, and begin another.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Assignment, BatchId};
+use super::{Assignment, BatchId, Start};
 
 /// A partition. Positions are offsets of the record after the last one meant, as Kafka's commits are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -33,20 +33,21 @@ impl Track {
     ///
     /// If its log begins behind, nothing before its start can be stored any more: that counts as stored, so that
     /// the loss is not found again by the next owner. If its log ends before, the log was cut and is read from
-    /// its beginning, which changes nothing that readers see.
-    pub(super) fn resume(assignment: &Assignment) -> Self {
-        let Assignment { committed, log, .. } = *assignment;
-        if let Some(begin) = assignment.chosen_begin() {
-            // Nobody wants what is before: that counts as stored.
-            return Self { next: Some(begin), stored: Some(begin), ..Self::default() };
-        }
+    /// its beginning, which changes nothing that readers see. A begin that was chosen is committed at once, so that a
+    /// crash before the first batch does not choose again: nobody wants what is before, and that counts as stored.
+    pub(super) fn resume(assignment: &Assignment) -> (Self, Start) {
+        let Assignment { committed, log, begin, partition: _ } = *assignment;
+        let at = |offset| Self { next: Some(offset), stored: Some(offset), committed, ..Self::default() };
         match (committed, log) {
-            (Some(committed), Some(log)) if log.end < committed => Self::default(),
-            (Some(committed), Some(log)) if log.start > committed => {
-                let start = Some(log.start);
-                Self { next: start, stored: start, committed: Some(committed), ..Self::default() }
+            (Some(committed), Some(log)) if log.end < committed => (Self::default(), Start::At(log.start)),
+            (Some(committed), Some(log)) => {
+                let offset = committed.max(log.start);
+                (at(offset), Start::At(offset))
             }
-            (committed, _) => Self { next: committed, stored: committed, committed, ..Self::default() },
+            (Some(committed), None) => (at(committed), Start::At(committed)),
+            (None, _) => {
+                begin.map_or((Self::default(), Start::Earliest), |begin| (at(begin), Start::At(begin)))
+            }
         }
     }
 

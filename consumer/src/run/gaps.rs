@@ -36,13 +36,29 @@ impl Gap {
 }
 
 impl Loop {
-    /// Asks why offsets are missing, and raises the alarm for records that are gone.
+    /// Asks why offsets are missing, now and then, and raises the alarm for records that are gone. What Kafka does
+    /// not answer is asked again.
     pub(super) fn explain_gaps(&mut self) {
         let is_time = now() >= self.ask_gaps || self.gaps.len() >= MAX_GAPS;
         if self.gaps.is_empty() || !is_time {
             return;
         }
         self.ask_gaps = now() + GAP_INTERVAL;
+        let unexplained = self.explain();
+        if unexplained.len() < MAX_GAPS {
+            self.gaps = unexplained;
+        } else {
+            report_unexplained(&unexplained);
+        }
+    }
+
+    /// Asks for the last time: after a release or a stop nobody knows of the gaps any more.
+    pub(super) fn explain_last_gaps(&mut self) {
+        report_unexplained(&self.explain());
+    }
+
+    /// Asks about all gaps, and returns those that Kafka does not explain.
+    fn explain(&mut self) -> Vec<Gap> {
         let gaps = std::mem::take(&mut self.gaps);
         let partitions: BTreeSet<i32> = gaps.iter().map(|gap| gap.partition).collect();
         let partitions: Vec<i32> = partitions.into_iter().collect();
@@ -50,11 +66,23 @@ impl Loop {
             warn!(error = %cause, ?partitions, "failed to ask why offsets are missing");
             BTreeMap::new()
         });
-        for gap in gaps {
+        let (explained, unexplained): (Vec<Gap>, Vec<Gap>) =
+            gaps.into_iter().partition(|gap| logs.contains_key(&gap.partition));
+        for gap in explained {
             if let Some(start) = logs.get(&gap.partition).and_then(|log| gap.removed_before(*log)) {
                 report_lost(gap.partition, gap.expected, start);
             }
         }
+        unexplained
+    }
+}
+
+fn report_unexplained(gaps: &[Gap]) {
+    for Gap { partition, expected, offset } in gaps {
+        error!(
+            partition,
+            expected, offset, "offsets are missing, and Kafka does not say whether it removed them"
+        );
     }
 }
 

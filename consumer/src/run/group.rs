@@ -1,6 +1,9 @@
 //! What the loop does when the group assigns, revokes or answers a commit.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use metrics::{counter, gauge};
 use rdkafka::error::KafkaResult;
@@ -16,13 +19,33 @@ use crate::{
 
 /// After a refused commit.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
+/// Between two questions for committed offsets.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Partitions that the group gave us, of which Kafka has not said yet what is committed.
+pub(super) struct Assigned {
+    partitions: Vec<i32>,
+    ask_again: Instant,
+}
 
 impl Loop {
-    /// Acts on what the group told.
+    /// Acts on what the group told, in its order: while it is not known where new partitions go on, the rest waits.
     pub(super) fn follow_group(&mut self) -> anyhow::Result<()> {
-        while let Some(event) = self.source.group_event() {
+        let is_early = |assigned: &Assigned| now() < assigned.ask_again && !self.shutdown.is_requested();
+        if self.assigned.as_ref().is_some_and(is_early) {
+            return Ok(());
+        }
+        if let Some(Assigned { partitions, .. }) = self.assigned.take() {
+            self.assigned(partitions)?;
+        }
+        while self.assigned.is_none()
+            && let Some(event) = self.source.group_event()
+        {
             match event {
-                GroupEvent::Assigned(partitions) => self.assigned(&partitions)?,
+                GroupEvent::Assigned(partitions) => {
+                    counter!(names::REBALANCES, "kind" => names::ASSIGNED).increment(1);
+                    self.assigned(partitions)?;
+                }
                 GroupEvent::Revoked(partitions) => self.revoked(partitions)?,
                 GroupEvent::Failed(what) => {
                     count_error(Stage::Poll, "rebalance");
@@ -33,29 +56,35 @@ impl Loop {
         Ok(())
     }
 
-    fn assigned(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
-        counter!(names::REBALANCES, "kind" => names::ASSIGNED).increment(1);
-        let assignments = self.assignments(partitions);
-        self.tell(Event::Assigned(assignments))?;
-        info!(?partitions, owned = self.protocol.partitions(), "partitions were assigned");
+    fn assigned(&mut self, partitions: Vec<i32>) -> anyhow::Result<()> {
+        if self.shutdown.is_requested() {
+            // They are released with the rest when this process leaves; nothing of them is taken.
+            let starts: Vec<_> = partitions.iter().map(|partition| (*partition, Start::Earliest)).collect();
+            self.report_kafka("accept partitions", self.source.accept(&starts));
+            return Ok(());
+        }
+        match self.source.committed(&partitions) {
+            Ok(committed) => {
+                let assignments = self.assignments(&partitions, &committed);
+                self.tell(Event::Assigned(assignments))?;
+                info!(?partitions, owned = self.protocol.partitions(), "partitions were assigned");
+            }
+            Err(cause) => {
+                // Not known is not the same as none: then everything would be read again.
+                count_error(Stage::Poll, "group");
+                warn!(error = %cause, ?partitions, "failed to ask for the committed offsets, asking again");
+                self.group.set(false);
+                self.assigned = Some(Assigned { partitions, ask_again: now() + ASK_AGAIN });
+            }
+        }
         Ok(())
     }
 
-    /// Where partitions go on. Where Kafka does not say in time, a loss by retention goes unseen, and nothing else
-    /// depends on it.
-    fn assignments(&self, partitions: &[i32]) -> Vec<Assignment> {
-        // Not known is not the same as none: librdkafka asks again, and finds the commit or begins at the earliest.
-        let (committed, new) = match self.source.committed(partitions) {
-            Ok(committed) => {
-                let new = partitions.iter().copied().filter(|partition| !committed.contains_key(partition));
-                let new: Vec<i32> = self.settings.start_at.map_or(Vec::new(), |_| new.collect());
-                (committed, new)
-            }
-            Err(cause) => {
-                warn!(error = %cause, "failed to ask for the committed offsets");
-                Default::default()
-            }
-        };
+    /// Where partitions go on. Where Kafka does not say in time what a log holds, a loss by retention is seen only
+    /// when records arrive, and nothing else depends on it.
+    fn assignments(&self, partitions: &[i32], committed: &BTreeMap<i32, i64>) -> Vec<Assignment> {
+        let new = partitions.iter().copied().filter(|partition| !committed.contains_key(partition));
+        let new: Vec<i32> = self.settings.start_at.map_or(Vec::new(), |_| new.collect());
         let asked: Vec<i32> = committed.keys().copied().chain(new.iter().copied()).collect();
         let logs = self.source.log_ranges(&asked).unwrap_or_else(|cause| {
             warn!(error = %cause, "failed to ask where the logs begin and end");
@@ -99,7 +128,7 @@ impl Loop {
         self.tell(Event::Revoked(partitions))
     }
 
-    pub(super) fn accept(&mut self, starts: &[Start]) {
+    pub(super) fn accept(&mut self, starts: &[(i32, Start)]) {
         self.report_kafka("accept partitions", self.source.accept(starts));
         self.group.set(true);
         gauge!(names::PARTITIONS).set(self.protocol.partitions() as f64);
@@ -111,8 +140,10 @@ impl Loop {
             // A partition that is released while it is paused would still be so when it comes back.
             self.report_kafka("resume released partitions", self.source.resume_released(partitions));
         }
+        if self.gaps.iter().any(|gap| partitions.contains(&gap.partition)) {
+            self.explain_last_gaps();
+        }
         self.report_kafka("release partitions", self.source.release(partitions));
-        self.gaps.retain(|gap| !partitions.contains(&gap.partition));
         self.end_wait();
         gauge!(names::PARTITIONS).set(self.protocol.partitions() as f64);
         self.tell_committed();

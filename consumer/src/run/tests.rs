@@ -6,6 +6,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
+    types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 use schema::{settings::RecordFormat, timestamp::Timestamp};
 use tokio::task::JoinSet;
@@ -61,10 +62,15 @@ impl Fixture {
         records: &[&str],
     ) -> Self {
         let mut fixture = Self::make_with(server, change, records);
+        fixture.run();
+        fixture
+    }
+
+    fn run(&mut self) {
         let options = <Options as clap::Parser>::parse_from([
             "consumer",
             "--settings",
-            fixture.settings_file().to_str().unwrap(),
+            self.settings_file().to_str().unwrap(),
             "--listen",
             "127.0.0.1:0",
             "--insert-timeout-ms",
@@ -72,8 +78,7 @@ impl Fixture {
             "--stop-timeout-ms",
             "3000",
         ]);
-        fixture.running.spawn(run(options, fixture.shutdown.clone()));
-        fixture
+        self.running.spawn(run(options, self.shutdown.clone()));
     }
 
     async fn stop(&mut self) {
@@ -195,6 +200,22 @@ async fn offsets_are_committed_only_after_the_insert() {
         .await;
     assert!(fixture.server.stored().iter().map(|seen| seen.rows).sum::<u64>() >= 3);
     fixture.stop().await;
+}
+
+/// Left to itself librdkafka would not ask again, and both partitions would stand still for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn committed_offsets_that_kafka_does_not_tell_are_asked_for_again() {
+    let mut fixture = Fixture::make(ClickHouse::answering(&[]).await);
+    fixture.produce(0, &line("a"), "acme");
+    fixture.produce(1, &line("b"), "acme");
+    let moving = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR; 3];
+    fixture.cluster.request_errors(RDKafkaApiKey::OffsetFetch, &moving);
+    fixture.run();
+    fixture
+        .until("both are stored", |f| f.server.stored().iter().map(|seen| seen.rows).sum::<u64>() == 2)
+        .await;
+    fixture.stop().await;
+    assert_eq!(fixture.committed(), BTreeMap::from([(0, 1), (1, 1)]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

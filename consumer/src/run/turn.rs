@@ -30,6 +30,7 @@ use crate::{
     protocol::{Action, BatchId, Event, Protocol},
     run::{
         gaps::{Gap, report_lost},
+        group::Assigned,
         read::Reader,
         take::Taking,
         wait::{BUSY_WAIT, IDLE_WAIT, Waits},
@@ -91,6 +92,8 @@ pub(super) struct Loop {
     spare: Option<Arc<Columns>>,
     storing: Vec<Storing>,
     channels: Channels,
+    /// Partitions that wait until it is known where they go on.
+    pub(super) assigned: Option<Assigned>,
     /// When a commit that failed is tried again.
     pub(super) commit_again: Option<Instant>,
     /// Events that were read and are not counted yet.
@@ -108,7 +111,7 @@ pub(super) struct Loop {
     last_used: Instant,
     pub(super) group: Flag,
     heartbeat: Heartbeat,
-    shutdown: Shutdown,
+    pub(super) shutdown: Shutdown,
 }
 
 impl Loop {
@@ -130,6 +133,7 @@ impl Loop {
             spare: None,
             storing: Vec::new(),
             channels,
+            assigned: None,
             commit_again: None,
             consumed: 0,
             gaps: Vec::new(),
@@ -153,6 +157,7 @@ impl Loop {
             self.turn()?;
         }
         self.group.set(false);
+        self.follow_group()?;
         self.deadline = Some(now() + self.stop_timeout);
         self.tell(Event::Stop)?;
         while !self.has_left {
@@ -160,6 +165,7 @@ impl Loop {
             self.follow_group()?;
             self.mind_deadlines()?;
         }
+        self.explain_last_gaps();
         info!(uncommitted = self.protocol.uncommitted().len(), "leaving the group");
         Ok(())
     }

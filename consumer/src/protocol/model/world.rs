@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::protocol::{Action, Arrival, Assignment, BatchId, Event, LogRange, Position, Protocol};
+use crate::protocol::{Action, Arrival, Assignment, BatchId, Event, LogRange, Position, Protocol, Start};
 
 pub(super) const PARTITIONS: usize = 2;
 pub(super) const CONSUMERS: usize = 2;
@@ -125,26 +125,26 @@ impl Setting {
     /// Lets a consumer take an event in, and does what it asks for.
     fn tell(&self, world: &mut World, consumer: usize, event: Event) {
         let mut actions = Vec::new();
-        world.consumers[consumer].protocol.step(event.clone(), &mut actions);
+        world.consumers[consumer].protocol.step(event, &mut actions);
         for action in actions {
-            self.act(world, consumer, &event, action);
+            self.act(world, consumer, action);
         }
     }
 
-    fn act(&self, world: &mut World, number: usize, event: &Event, action: Action) {
+    fn act(&self, world: &mut World, number: usize, action: Action) {
         let consumer = &mut world.consumers[number];
         match action {
             Action::NoteLost { .. } | Action::Hold => {}
-            Action::Accept(_) => {
-                let Event::Assigned(assignments) = event else {
-                    unreachable!("only an assignment is accepted")
-                };
-                for Assignment { partition, committed, begin, .. } in assignments {
-                    let start = world.starts[*partition as usize];
-                    let end = self.end(*partition);
-                    let position =
-                        committed.or(*begin).filter(|offset| (start..=end).contains(offset)).unwrap_or(start);
-                    consumer.positions.insert(*partition, position);
+            Action::Accept(starts) => {
+                for (partition, start) in starts {
+                    let earliest = world.starts[partition as usize];
+                    let log = earliest..=self.end(partition);
+                    let position = match start {
+                        Start::At(offset) if log.contains(&offset) => offset,
+                        // Kafka has no such record, and librdkafka begins at the earliest.
+                        Start::At(_) | Start::Earliest => earliest,
+                    };
+                    consumer.positions.insert(partition, position);
                 }
             }
             Action::Store(batch) => {

@@ -60,6 +60,22 @@ impl Process {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
+    /// Asks it to stop, as Kubernetes does, and waits until it has ended well.
+    pub(super) async fn stop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM).unwrap();
+        let ended = tokio::time::timeout(PATIENCE, async {
+            loop {
+                match self.child.try_wait().unwrap() {
+                    Some(status) => break status,
+                    None => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        });
+        let status = ended.await;
+        assert!(status.is_ok_and(|status| status.success()), "it did not stop\n{}", self.log());
+    }
+
     /// Waits until a metric has such a value.
     pub(super) async fn until_metric(&self, name: &str, holds: impl Fn(f64) -> bool) {
         self.until(name, async || self.metric(name).await.is_some_and(&holds)).await;

@@ -188,3 +188,17 @@ async fn the_log_of_a_batch_and_of_a_dead_letter_names_the_trace() {
         assert!(line.contains(&format!("trace_id={trace}")), "{line}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_committed_offsets_that_kafka_does_not_tell() {
+    let fixture = Fixture::make(ClickHouse::answering(&[]).await);
+    fixture.produce(0, &line("a"), "acme");
+    let moving = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR; 1_000];
+    fixture.cluster.request_errors(RDKafkaApiKey::OffsetFetch, &moving);
+    let mut process = Process::start(&fixture.settings_file());
+    let asked = "analytics_pipeline_errors_total{stage=\"poll\",reason=\"group\"}";
+    process.until_metric(asked, |asked| asked >= 1.0).await;
+    process.until_status("/health/ready", 503).await;
+    process.stop().await;
+    assert!(fixture.server.seen().is_empty());
+}

@@ -78,8 +78,8 @@ pub(super) fn kafka(
     })))
 }
 
-/// A time, and not the end of the topic as some consumer finds it: partitions that are added later are read whole, and
-/// a group whose commits are lost goes back to the same records.
+/// A time, and not the end of the topic as some consumer finds it: in partitions that are added later it means the
+/// same records, and a group whose commits are lost goes back to them.
 fn start_at(start_from: StartFrom, pipeline: &Pipeline) -> Option<Timestamp> {
     match start_from {
         StartFrom::Earliest => None,
