@@ -14,7 +14,7 @@
 //! - At most one batch is being inserted and one is being filled; then fetching stops.
 //! - Files without effects (`answer`, `audit::sample`, `audit::wanted`, `batch`, `city_hash`, `columns`,
 //!   `first_position`, `foreign`, `lag`, `letter`, `native`, `order`, `parse`, `pieces`, `properties`, `protocol`,
-//!   `refused`, `retry`, `row`, `trace`) import none that has them (`audit`, `connection`, `dead_letter`, `insert`,
+//!   `refused`, `retry`, `row`, `trace`) import none that has them (`audit`, `connection`, `dead_letter`, `incarnation`, `insert`,
 //!   `poll`, `reread`, `run`, `store`).
 //!
 //! It makes no table and no topic, knows nothing of Kubernetes, and keeps nothing on disk.
@@ -29,6 +29,7 @@ mod connection;
 mod dead_letter;
 mod first_position;
 mod foreign;
+mod incarnation;
 mod insert;
 mod lag;
 mod letter;

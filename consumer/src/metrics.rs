@@ -1,6 +1,6 @@
 //! The names of the consumer's metrics, and what they mean.
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
 use crate::{refused::Refused, retry::Class};
 
@@ -65,6 +65,15 @@ impl Stage {
 /// Counts an error of the pipeline.
 pub(crate) fn count_error(stage: Stage, reason: &'static str) {
     metrics::counter!(PIPELINE_ERRORS, "stage" => stage.label(), "reason" => reason).increment(1);
+}
+
+/// Inserts are shown as blocked as long as this is held, at most.
+pub(crate) struct Unblock;
+
+impl Drop for Unblock {
+    fn drop(&mut self) {
+        gauge!(INSERT_BLOCKED).set(0.0);
+    }
 }
 
 /// Writes the help texts, and a zero where an alarm would miss the first count otherwise.

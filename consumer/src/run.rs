@@ -31,6 +31,7 @@ use tracing::{Instrument as _, info_span};
 use crate::{
     args::Options,
     audit::{Audit, sample::Committed},
+    incarnation::Incarnation,
     insert::Inserter,
     metrics as names,
     poll::Source,
@@ -59,6 +60,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let health = Health::new();
     let probes = runtime::health::router(health.clone(), recorder.clone());
+    let incarnation = Incarnation::new(Arc::clone(&settings));
     let store = Store::new(Arc::clone(&settings), inserter, Pace::default());
     let (jobs, waiting_jobs) = mpsc::channel(1);
     let (done, waiting_done) = blocking::channel();
@@ -72,7 +74,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.run("probes", serve(listener, probes, Limits::default(), shutdown.token()));
     tasks.run("metrics", recorder.upkeep(shutdown.token()));
     tasks.run("audit", audit.run(shutdown.token()));
-    tasks.run("store", store_jobs(store, waiting_jobs, done));
+    tasks.run("store", store_jobs(incarnation, store, waiting_jobs, done));
     tasks.run_blocking("poll", move || consumer.run());
     tasks.finish(stop_timeout + STOP_MARGIN).await
 }
@@ -89,6 +91,7 @@ fn read_settings(file: &Path) -> anyhow::Result<ConsumerSettings> {
 
 /// Stores batch after batch, until the loop has ended.
 async fn store_jobs(
+    mut incarnation: Incarnation,
     mut store: Store,
     mut jobs: mpsc::Receiver<Job>,
     done: blocking::Sender<Done>,
@@ -96,7 +99,11 @@ async fn store_jobs(
     while let Some(Job { batch, cancelled }) = jobs.recv().await {
         let trace_id = batch.trace.map(tracing::field::display);
         let span = info_span!("batch", batch.id = batch.id.0, rows = batch.rows(), trace_id);
-        let is_stored = cancelled.run_until_cancelled(store.store(&batch).instrument(span)).await.is_some();
+        let storing = async {
+            incarnation.confirm().await;
+            store.store(&batch).await;
+        };
+        let is_stored = cancelled.run_until_cancelled(storing.instrument(span)).await.is_some();
         if done.send(Done { batch, is_stored }).is_err() {
             break;
         }

@@ -12,7 +12,10 @@ use schema::{settings::RecordFormat, timestamp::Timestamp};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::scripted::{Answer, ClickHouse, line, settings, topic};
+use crate::{
+    incarnation,
+    scripted::{Answer, ClickHouse, line, settings, topic},
+};
 
 mod process;
 mod watch;
@@ -153,6 +156,7 @@ fn produce_foreign(cluster: &MockCluster<'_, DefaultProducerContext>, payload: &
 
 fn is_foreign(settings: &mut ConsumerSettings) {
     settings.format = RecordFormat::Json(Box::default());
+    settings.topic_id = incarnation::current(settings);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

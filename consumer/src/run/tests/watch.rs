@@ -202,3 +202,19 @@ async fn a_stop_does_not_wait_for_committed_offsets_that_kafka_does_not_tell() {
     process.stop().await;
     assert!(fixture.server.seen().is_empty());
 }
+
+/// The topic of the settings was deleted, and the brokers have another one of its name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_foreign_topic_that_was_made_anew_is_stored() {
+    let was_made_anew = |settings: &mut ConsumerSettings| {
+        is_foreign(settings);
+        settings.topic_id.0 = uuid::Uuid::from_u128(settings.topic_id.0.as_u128() ^ 1);
+    };
+    let records = [r#"{"event_name":"new"}"#];
+    let fixture = Fixture::make_with(ClickHouse::answering(&[]).await, was_made_anew, &records);
+    let process = Process::start(&fixture.settings_file());
+    process.until_metric("consumer_insert_blocked", |blocked| blocked == 1.0).await;
+    assert!(process.log().contains("the topic was made anew"), "{}", process.log());
+    assert!(fixture.server.seen().is_empty());
+    assert_eq!(fixture.committed(), BTreeMap::new());
+}
