@@ -21,6 +21,8 @@ const TEST: Duration = Duration::from_secs(300);
 const READY: Duration = Duration::from_secs(180);
 const STORED: Duration = Duration::from_secs(60);
 const GONE: Duration = Duration::from_secs(120);
+/// librdkafka finds the new topic by itself.
+const NOTICED: Duration = Duration::from_secs(90);
 
 /// What an application writes, a record each: two events, the second of them over several lines, and poison between.
 const RECORDS: [&str; 3] = [
@@ -84,6 +86,48 @@ async fn a_consumer_reads_a_topic_of_others_from_a_time_on_and_again_without_dou
         whole.wait_for_events(4, STORED).await?;
         let raw = format!("SELECT uniqExact(id) FROM {}", line.table("events_raw"));
         assert_eq!(line.clickhouse.number(&raw).await?, 4);
+        Ok(())
+    })
+    .await
+}
+
+/// The events have no ids, so that those of the new topic would be taken for those of the old one at their offsets.
+#[tokio::test]
+async fn a_topic_of_others_that_is_made_anew_loses_and_doubles_nothing() -> anyhow::Result<()> {
+    within(TEST, async {
+        let kafka_server = PrivateKafka::start().await?;
+        let clickhouse_server = PrivateClickHouse::start().await?;
+        let kafka = Kafka::plain(&kafka_server.address());
+        let line = Line::make(&kafka, &clickhouse_server.reader()).await?;
+        let topic = unique("octane.events");
+        kafka.make_topic(&topic, 1).await?;
+        let event = br#"{"event_name":"click","user_id":"machine","timestamp":"2026-01-31T12:00:00Z"}"#;
+        let write = async |count: usize| {
+            for _ in 0..count {
+                kafka.write(&topic, &[], event).await?;
+            }
+            anyhow::Ok(())
+        };
+        write(3).await?;
+        let old = line.reading(&topic, RecordFormat::Json(Box::default()), None).await?;
+        let mut consumer = old.consumer().await?;
+        old.wait_for_events(3, STORED).await?;
+        old.wait_until_committed(STORED).await?;
+
+        let new = old.with_topic_made_again(1).await?;
+        write(5).await?;
+        until(NOTICED, "the topic made anew to be noticed", || async {
+            let blocked = consumer.metric("consumer_insert_blocked", "").await?;
+            Ok(Look::at(blocked >= 1.0, blocked))
+        })
+        .await?;
+        // As the operator replaces one by the other.
+        let _next = new.consumer().await?;
+        consumer.program.stop().await?;
+        new.wait_until_committed(STORED).await?;
+        new.wait_for_events(8, STORED).await?;
+        let raw = format!("SELECT uniqExact(id) FROM {}", line.table("events_raw"));
+        assert_eq!(line.clickhouse.number(&raw).await?, 8);
         Ok(())
     })
     .await
