@@ -255,6 +255,25 @@ pub(crate) fn config(settings: &ConsumerSettings) -> ClientConfig {
     config
 }
 
+/// What a reader that joins no group begins with. It never subscribes; librdkafka wants a name of a group all the same.
+pub(crate) fn reader_config(settings: &ConsumerSettings, client_id: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    settings.kafka.properties().into_iter().for_each(|(key, value)| {
+        config.set(key, value);
+    });
+    config
+        .set("client.id", client_id)
+        .set("group.id", settings.group.as_str())
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("allow.auto.create.topics", "false")
+        // The default of a second is a second without messages each time the queue was full.
+        .set("fetch.queue.backoff.ms", "20")
+        // The default of ten seconds is a large part of the time that such a reader waits for a record.
+        .set("reconnect.backoff.max.ms", "1000");
+    config
+}
+
 fn release(consumer: &BaseConsumer<Group>, list: &TopicPartitionList) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
@@ -315,6 +334,22 @@ impl ConsumerContext for Group {
         }
     }
 }
+
+/// Passes on what librdkafka logs for a reader that joins no group.
+pub(crate) struct Listener;
+
+impl ClientContext for Listener {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        log(level, fac, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The same error comes out of the next poll or answer.
+        debug!(error = %error, "kafka reports a problem to a reader: {reason}");
+    }
+}
+
+impl ConsumerContext for Listener {}
 
 fn partitions(list: &TopicPartitionList) -> Vec<i32> {
     list.elements().iter().map(|element| element.partition()).collect()

@@ -12,7 +12,8 @@ use std::{
 
 use metrics::counter;
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
+    Message, Offset, TopicPartitionList,
+    config::FromClientConfigAndContext as _,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     message::{BorrowedMessage, Headers as _},
@@ -28,6 +29,7 @@ use crate::{
     letter::{DeadLetter, Original},
     metrics as names,
     parse::lines,
+    poll::{self, Listener},
     refused::Refused,
 };
 
@@ -87,28 +89,15 @@ pub(crate) fn reread(
     Ok(letters)
 }
 
-/// It never subscribes, so that it joins no group; librdkafka wants a name of one all the same.
-fn consumer(settings: &ConsumerSettings) -> Result<BaseConsumer, KafkaError> {
-    let mut config = ClientConfig::new();
-    settings.kafka.properties().into_iter().for_each(|(key, value)| {
-        config.set(key, value);
-    });
-    config
-        .set("client.id", "millrace-consumer-reread")
-        .set("group.id", settings.group.as_str())
-        .set("enable.auto.commit", "false")
-        .set("auto.offset.reset", "earliest")
-        .set("queued.max.messages.kbytes", "2048")
-        // The default of a second is a second without messages each time the queue was full.
-        .set("fetch.queue.backoff.ms", "20")
-        // The default of ten seconds is half of the time that a record is waited for.
-        .set("reconnect.backoff.max.ms", "1000");
-    config.create()
+fn consumer(settings: &ConsumerSettings) -> Result<BaseConsumer<Listener>, KafkaError> {
+    let mut config = poll::reader_config(settings, "millrace-consumer-reread");
+    config.set("queued.max.messages.kbytes", "2048");
+    BaseConsumer::from_config_and_context(&config, Listener)
 }
 
 /// Reads one partition forward.
 struct Reader<'c> {
-    consumer: &'c BaseConsumer,
+    consumer: &'c BaseConsumer<Listener>,
     topic: &'c str,
     partition: i32,
     /// A message that came instead of one before it.
@@ -116,7 +105,7 @@ struct Reader<'c> {
 }
 
 impl<'c> Reader<'c> {
-    fn start(consumer: &'c BaseConsumer, topic: &'c str, first: Origin) -> Result<Self, Error> {
+    fn start(consumer: &'c BaseConsumer<Listener>, topic: &'c str, first: Origin) -> Result<Self, Error> {
         let Origin { partition, offset, .. } = first;
         let seek = |source| Error::Seek { partition, offset, source };
         let mut list = TopicPartitionList::new();

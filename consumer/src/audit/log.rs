@@ -6,9 +6,9 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
-    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    ClientConfig, Message, Offset, TopicPartitionList,
+    config::FromClientConfigAndContext as _,
+    consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, KafkaResult},
     message::{BorrowedMessage, Headers as _},
 };
@@ -17,7 +17,7 @@ use schema::{record::dead_letter, settings::ConsumerSettings, timestamp::Timesta
 use crate::{
     audit::{sample::Span, wanted::Wanted},
     parse::Parsed,
-    poll,
+    poll::{self, Listener},
     run::read::Reader,
 };
 
@@ -271,42 +271,15 @@ impl Letter {
     }
 }
 
-/// It never subscribes, so that it joins no group; librdkafka wants a name of one all the same.
 fn config(settings: &ConsumerSettings) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    settings.kafka.properties().into_iter().for_each(|(key, value)| {
-        config.set(key, value);
-    });
+    let mut config = poll::reader_config(settings, "millrace-consumer-audit");
     config
-        .set("client.id", "millrace-consumer-audit")
-        .set("group.id", settings.group.as_str())
-        .set("enable.auto.commit", "false")
-        .set("auto.offset.reset", "earliest")
-        .set("allow.auto.create.topics", "false")
         .set("enable.partition.eof", "true")
         // A span is small, and what is fetched beyond it is thrown away.
         .set("fetch.message.max.bytes", (256 * 1024).to_string())
-        .set("queued.max.messages.kbytes", "1024")
-        .set("fetch.queue.backoff.ms", "20")
-        .set("reconnect.backoff.max.ms", "1000");
+        .set("queued.max.messages.kbytes", "1024");
     config
 }
-
-/// Passes librdkafka's log on.
-struct Listener;
-
-impl ClientContext for Listener {
-    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        poll::log(level, fac, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // The same error comes out of the next poll or answer.
-        tracing::debug!(error = %error, "kafka reports a problem to the audit: {reason}");
-    }
-}
-
-impl ConsumerContext for Listener {}
 
 #[allow(clippy::disallowed_methods, reason = "the wait for a broker needs a clock")]
 fn now() -> Instant {

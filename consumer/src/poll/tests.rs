@@ -35,3 +35,17 @@ async fn many_logs_are_asked_about_in_the_time_of_one() {
     assert_eq!(ranges[&6], LogRange { start: 0, end: 0 });
     assert!(source.log_ranges(&[]).unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_reader_leaves_no_trace_in_the_group_and_makes_no_topic() {
+    let server = ClickHouse::answering(&[]).await;
+    let config = reader_config(&settings("localhost:1", &server), "me");
+    for (name, expected) in [
+        ("client.id", "me"),
+        ("enable.auto.commit", "false"),
+        ("allow.auto.create.topics", "false"),
+        ("auto.offset.reset", "earliest"),
+    ] {
+        assert_eq!(config.get(name), Some(expected), "{name}");
+    }
+}

@@ -1,4 +1,5 @@
 use rdkafka::{
+    ClientConfig,
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
 };
