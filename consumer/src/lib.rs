@@ -52,6 +52,8 @@ mod trace;
 mod wall_clock;
 
 #[cfg(test)]
+mod counted;
+#[cfg(test)]
 mod scripted;
 
 #[cfg(test)]

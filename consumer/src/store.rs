@@ -184,10 +184,13 @@ impl Store {
         Table::Unknown
     }
 
-    /// Delivers the dead letters of refused rows, with their original bytes out of Kafka, some at a time.
+    /// Delivers the dead letters of refused rows, one for each origin, with their original bytes out of Kafka, some at
+    /// a time.
     async fn deliver_refused(&mut self, columns: &Columns, rows: &[usize]) {
         let mut origins: Vec<Origin> = rows.iter().map(|row| columns.origin(*row)).collect();
         origins.sort_unstable();
+        // A record is in a batch twice if its partition was taken away and came back meanwhile.
+        origins.dedup();
         let origins: Arc<[Origin]> = origins.into();
         let mut done = 0;
         while done < origins.len() {

@@ -10,10 +10,13 @@ use rdkafka::{
 
 use super::*;
 use crate::{
+    counted::Counted,
     parse::{Parsed, Parser, Record},
     protocol::BatchId,
     scripted::{Answer, ClickHouse, Seen, line, settings, tenant, topic},
 };
+
+mod letters;
 
 const PACE: Pace = Pace {
     first: Duration::from_millis(2),
@@ -63,6 +66,12 @@ fn record(names: &[String]) -> String {
 
 fn batch(names: &[String]) -> Batch {
     let mut batch = Batch::new(BatchId(0));
+    read(&mut batch, names);
+    batch
+}
+
+/// Takes the record with these events into a batch.
+fn read(batch: &mut Batch, names: &[String]) {
     let mut parser = Parser::new(tenant(), settings_topic_id());
     let payload = record(names);
     parser
@@ -71,7 +80,6 @@ fn batch(names: &[String]) -> Batch {
             Parsed::Reject { refused, .. } => panic!("{refused}"),
         })
         .unwrap();
-    batch
 }
 
 fn settings_topic_id() -> schema::names::TopicId {
