@@ -63,14 +63,14 @@ impl Error {
     }
 }
 
-/// The dead letters of the first of these rows, which are sorted: of as many whole records as a chunk holds, and of
+/// The dead letters of the first of these rows, which are sorted and there once each: of as many whole records as a chunk holds, and of
 /// one at least. A record that retention has removed leaves letters without bytes. It blocks.
 pub(crate) fn reread(
     settings: &ConsumerSettings,
     rows: &[Origin],
     now: Timestamp,
 ) -> Result<Vec<DeadLetter>, Error> {
-    debug_assert!(rows.is_sorted());
+    debug_assert!(rows.is_sorted_by(|a, b| a < b));
     let consumer = consumer(settings).map_err(|source| Error::Create { source })?;
     let (mut letters, mut bytes) = (Vec::new(), 0);
     for rows in rows.chunk_by(|a, b| a.partition == b.partition) {
@@ -100,6 +100,8 @@ struct Reader<'c> {
     consumer: &'c BaseConsumer<Listener>,
     topic: &'c str,
     partition: i32,
+    /// Where reading began.
+    start: i64,
     /// A message that came instead of one before it.
     next: Option<BorrowedMessage<'c>>,
 }
@@ -111,7 +113,7 @@ impl<'c> Reader<'c> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(seek)?;
         consumer.assign(&list).map_err(seek)?;
-        Ok(Self { consumer, topic, partition, next: None })
+        Ok(Self { consumer, topic, partition, start: offset, next: None })
     }
 
     /// The record at an offset behind those read before, or none if it was removed.
@@ -126,6 +128,10 @@ impl<'c> Reader<'c> {
                     self.next = Some(message);
                     return Ok(None);
                 }
+                // librdkafka goes to the beginning of a log that does not have the offset where reading began.
+                Some(Ok(message)) if message.offset() < self.start && self.is_removed(offset) => {
+                    return Ok(None);
+                }
                 Some(Ok(_earlier)) => {}
                 // librdkafka goes on trying by itself.
                 Some(Err(source)) => problem = Some(source),
@@ -136,9 +142,10 @@ impl<'c> Reader<'c> {
         Err(Error::Timeout { partition: self.partition, offset, source: problem })
     }
 
+    /// Whether the log no longer has an offset that it had: retention moved its beginning, or it was cut.
     fn is_removed(&self, offset: i64) -> bool {
         let range = self.consumer.fetch_watermarks(self.topic, self.partition, Duration::from_secs(1));
-        range.is_ok_and(|(start, _)| start > offset)
+        range.is_ok_and(|(start, end)| start > offset || end <= offset)
     }
 }
 

@@ -107,3 +107,14 @@ async fn a_record_of_others_is_its_own_letter_with_all_its_lines() {
     let letters = fixture.reread(vec![row(0, 0, 0)]).await.unwrap();
     assert_eq!(payloads(&letters), [Some(record)]);
 }
+
+#[tokio::test]
+async fn a_record_behind_the_end_of_a_log_that_was_cut_is_gone() {
+    let fixture = Fixture::new().await;
+    fixture.produce(0, &[b"a0", b"b0"]);
+    let letters = fixture.reread(vec![row(0, 1, 0), row(0, 2, 0), row(0, 9, 0)]).await.unwrap();
+    assert_eq!(payloads(&letters), [Some("b0"), None, None]);
+    // librdkafka goes back to the beginning if the first of them is not there.
+    let letters = fixture.reread(vec![row(0, 9, 0)]).await.unwrap();
+    assert_eq!(payloads(&letters), [None]);
+}
