@@ -3,25 +3,25 @@
 //! It returns when every row is known to be stored or dead-lettered, and never otherwise: in doubt the same
 //! rows are inserted again. What a failure asks for is decided in [`crate::retry`].
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use metrics::{counter, gauge, histogram};
+use metrics::counter;
 use schema::settings::ConsumerSettings;
-use tracing::{error, info, warn};
-use uuid::Uuid;
+use tracing::{error, warn};
 
 use crate::{
     batch::Batch,
-    columns::{self, Columns, Difference, Origin},
+    columns::{Columns, Origin},
     dead_letter::{DeadLetters, group},
     insert::Inserter,
     letter::DeadLetter,
     metrics::{self as names, Stage, count_error},
-    pieces::{Halved, Pieces},
     reread::reread,
-    retry::{Class, Pace, classify},
+    retry::{Class, Pace},
     wall_clock::wall_clock,
 };
+
+mod rows;
 
 /// Stores batches, one after the other.
 pub(crate) struct Store {
@@ -30,37 +30,6 @@ pub(crate) struct Store {
     dead_letters: DeadLetters,
     pace: Pace,
 }
-
-/// What the server said of some rows.
-enum Decided {
-    Stored,
-    /// One of them is refused for a value.
-    Refused,
-    /// There is too little memory for as many.
-    Halved,
-}
-
-/// What is known of the table.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Table {
-    Unknown,
-    /// It is as rows are made for it.
-    AsExpected,
-    /// It has more than that, which may be what refuses rows.
-    Extended,
-}
-
-/// Inserts are blocked as long as this is held, at most.
-struct Unblock;
-
-impl Drop for Unblock {
-    fn drop(&mut self) {
-        gauge!(names::INSERT_BLOCKED).set(0.0);
-    }
-}
-
-/// After so many rows of a batch were refused alone and none was stored, an extended table is to blame.
-const SUSPECTS: usize = 100;
 
 impl Store {
     pub(crate) fn new(settings: Arc<ConsumerSettings>, inserter: Inserter, pace: Pace) -> Self {
@@ -77,111 +46,6 @@ impl Store {
         }
         self.deliver(&batch.dead_letters).await;
         counter!(names::EVENTS_INSERTED).increment((batch.rows() - refused.len()) as u64);
-    }
-
-    /// Inserts every row and returns those that the table refuses for a value: each of them alone, and by a table
-    /// that has the columns that rows are made for. Any other table is waited for, and one that somebody extended as
-    /// well, for a time, if it refuses everything.
-    async fn insert(&self, batch: &Batch) -> Vec<usize> {
-        let _unblock = Unblock;
-        let mut held = Duration::ZERO;
-        loop {
-            let is_held = held < self.pace.hold;
-            if let Some(refused) = self.insert_pieces(batch, is_held).await {
-                return refused;
-            }
-            gauge!(names::INSERT_BLOCKED).set(1.0);
-            error!(rows = batch.rows(), "the table refuses every row, and somebody has extended it");
-            let delay = self.delay(Class::Schema, 1);
-            tokio::time::sleep(delay).await;
-            held += delay;
-        }
-    }
-
-    /// The rows that are refused; none if an extended table stores nothing, and that is to be waited for.
-    async fn insert_pieces(&self, batch: &Batch, is_held: bool) -> Option<Vec<usize>> {
-        let (mut refused, mut table, mut has_stored) = (Vec::new(), Table::Unknown, false);
-        let mut pieces = Pieces::of(&batch.inserts());
-        while let Some(rows) = pieces.next() {
-            match self.insert_piece(&batch.columns, rows.clone(), &mut pieces).await {
-                Decided::Stored => {
-                    has_stored = true;
-                    pieces.stored();
-                }
-                Decided::Halved => {}
-                Decided::Refused if rows.len() > 1 => pieces.refused(),
-                // The row is tried again when more is known.
-                Decided::Refused if table == Table::Unknown => table = self.look_at_table().await,
-                Decided::Refused => {
-                    refused.push(rows.start);
-                    pieces.refused();
-                }
-            }
-            let is_suspect = is_held && !has_stored && table == Table::Extended;
-            if is_suspect && (refused.len() >= SUSPECTS || pieces.next().is_none()) {
-                return None;
-            }
-        }
-        Some(refused)
-    }
-
-    /// Inserts the next rows until it is known what becomes of them.
-    async fn insert_piece(&self, columns: &Arc<Columns>, rows: Range<usize>, pieces: &mut Pieces) -> Decided {
-        let query_id = format!("millrace-{}", Uuid::new_v4());
-        let (mut failures, mut is_in_doubt) = (0, false);
-        loop {
-            if is_in_doubt {
-                counter!(names::ROWS_REINSERTED).increment(rows.len() as u64);
-            }
-            let block = columns::block(columns, rows.clone());
-            let bytes = block.bytes();
-            let failure = match self.inserter.insert(block, &query_id).await {
-                Ok(stored) => {
-                    report_stored(rows.len(), bytes, stored.extra_rows, failures);
-                    return Decided::Stored;
-                }
-                Err(failure) => failure,
-            };
-            failures += 1;
-            let class = classify(&failure);
-            is_in_doubt = !class.needs_action();
-            counter!(names::INSERTS, "outcome" => class.reason()).increment(1);
-            count_error(Stage::Insert, failure.reason());
-            match class {
-                Class::Poison => return Decided::Refused,
-                Class::Smaller if pieces.too_large() == Halved::Yes => return Decided::Halved,
-                Class::Again | Class::Slower | Class::Smaller | Class::Configuration | Class::Schema => {}
-            }
-            let delay = self.delay(class, failures);
-            report_failure(&failure, class, rows.len(), failures, delay);
-            counter!(names::INSERT_RETRIES, "class" => class.reason()).increment(1);
-            tokio::time::sleep(delay).await;
-        }
-    }
-
-    /// Asks what the table is like, and waits when it lacks a column or the server does not tell.
-    async fn look_at_table(&self) -> Table {
-        let class = match self.inserter.describe().await {
-            Ok(table) => match columns::difference(&table) {
-                None => return Table::AsExpected,
-                Some(Difference::Added(what)) => {
-                    warn!(what, "the table refuses rows, and somebody has added {what} to it");
-                    return Table::Extended;
-                }
-                Some(Difference::Lacks(column)) => {
-                    gauge!(names::INSERT_BLOCKED).set(1.0);
-                    error!(column, "the table refuses rows, and its column `{column}` is not as it was made");
-                    Class::Schema
-                }
-            },
-            Err(failure) => {
-                error!(error = &failure as &dyn std::error::Error, "failed to ask what the table is like");
-                count_error(Stage::Insert, failure.reason());
-                Class::Slower
-            }
-        };
-        tokio::time::sleep(self.delay(class, 1)).await;
-        Table::Unknown
     }
 
     /// Delivers the dead letters of refused rows, one for each origin, with their original bytes out of Kafka, some at
@@ -246,44 +110,6 @@ impl Store {
 
     fn delay(&self, class: Class, failures: u32) -> Duration {
         self.pace.delay(class, failures, rand::random())
-    }
-}
-
-fn report_stored(rows: usize, bytes: u64, extra_rows: u64, failures: u32) {
-    histogram!(names::INSERT_ROWS).record(rows as f64);
-    histogram!(names::INSERT_BYTES).record(bytes as f64);
-    counter!(names::INSERTS, "outcome" => "stored").increment(1);
-    gauge!(names::INSERT_BLOCKED).set(0.0);
-    if failures > 0 {
-        info!(rows, failures, "stored {rows} rows after {failures} failures");
-    }
-    if extra_rows > 0 {
-        counter!(names::EXTRA_ROWS).increment(extra_rows);
-        error!(rows, extra_rows, "clickhouse wrote more rows than were sent: is there a materialized view?");
-    }
-}
-
-fn report_failure(
-    failure: &crate::answer::Failure,
-    class: Class,
-    rows: usize,
-    failures: u32,
-    delay: Duration,
-) {
-    let cause = failure as &dyn std::error::Error;
-    let (class_label, delay_ms) = (class.reason(), delay.as_millis() as u64);
-    if class.needs_action() {
-        gauge!(names::INSERT_BLOCKED).set(1.0);
-        error!(
-            error = cause,
-            class = class_label,
-            rows,
-            failures,
-            delay_ms,
-            "insert failed until somebody acts"
-        );
-    } else {
-        warn!(error = cause, class = class_label, rows, failures, delay_ms, "insert failed, trying again");
     }
 }
 

@@ -83,7 +83,7 @@ fn read(batch: &mut Batch, names: &[String]) {
 }
 
 fn settings_topic_id() -> schema::names::TopicId {
-    schema::names::TopicId(Uuid::from_u128(7))
+    schema::names::TopicId(uuid::Uuid::from_u128(7))
 }
 
 struct DeadLetterSeen {
