@@ -26,10 +26,14 @@ pub(crate) enum Failure {
     Exception,
     #[error("clickhouse reports {written} of {sent} rows")]
     FewerRows { sent: u64, written: u64 },
-    #[error("the answer has no summary, so that it may not be clickhouse's")]
+    #[error(
+        "the answer has no readable header `x-clickhouse-summary`, which a proxy in between must let pass"
+    )]
     NoSummary,
     #[error("there was no answer within {} ms", deadline.as_millis())]
     Deadline { deadline: Duration },
+    #[error("failed to connect to clickhouse")]
+    Connect { source: Box<dyn StdError + Send + Sync> },
     #[error("failed to send the insert")]
     Send { source: Box<dyn StdError + Send + Sync> },
     #[error("the answer has more than {most} bytes, so that it is none to an insert")]
@@ -48,6 +52,7 @@ impl Failure {
             Self::FewerRows { .. } => "fewer_rows",
             Self::NoSummary => "no_summary",
             Self::Deadline { .. } => "deadline",
+            Self::Connect { .. } => "connect",
             Self::Send { .. } => "send",
             Self::TooLong { .. } => "too_long",
             Self::Read { .. } => "read",
@@ -203,7 +208,7 @@ mod tests {
     fn an_answer_without_a_summary_is_doubt() {
         assert_eq!(
             verdict(200, &[], "<html>"),
-            "the answer has no summary, so that it may not be clickhouse's"
+            "the answer has no readable header `x-clickhouse-summary`, which a proxy in between must let pass"
         );
         assert_eq!(verdict(200, &[(SUMMARY, "{}")], ""), verdict(200, &[], ""));
     }

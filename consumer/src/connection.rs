@@ -78,7 +78,11 @@ where
             .header(HeaderName::from_static("x-clickhouse-key"), self.password.clone())
             .body(body)
             .map_err(|cause| Failure::Send { source: cause.into() })?;
-        self.client.request(request).await.map_err(|cause| Failure::Send { source: cause.into() })
+        self.client.request(request).await.map_err(|cause| match cause.is_connect() {
+            // Nothing of it was sent.
+            true => Failure::Connect { source: cause.into() },
+            false => Failure::Send { source: cause.into() },
+        })
     }
 }
 

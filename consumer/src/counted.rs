@@ -16,6 +16,10 @@ impl Counted {
         self.cell(name).load(Ordering::Relaxed)
     }
 
+    pub(crate) fn gauge(&self, name: &str) -> f64 {
+        f64::from_bits(self.counter(name))
+    }
+
     fn cell(&self, name: &str) -> Arc<AtomicU64> {
         let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(cells.entry(name.to_owned()).or_default())

@@ -121,13 +121,16 @@ fn describe_inserts() {
     describe_histogram!(INSERT_BYTES, "Bytes of an insert that was stored.");
     describe_counter!(
         ROWS_REINSERTED,
-        "Rows inserted again because it was in doubt whether they were stored."
+        "Rows inserted again after an attempt of this process that may have stored them."
     );
     describe_counter!(
         EXTRA_ROWS,
         "Rows the server wrote beyond those sent: a materialized view on the table."
     );
-    describe_gauge!(INSERT_BLOCKED, "1 while inserts wait until somebody mends the table or the rights.");
+    describe_gauge!(
+        INSERT_BLOCKED,
+        "1 while inserts wait until somebody mends the table, the rights or a proxy."
+    );
 }
 
 fn describe_audit() {

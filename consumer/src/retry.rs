@@ -12,6 +12,12 @@ use crate::answer::Failure;
 pub(crate) enum Class {
     /// Doubt, or something that passes: insert the same rows again, for ever.
     Again,
+    /// A refusal whose code says neither that it passes nor that a value is wrong: again, and if it stays the table is
+    /// looked at. One that somebody extended may refuse rows with any code; otherwise somebody must act.
+    Unlisted,
+    /// An answer that looks like a success and does not say of how many rows: each attempt may store a copy. Again, and
+    /// if it stays somebody must act.
+    Unproven,
     /// The server is behind with its merges or its disk: again, slower.
     Slower,
     /// The block is too large for the server's memory: halve it, and go slower when it is small enough.
@@ -26,13 +32,23 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Again, Self::Slower, Self::Smaller, Self::Configuration, Self::Schema, Self::Poison];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Again,
+        Self::Unlisted,
+        Self::Unproven,
+        Self::Slower,
+        Self::Smaller,
+        Self::Configuration,
+        Self::Schema,
+        Self::Poison,
+    ];
 
     /// A label for metrics and logs.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Again => "again",
+            Self::Unlisted => "unlisted",
+            Self::Unproven => "unproven",
             Self::Slower => "slower",
             Self::Smaller => "smaller",
             Self::Configuration => "configuration",
@@ -41,12 +57,34 @@ impl Class {
         }
     }
 
-    /// Whether nothing goes on until somebody acts.
-    pub(crate) fn needs_action(self) -> bool {
+    /// Whether nothing goes on until somebody acts, after so many failures of the class in a row.
+    pub(crate) fn needs_action(self, in_a_row: u32) -> bool {
         match self {
             Self::Again | Self::Slower | Self::Smaller | Self::Poison => false,
+            Self::Unlisted | Self::Unproven => in_a_row >= PATIENCE,
             Self::Configuration | Self::Schema => true,
         }
+    }
+}
+
+/// What happens so often in a row does not pass by itself.
+pub(crate) const PATIENCE: u32 = 3;
+
+/// The failures of attempts at the same rows.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    /// All of them.
+    pub(crate) count: u32,
+    /// The last ones that were of one class.
+    pub(crate) in_a_row: u32,
+    class: Option<Class>,
+}
+
+impl Failures {
+    pub(crate) fn add(&mut self, class: Class) {
+        self.count += 1;
+        self.in_a_row = if self.class == Some(class) { self.in_a_row + 1 } else { 1 };
+        self.class = Some(class);
     }
 }
 
@@ -56,11 +94,12 @@ pub(crate) fn classify(failure: &Failure) -> Class {
         Failure::Refused { code, .. } => class_of_code(*code),
         // A proxy's way to say that we may not, or that nothing is there.
         Failure::Status { status: 401 | 403 | 404 } => Class::Configuration,
+        Failure::NoSummary => Class::Unproven,
         Failure::Status { .. }
         | Failure::Exception
         | Failure::FewerRows { .. }
-        | Failure::NoSummary
         | Failure::Deadline { .. }
+        | Failure::Connect { .. }
         | Failure::Send { .. }
         | Failure::TooLong { .. }
         | Failure::Read { .. } => Class::Again,
@@ -68,7 +107,7 @@ pub(crate) fn classify(failure: &Failure) -> Class {
 }
 
 /// The class of ClickHouse's code (`src/Common/ErrorCodes.cpp` in its repository). A code that is not known
-/// here is doubt: taking it for poison could dead-letter good rows.
+/// here is not taken for poison by itself: that could dead-letter good rows.
 fn class_of_code(code: u32) -> Class {
     match code {
         // Too many parts; not enough space; a disk that fails (std::exception).
@@ -85,9 +124,33 @@ fn class_of_code(code: u32) -> Class {
         // unexpected value for an Enum; cannot insert NULL; decimal overflow; throwIf; violated constraint.
         6 | 27 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 153 | 321 | 349 | 376 | 395 | 407 | 469 | 675
         | 676 | 691 => Class::Poison,
-        // 3, 159, 202, 203, 209, 210, 216, 225, 236, 242, 285, 319, 394, 425, 999: they pass. A body that was
-        // cut on its way (32, 33) is doubt as well, since ours is always whole.
-        _passes_or_unknown => Class::Again,
+        // A body that was cut on its way (3, 32, 33), since ours is always whole; files, sockets and other servers that
+        // fail; time, quotas and numbers of queries; the same query still runs; a table that is dropped or read-only;
+        // Keeper and replicas; an insert of unknown status; cancelled; system error; storage of objects.
+        3 | 32 | 33 | 74 | 75 | 76 | 95 | 96 | 159 | 173 | 198 | 201 | 202 | 203 | 204 | 209 | 210 | 216
+        | 218 | 225 | 236 | 242 | 244 | 254 | 279 | 285 | 286 | 289 | 319 | 364 | 384 | 394 | 410 | 415
+        | 416 | 425 | 439 | 499 | 999 => Class::Again,
+        _unlisted => Class::Unlisted,
+    }
+}
+
+/// Whether rows may be in the table after an attempt at them that failed so.
+pub(crate) fn leaves_doubt(failure: &Failure) -> bool {
+    match failure {
+        // Timeout exceeded; socket timeout; network error; unknown status of insert; cancelled. What is not listed may
+        // come from behind the table, such as from a view, when the rows are in it.
+        Failure::Refused { code: 159 | 209 | 210 | 319 | 394, .. } => true,
+        Failure::Refused { code, .. } => class_of_code(*code) == Class::Unlisted,
+        // A proxy that gave up on an answer says so with one of these.
+        Failure::Status { status } => *status >= 500,
+        Failure::Connect { .. } => false,
+        Failure::Exception
+        | Failure::FewerRows { .. }
+        | Failure::NoSummary
+        | Failure::Deadline { .. }
+        | Failure::Send { .. }
+        | Failure::TooLong { .. }
+        | Failure::Read { .. } => true,
     }
 }
 
@@ -122,7 +185,7 @@ impl Pace {
     pub(crate) fn delay(&self, class: Class, failures: u32, chance: f64) -> Duration {
         let doubled = |first: Duration| first.saturating_mul(1 << failures.saturating_sub(1).min(16));
         let whole = match class {
-            Class::Again | Class::Poison => doubled(self.first),
+            Class::Again | Class::Unlisted | Class::Unproven | Class::Poison => doubled(self.first),
             Class::Slower | Class::Smaller => doubled(self.first_slower),
             Class::Configuration | Class::Schema => self.longest,
         };
@@ -151,7 +214,7 @@ mod tests {
     }
     #[test]
     fn a_code_that_is_not_known_is_never_poison() {
-        check(&[0, 49, 12_345], Class::Again);
+        check(&[0, 36, 49, 190, 467, 12_345], Class::Unlisted);
     }
     #[test]
     fn a_server_that_is_behind_is_given_time() {
@@ -180,13 +243,54 @@ mod tests {
             Failure::Status { status: 502 },
             Failure::Exception,
             Failure::FewerRows { sent: 2, written: 1 },
-            Failure::NoSummary,
             Failure::Deadline { deadline: Duration::ZERO },
+            Failure::Connect { source: "refused".into() },
             Failure::Send { source: "reset".into() },
             Failure::Read { source: "reset".into() },
             Failure::TooLong { most: 1 },
         ] {
             assert_eq!(classify(&failure), Class::Again, "{failure}");
+        }
+    }
+
+    #[test]
+    fn somebody_is_called_when_what_may_pass_does_not() {
+        for class in [Class::Unlisted, Class::Unproven] {
+            assert_eq!(
+                [1, 2, 3, 200].map(|in_a_row| class.needs_action(in_a_row)),
+                [false, false, true, true]
+            );
+        }
+        for class in [Class::Again, Class::Slower, Class::Smaller, Class::Poison] {
+            assert!(!class.needs_action(200), "{class:?}");
+        }
+        assert_eq!(classify(&Failure::NoSummary), Class::Unproven);
+    }
+    #[test]
+    fn failures_in_a_row_are_those_of_one_class() {
+        let mut failures = Failures::default();
+        for (class, count, in_a_row) in
+            [(Class::Again, 1, 1), (Class::Again, 2, 2), (Class::Unlisted, 3, 1), (Class::Unlisted, 4, 2)]
+        {
+            failures.add(class);
+            assert_eq!((failures.count, failures.in_a_row), (count, in_a_row));
+        }
+    }
+    #[test]
+    fn only_rows_that_may_have_landed_are_in_doubt() {
+        let code = |code| Failure::Refused { code, name: String::new() };
+        for doubtful in [code(159), code(319), code(467), Failure::Status { status: 504 }, Failure::NoSummary]
+        {
+            assert!(leaves_doubt(&doubtful), "{doubtful}");
+        }
+        for certain in [
+            code(252),
+            code(202),
+            code(6),
+            Failure::Status { status: 403 },
+            Failure::Connect { source: "refused".into() },
+        ] {
+            assert!(!leaves_doubt(&certain), "{certain}");
         }
     }
 

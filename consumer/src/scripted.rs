@@ -28,6 +28,8 @@ use crate::columns;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     Stored,
+    /// Stored, and a proxy has taken the summary away.
+    WithoutSummary,
     /// More or fewer rows than were sent.
     Written(u64),
     /// An exception as the server sends it.
@@ -217,6 +219,7 @@ async fn answer(
         |code| format!("Code: {code}. DB::Exception: Of the script. (OF_THE_SCRIPT) (version 26.7.2.1)\n");
     Ok(match answer {
         Answer::Stored => respond(200, rows, None, String::new()),
+        Answer::WithoutSummary => Response::new(Full::default()),
         Answer::Written(written) => respond(200, written, None, String::new()),
         Answer::Code(code) => respond(500, 0, Some(code), exception(code)),
         Answer::LongCode(code) => {

@@ -9,6 +9,7 @@ use metrics::counter;
 use schema::settings::ConsumerSettings;
 use tracing::{error, warn};
 
+use self::rows::Rows;
 use crate::{
     batch::Batch,
     columns::{Columns, Origin},
@@ -39,7 +40,7 @@ impl Store {
 
     /// Stores a batch.
     pub(crate) async fn store(&mut self, batch: &Batch) {
-        let refused = self.insert(batch).await;
+        let refused = Rows::of(batch, &self.inserter, self.pace).insert().await;
         if !refused.is_empty() {
             warn!(rows = refused.len(), "the table refuses rows for their values: they become dead letters");
             self.deliver_refused(&batch.columns, &refused).await;

@@ -48,7 +48,7 @@ async fn a_server_that_is_not_there_is_a_failure() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     settings.url = format!("http://{free}");
     let failure = Inserter::new(&settings, DEADLINE).unwrap().insert(three_rows(), "q").await.unwrap_err();
-    assert!(matches!(failure, Failure::Send { .. }), "{failure}");
+    assert!(matches!(failure, Failure::Connect { .. }), "{failure}");
 }
 
 #[tokio::test]

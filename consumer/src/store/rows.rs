@@ -6,15 +6,26 @@ use metrics::{counter, gauge, histogram};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::Store;
 use crate::{
-    answer::Failure,
+    answer::{Failure, Stored},
     batch::Batch,
     columns::{self, Columns, Difference},
+    insert::Inserter,
     metrics::{self as names, Stage, count_error},
     pieces::{Halved, Pieces},
-    retry::{Class, classify},
+    retry::{Class, Failures, PATIENCE, Pace, classify, leaves_doubt},
 };
+
+/// What is to be inserted, and what was learned on the way.
+pub(super) struct Rows<'s> {
+    inserter: &'s Inserter,
+    pace: Pace,
+    columns: &'s Arc<Columns>,
+    inserts: Vec<Range<usize>>,
+    table: Table,
+    /// Rows before this one that are not decided may be in the table already.
+    doubted_before: usize,
+}
 
 /// What the server said of some rows.
 enum Decided {
@@ -47,20 +58,25 @@ impl Drop for Unblock {
 /// After so many rows of a batch were refused alone and none was stored, an extended table is to blame.
 const SUSPECTS: usize = 100;
 
-impl Store {
+impl<'s> Rows<'s> {
+    pub(super) fn of(batch: &'s Batch, inserter: &'s Inserter, pace: Pace) -> Self {
+        let inserts = batch.inserts();
+        Self { inserter, pace, columns: &batch.columns, inserts, table: Table::Unknown, doubted_before: 0 }
+    }
+
     /// Inserts every row and returns those that the table refuses for a value: each of them alone, and by a table
     /// that has the columns that rows are made for. Any other table is waited for, and one that somebody extended as
     /// well, for a time, if it refuses everything.
-    pub(super) async fn insert(&self, batch: &Batch) -> Vec<usize> {
+    pub(super) async fn insert(mut self) -> Vec<usize> {
         let _unblock = Unblock;
         let mut held = Duration::ZERO;
         loop {
             let is_held = held < self.pace.hold;
-            if let Some(refused) = self.insert_pieces(batch, is_held).await {
+            if let Some(refused) = self.insert_pieces(is_held).await {
                 return refused;
             }
             gauge!(names::INSERT_BLOCKED).set(1.0);
-            error!(rows = batch.rows(), "the table refuses every row, and somebody has extended it");
+            error!(rows = self.columns.rows(), "the table refuses every row, and somebody has extended it");
             let delay = self.delay(Class::Schema, 1);
             tokio::time::sleep(delay).await;
             held += delay;
@@ -68,11 +84,12 @@ impl Store {
     }
 
     /// The rows that are refused; none if an extended table stores nothing, and that is to be waited for.
-    async fn insert_pieces(&self, batch: &Batch, is_held: bool) -> Option<Vec<usize>> {
-        let (mut refused, mut table, mut has_stored) = (Vec::new(), Table::Unknown, false);
-        let mut pieces = Pieces::of(&batch.inserts());
+    async fn insert_pieces(&mut self, is_held: bool) -> Option<Vec<usize>> {
+        let (mut refused, mut has_stored) = (Vec::new(), false);
+        let mut pieces = Pieces::of(&self.inserts);
+        self.table = Table::Unknown;
         while let Some(rows) = pieces.next() {
-            match self.insert_piece(&batch.columns, rows.clone(), &mut pieces).await {
+            match self.insert_piece(rows.clone(), &mut pieces).await {
                 Decided::Stored => {
                     has_stored = true;
                     pieces.stored();
@@ -80,13 +97,13 @@ impl Store {
                 Decided::Halved => {}
                 Decided::Refused if rows.len() > 1 => pieces.refused(),
                 // The row is tried again when more is known.
-                Decided::Refused if table == Table::Unknown => table = self.look_at_table().await,
+                Decided::Refused if self.table == Table::Unknown => self.table = self.look_at_table().await,
                 Decided::Refused => {
                     refused.push(rows.start);
                     pieces.refused();
                 }
             }
-            let is_suspect = is_held && !has_stored && table == Table::Extended;
+            let is_suspect = is_held && !has_stored && self.table == Table::Extended;
             if is_suspect && (refused.len() >= SUSPECTS || pieces.next().is_none()) {
                 return None;
             }
@@ -95,36 +112,53 @@ impl Store {
     }
 
     /// Inserts the next rows until it is known what becomes of them.
-    async fn insert_piece(&self, columns: &Arc<Columns>, rows: Range<usize>, pieces: &mut Pieces) -> Decided {
+    async fn insert_piece(&mut self, rows: Range<usize>, pieces: &mut Pieces) -> Decided {
         let query_id = format!("millrace-{}", Uuid::new_v4());
-        let (mut failures, mut is_in_doubt) = (0, false);
+        let mut failures = Failures::default();
         loop {
-            if is_in_doubt {
-                counter!(names::ROWS_REINSERTED).increment(rows.len() as u64);
-            }
-            let block = columns::block(columns, rows.clone());
+            let in_doubt = self.doubted_before.min(rows.end).saturating_sub(rows.start);
+            counter!(names::ROWS_REINSERTED).increment(in_doubt as u64);
+            let block = columns::block(self.columns, rows.clone());
             let bytes = block.bytes();
             let failure = match self.inserter.insert(block, &query_id).await {
                 Ok(stored) => {
-                    report_stored(rows.len(), bytes, stored.extra_rows, failures);
+                    report_stored(rows.len(), bytes, stored, failures.count);
                     return Decided::Stored;
                 }
                 Err(failure) => failure,
             };
-            failures += 1;
+            if leaves_doubt(&failure) {
+                self.doubted_before = self.doubted_before.max(rows.end);
+            }
             let class = classify(&failure);
-            is_in_doubt = !class.needs_action();
+            failures.add(class);
             counter!(names::INSERTS, "outcome" => class.reason()).increment(1);
             count_error(Stage::Insert, failure.reason());
             match class {
                 Class::Poison => return Decided::Refused,
+                Class::Unlisted if self.is_refused_by_extension(&failures).await => {
+                    return Decided::Refused;
+                }
                 Class::Smaller if pieces.too_large() == Halved::Yes => return Decided::Halved,
-                Class::Again | Class::Slower | Class::Smaller | Class::Configuration | Class::Schema => {}
+                Class::Again | Class::Unlisted | Class::Unproven | Class::Slower | Class::Smaller => {}
+                Class::Configuration | Class::Schema => {}
             }
-            let delay = self.delay(class, failures);
-            report_failure(&failure, class, rows.len(), failures, delay);
+            let delay = self.delay(class, failures.count);
+            report_failure(&failure, class, rows.len(), &failures, delay);
             counter!(names::INSERT_RETRIES, "class" => class.reason()).increment(1);
             tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// Whether a code that is not listed is to be taken for the refusal of a value: it stayed, and somebody extended
+    /// the table.
+    async fn is_refused_by_extension(&mut self, failures: &Failures) -> bool {
+        if self.table == Table::Unknown && failures.in_a_row >= PATIENCE {
+            self.table = self.look_at_table().await;
+        }
+        match self.table {
+            Table::Unknown | Table::AsExpected => false,
+            Table::Extended => true,
         }
     }
 
@@ -152,9 +186,14 @@ impl Store {
         tokio::time::sleep(self.delay(class, 1)).await;
         Table::Unknown
     }
+
+    fn delay(&self, class: Class, failures: u32) -> Duration {
+        self.pace.delay(class, failures, rand::random())
+    }
 }
 
-fn report_stored(rows: usize, bytes: u64, extra_rows: u64, failures: u32) {
+fn report_stored(rows: usize, bytes: u64, stored: Stored, failures: u32) {
+    let Stored { extra_rows } = stored;
     histogram!(names::INSERT_ROWS).record(rows as f64);
     histogram!(names::INSERT_BYTES).record(bytes as f64);
     counter!(names::INSERTS, "outcome" => "stored").increment(1);
@@ -168,20 +207,28 @@ fn report_stored(rows: usize, bytes: u64, extra_rows: u64, failures: u32) {
     }
 }
 
-fn report_failure(failure: &Failure, class: Class, rows: usize, failures: u32, delay: Duration) {
+fn report_failure(failure: &Failure, class: Class, rows: usize, failures: &Failures, delay: Duration) {
     let cause = failure as &dyn std::error::Error;
     let (class_label, delay_ms) = (class.reason(), delay.as_millis() as u64);
-    if class.needs_action() {
+    let count = failures.count;
+    if class.needs_action(failures.in_a_row) {
         gauge!(names::INSERT_BLOCKED).set(1.0);
         error!(
             error = cause,
             class = class_label,
             rows,
-            failures,
+            failures = count,
             delay_ms,
             "insert failed until somebody acts"
         );
     } else {
-        warn!(error = cause, class = class_label, rows, failures, delay_ms, "insert failed, trying again");
+        warn!(
+            error = cause,
+            class = class_label,
+            rows,
+            failures = count,
+            delay_ms,
+            "insert failed, trying again"
+        );
     }
 }

@@ -16,6 +16,8 @@ use crate::{
     scripted::{Answer, ClickHouse, Seen, line, settings, tenant, topic},
 };
 
+mod blocked;
+mod doubt;
 mod letters;
 
 const PACE: Pace = Pace {
