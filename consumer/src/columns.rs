@@ -4,12 +4,15 @@
 //! (`input_format_native_allow_types_conversion`), which measured the same CPU as a dictionary made here. Pure.
 
 mod gather;
+mod line;
 
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use serde::Deserialize;
 use uuid::Uuid;
+
+pub(crate) use self::line::Lines;
 
 use self::gather::Gather;
 use crate::{

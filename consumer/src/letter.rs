@@ -47,6 +47,7 @@ pub(crate) struct Original {
     headers: Vec<(String, Option<Vec<u8>>)>,
     cut: Option<String>,
     failed_at: Timestamp,
+    is_rebuilt: bool,
 }
 
 impl Original {
@@ -79,7 +80,17 @@ impl Original {
             headers: kept,
             cut: cut(long_key, left_out),
             failed_at,
+            is_rebuilt: false,
         }
+    }
+
+    /// What stands for a record that is gone: its place, and the headers with which its rows would be read again.
+    pub(crate) fn rebuilt<'h>(
+        place: (i32, i64),
+        headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
+        failed_at: Timestamp,
+    ) -> Self {
+        Self { is_rebuilt: true, ..Self::of(place, None, headers, failed_at) }
     }
 
     fn has(&self, header: &str) -> bool {
@@ -123,6 +134,11 @@ impl DeadLetter {
         }
     }
 
+    /// Whether it was made from a row, because its record is gone.
+    pub(crate) fn is_rebuilt(&self) -> bool {
+        self.original.is_rebuilt
+    }
+
     pub(crate) fn key(&self) -> Option<&[u8]> {
         self.original.key.as_deref()
     }
@@ -157,6 +173,7 @@ impl DeadLetter {
             Some((dead_letter::FIRST_FAILED_AT, original.failed_at.to_string())),
             is_truncated.then(|| (dead_letter::TRUNCATED, self.payload_bytes.to_string())),
             original.cut.clone().map(|cut| (dead_letter::CUT, cut)),
+            original.is_rebuilt.then(|| (dead_letter::REBUILT, "row".to_owned())),
         ];
         ours.extend(of_the_first.into_iter().flatten().filter(|(name, _)| !original.has(name)));
         ours
@@ -181,8 +198,13 @@ impl DeadLetter {
 }
 
 /// Headers that say what happened to the first original; a later refusal leaves them as they are.
-const INHERITED: [&str; 4] =
-    [dead_letter::FIRST_POSITION, dead_letter::FIRST_FAILED_AT, dead_letter::TRUNCATED, dead_letter::CUT];
+const INHERITED: [&str; 5] = [
+    dead_letter::FIRST_POSITION,
+    dead_letter::FIRST_FAILED_AT,
+    dead_letter::TRUNCATED,
+    dead_letter::CUT,
+    dead_letter::REBUILT,
+];
 
 /// Headers that each refusal writes anew.
 const REPLACED: [&str; 7] = [

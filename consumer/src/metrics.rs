@@ -20,6 +20,7 @@ pub(crate) const EXTRA_ROWS: &str = "consumer_extra_rows_total";
 pub(crate) const INSERT_BLOCKED: &str = "consumer_insert_blocked";
 /// Label: `reason`.
 pub(crate) const DEAD_LETTERS: &str = "consumer_dead_letters_total";
+pub(crate) const DEAD_LETTERS_REBUILT: &str = "consumer_dead_letters_rebuilt_total";
 pub(crate) const RECORDS_LOST: &str = "consumer_records_lost_total";
 /// Label: `kind`.
 pub(crate) const REBALANCES: &str = "consumer_rebalances_total";
@@ -78,7 +79,9 @@ impl Drop for Unblock {
 
 /// Writes the help texts, and a zero where an alarm would miss the first count otherwise.
 pub(crate) fn describe() {
-    for name in [EVENTS_CONSUMED, EVENTS_INSERTED, ROWS_REINSERTED, EXTRA_ROWS, RECORDS_LOST] {
+    for name in
+        [EVENTS_CONSUMED, EVENTS_INSERTED, ROWS_REINSERTED, EXTRA_ROWS, DEAD_LETTERS_REBUILT, RECORDS_LOST]
+    {
         counter!(name).increment(0);
     }
     for class in Class::ALL {
@@ -101,6 +104,10 @@ pub(crate) fn describe() {
     describe_counter!(EVENTS_INSERTED, "Events that are known to be stored.");
     describe_counter!(PIPELINE_ERRORS, "Errors by stage and reason; each was followed by another attempt.");
     describe_counter!(DEAD_LETTERS, "Records and events in the dead-letter topic, by reason.");
+    describe_counter!(
+        DEAD_LETTERS_REBUILT,
+        "Dead letters that were made from refused rows, because Kafka no longer had their records."
+    );
     describe_counter!(RECORDS_LOST, "Records that retention removed before they were read.");
     describe_counter!(REBALANCES, "Changes of the assignment, by kind.");
     describe_gauge!(PARTITIONS, "Partitions that this process reads.");

@@ -3,14 +3,14 @@
 //! Batches keep no original bytes, because nearly none of them ever needs them and keeping them would double
 //! the memory; Kafka still has them, as their offsets are not committed. Each partition is read forward from its
 //! first refused row to its last, so that a record is read once however many of its rows were refused.
+//! What it no longer has, because retention or a cut of the log was quicker, is written anew from the columns.
 
 use std::{
-    iter,
+    cell::OnceCell,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use metrics::counter;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     config::FromClientConfigAndContext as _,
@@ -19,15 +19,14 @@ use rdkafka::{
     message::{BorrowedMessage, Headers as _},
 };
 use schema::{
+    record,
     settings::{ConsumerSettings, RecordFormat},
     timestamp::Timestamp,
 };
-use tracing::error;
 
 use crate::{
-    columns::Origin,
+    columns::{Columns, Lines, Origin},
     letter::{DeadLetter, Original},
-    metrics as names,
     parse::lines,
     poll::{self, Listener},
     refused::Refused,
@@ -40,6 +39,13 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 /// Letters that are made before they are delivered, in bytes. The whole of a batch would be as much again as the
 /// batch; a record more than this is always finished.
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
+
+/// A row that the table refused, with where it lies in the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RefusedRow {
+    pub(crate) origin: Origin,
+    pub(crate) row: usize,
+}
 
 /// Why a record could not be read again.
 #[derive(Debug, thiserror::Error)]
@@ -63,24 +69,26 @@ impl Error {
     }
 }
 
-/// The dead letters of the first of these rows, which are sorted and there once each: of as many whole records as a chunk holds, and of
-/// one at least. A record that retention has removed leaves letters without bytes. It blocks.
+/// The dead letters of the first of these rows, which are sorted and of different events: of as many whole records as
+/// a chunk holds, and of one at least. The letters of a record that is gone are made from its rows. It blocks.
 pub(crate) fn reread(
     settings: &ConsumerSettings,
-    rows: &[Origin],
+    columns: &Columns,
+    rows: &[RefusedRow],
     now: Timestamp,
 ) -> Result<Vec<DeadLetter>, Error> {
-    debug_assert!(rows.is_sorted_by(|a, b| a < b));
+    debug_assert!(rows.is_sorted_by(|a, b| a.origin < b.origin));
+    let gone = Gone { settings, columns, lines: OnceCell::new(), now };
     let consumer = consumer(settings).map_err(|source| Error::Create { source })?;
     let (mut letters, mut bytes) = (Vec::new(), 0);
-    for rows in rows.chunk_by(|a, b| a.partition == b.partition) {
-        let mut reader = Reader::start(&consumer, settings.topic.as_str(), rows[0])?;
-        for rows in rows.chunk_by(|a, b| a.offset == b.offset) {
+    for rows in rows.chunk_by(|a, b| a.origin.partition == b.origin.partition) {
+        let mut reader = Reader::start(&consumer, settings.topic.as_str(), rows[0].origin)?;
+        for rows in rows.chunk_by(|a, b| a.origin.offset == b.origin.offset) {
             if bytes >= CHUNK_BYTES {
                 return Ok(letters);
             }
-            let message = reader.read(rows[0].offset)?;
-            for letter in letters_of(&settings.format, rows, message.as_ref(), now) {
+            let message = reader.read(rows[0].origin.offset)?;
+            for letter in letters_of(&gone, rows, message.as_ref()) {
                 bytes += letter.bytes_beside(letters.last());
                 letters.push(letter);
             }
@@ -104,6 +112,8 @@ struct Reader<'c> {
     start: i64,
     /// A message that came instead of one before it.
     next: Option<BorrowedMessage<'c>>,
+    /// Where the log began and ended when it lacked a record.
+    log: Option<(i64, i64)>,
 }
 
 impl<'c> Reader<'c> {
@@ -113,11 +123,14 @@ impl<'c> Reader<'c> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(seek)?;
         consumer.assign(&list).map_err(seek)?;
-        Ok(Self { consumer, topic, partition, start: offset, next: None })
+        Ok(Self { consumer, topic, partition, start: offset, next: None, log: None })
     }
 
     /// The record at an offset behind those read before, or none if it was removed.
     fn read(&mut self, offset: i64) -> Result<Option<BorrowedMessage<'c>>, Error> {
+        if lacks(self.log, offset) {
+            return Ok(None);
+        }
         let (start, mut problem) = (now(), None);
         while start.elapsed() < TIMEOUT {
             match self.next.take().map(Ok).or_else(|| self.consumer.poll(POLL_TIMEOUT)) {
@@ -143,45 +156,81 @@ impl<'c> Reader<'c> {
     }
 
     /// Whether the log no longer has an offset that it had: retention moved its beginning, or it was cut.
-    fn is_removed(&self, offset: i64) -> bool {
-        let range = self.consumer.fetch_watermarks(self.topic, self.partition, Duration::from_secs(1));
-        range.is_ok_and(|(start, end)| start > offset || end <= offset)
+    fn is_removed(&mut self, offset: i64) -> bool {
+        let log = self.consumer.fetch_watermarks(self.topic, self.partition, Duration::from_secs(1)).ok();
+        let is_removed = lacks(log, offset);
+        if is_removed {
+            self.log = log;
+        }
+        is_removed
     }
 }
 
-/// The letters of some rows of one record.
+/// Whether a log that begins and ends there does not have an offset.
+fn lacks(log: Option<(i64, i64)>, offset: i64) -> bool {
+    log.is_some_and(|(start, end)| start > offset || end <= offset)
+}
+
+/// The letters of some rows of one record. A record that has fewer lines is another one, of a log that was made anew.
 fn letters_of(
-    format: &RecordFormat,
-    rows: &[Origin],
+    gone: &Gone<'_>,
+    rows: &[RefusedRow],
     message: Option<&BorrowedMessage<'_>>,
-    now: Timestamp,
 ) -> Vec<DeadLetter> {
-    let Origin { partition, offset, .. } = rows[0];
-    let original = Arc::new(match message {
-        Some(message) => original(message, now),
-        None => {
-            counter!(names::RECORDS_LOST).increment(1);
-            error!(
-                partition,
-                offset, "retention removed a record that the table refused: its bytes are lost"
-            );
-            Original::of((partition, offset), None, iter::empty(), now)
-        }
-    });
-    let payload = message.and_then(Message::payload);
-    match format {
+    let Some((message, payload)) = message.and_then(|message| Some((message, message.payload()?))) else {
+        return gone.letters(rows);
+    };
+    let original = Arc::new(original(message, gone.now));
+    match &gone.settings.format {
         RecordFormat::Events => {}
         // The record is the event, however many lines it has.
-        RecordFormat::Json(_) => return vec![DeadLetter::of(&original, None, payload, Refused::ByTable)],
+        RecordFormat::Json(_) => {
+            return vec![DeadLetter::of(&original, None, Some(payload), Refused::ByTable)];
+        }
     }
-    let mut lines = payload.into_iter().flat_map(lines).enumerate();
-    let mut line = |row: &Origin| lines.find(|(index, _)| *index == usize::from(row.index));
-    rows.iter()
-        .map(|row| {
-            let line = line(row).map(|(_, line)| line);
-            DeadLetter::of(&original, Some(row.index), line, Refused::ByTable)
-        })
-        .collect()
+    let lines: Vec<&[u8]> = lines(payload).take(usize::from(u16::MAX) + 1).collect();
+    let letter = |row: &RefusedRow| {
+        let index = row.origin.index;
+        Some(DeadLetter::of(&original, Some(index), Some(*lines.get(usize::from(index))?), Refused::ByTable))
+    };
+    let mut letters: Vec<DeadLetter> = rows.iter().map_while(letter).collect();
+    letters.extend(gone.letters(&rows[letters.len()..]));
+    letters
+}
+
+/// Makes letters of rows whose records are gone.
+struct Gone<'c> {
+    settings: &'c ConsumerSettings,
+    columns: &'c Columns,
+    /// Nearly never asked for.
+    lines: OnceCell<Lines<'c>>,
+    now: Timestamp,
+}
+
+impl Gone<'_> {
+    /// The letters of some rows of one record.
+    fn letters(&self, rows: &[RefusedRow]) -> Vec<DeadLetter> {
+        let Some(Origin { partition, offset, .. }) = rows.first().map(|row| row.origin) else {
+            return Vec::new();
+        };
+        let place = (partition, offset);
+        let tenant = self.settings.tenant_id.as_str().as_bytes();
+        // What the consumer asks of a record of ours, so that the letter can be written back.
+        let ours = [
+            (record::TENANT, Some(tenant)),
+            (record::SCHEMA_VERSION_HEADER, Some(record::SCHEMA_VERSION.as_bytes())),
+            (record::CONTENT_TYPE, Some(record::NDJSON.as_bytes())),
+        ];
+        let is_ours = self.settings.format == RecordFormat::Events;
+        let headers = ours.into_iter().filter(|_| is_ours);
+        let original = Arc::new(Original::rebuilt(place, headers, self.now));
+        let lines = self.lines.get_or_init(|| Lines::of(self.columns));
+        let letter = |row: &RefusedRow| {
+            let index = is_ours.then_some(row.origin.index);
+            DeadLetter::of(&original, index, Some(&lines.line(row.row)), Refused::ByTable)
+        };
+        rows.iter().map(letter).collect()
+    }
 }
 
 /// What the dead letters of a message repeat of it.

@@ -12,12 +12,12 @@ use tracing::{error, warn};
 use self::rows::Rows;
 use crate::{
     batch::Batch,
-    columns::{Columns, Origin},
+    columns::Columns,
     dead_letter::{DeadLetters, group},
     insert::Inserter,
     letter::DeadLetter,
     metrics::{self as names, Stage, count_error},
-    reread::reread,
+    reread::{RefusedRow, reread},
     retry::{Class, Pace},
     wall_clock::wall_clock,
 };
@@ -51,26 +51,37 @@ impl Store {
 
     /// Delivers the dead letters of refused rows, one for each origin, with their original bytes out of Kafka, some at
     /// a time.
-    async fn deliver_refused(&mut self, columns: &Columns, rows: &[usize]) {
-        let mut origins: Vec<Origin> = rows.iter().map(|row| columns.origin(*row)).collect();
-        origins.sort_unstable();
+    async fn deliver_refused(&mut self, columns: &Arc<Columns>, rows: &[usize]) {
+        let mut rows: Vec<RefusedRow> =
+            rows.iter().map(|row| RefusedRow { origin: columns.origin(*row), row: *row }).collect();
+        rows.sort_unstable();
         // A record is in a batch twice if its partition was taken away and came back meanwhile.
-        origins.dedup();
-        let origins: Arc<[Origin]> = origins.into();
+        rows.dedup_by_key(|row| row.origin);
+        let rows: Arc<[RefusedRow]> = rows.into();
         let mut done = 0;
-        while done < origins.len() {
-            let letters = self.reread(&origins, done).await;
+        while done < rows.len() {
+            let letters = self.reread(columns, &rows, done).await;
+            let rebuilt = letters.iter().filter(|letter| letter.is_rebuilt()).count();
+            if rebuilt > 0 {
+                warn!(
+                    letters = rebuilt,
+                    "kafka no longer has the records of refused rows: their dead letters are \
+                 made from the rows"
+                );
+            }
             self.deliver(&letters).await;
             done += letters.len();
         }
     }
 
     /// The letters of the next rows, however long it takes.
-    async fn reread(&self, origins: &Arc<[Origin]>, done: usize) -> Vec<DeadLetter> {
+    async fn reread(&self, columns: &Arc<Columns>, rows: &Arc<[RefusedRow]>, done: usize) -> Vec<DeadLetter> {
         let mut failures = 0;
         loop {
-            let (settings, origins, now) = (Arc::clone(&self.settings), Arc::clone(origins), wall_clock());
-            let reading = tokio::task::spawn_blocking(move || reread(&settings, &origins[done..], now));
+            let (settings, now) = (Arc::clone(&self.settings), wall_clock());
+            let (columns, rows) = (Arc::clone(columns), Arc::clone(rows));
+            let reading =
+                tokio::task::spawn_blocking(move || reread(&settings, &columns, &rows[done..], now));
             match reading.await.expect("reading again does not panic") {
                 Ok(letters) => return letters,
                 Err(cause) => {
@@ -92,6 +103,7 @@ impl Store {
                 Ok(()) => {
                     for letter in next {
                         counter!(names::DEAD_LETTERS, "reason" => letter.refused.reason()).increment(1);
+                        counter!(names::DEAD_LETTERS_REBUILT).increment(u64::from(letter.is_rebuilt()));
                     }
                     (letters, failures) = (rest, 0);
                 }

@@ -54,4 +54,8 @@ pub mod dead_letter {
     /// What is missing of the key and the headers: `key=<bytes of the original key>` where only its beginning is
     /// repeated, `headers=<how many were left out>`, or both with a space between.
     pub const CUT: &str = "dead-letter-cut";
+    /// `row`, where the value and the headers are not those of the original: the table refused the event, and when the
+    /// original was to be read for the letter Kafka no longer had it. The value is the event as its row has it, one
+    /// line in the form of our own records.
+    pub const REBUILT: &str = "dead-letter-rebuilt";
 }

@@ -81,6 +81,19 @@ fn a_second_refusal_keeps_what_is_true_of_the_first_original() {
 }
 
 #[test]
+fn a_letter_of_a_record_that_is_gone_says_so_also_after_another_refusal() {
+    let now = Timestamp::parse("2026-01-31T12:00:00Z").unwrap();
+    let given: [Given<'_>; 1] = [("tenant", Some(b"acme"))];
+    let original = Arc::new(Original::rebuilt((3, 42), given.into_iter(), now));
+    let letter = DeadLetter::of(&original, Some(5), Some(b"{}"), Refused::ByTable);
+    for headers in [headers(&letter), refused_again(&letter)] {
+        assert_eq!(of(&headers, dead_letter::REBUILT), ["row"]);
+        assert_eq!(of(&headers, "tenant"), ["acme"]);
+    }
+    assert!(of(&refused(b"k", &[], b"p").1, dead_letter::REBUILT).is_empty());
+}
+
+#[test]
 fn a_large_value_is_truncated_and_a_record_of_an_events_topic_is_not() {
     let (letter, headers) = refused(b"k", &[], &vec![b'x'; 5_000_000]);
     assert_eq!(letter.payload().unwrap().len(), MAX_PAYLOAD_BYTES);

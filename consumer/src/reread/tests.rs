@@ -5,7 +5,10 @@ use rdkafka::{
 };
 
 use super::*;
-use crate::scripted::{ClickHouse, settings, topic};
+use crate::{
+    parse::{Parsed, Parser, Record},
+    scripted::{ClickHouse, line, settings, tenant, topic},
+};
 
 /// Brokers with a topic of two partitions.
 struct Fixture {
@@ -39,8 +42,22 @@ impl Fixture {
     async fn reread(&self, rows: Vec<Origin>) -> Result<Vec<DeadLetter>, Error> {
         let settings = Arc::clone(&self.settings);
         let now = Timestamp::from_millis(0);
-        tokio::task::spawn_blocking(move || reread(&settings, &rows, now)).await.unwrap()
+        let columns = columns();
+        let rows: Vec<RefusedRow> = rows.into_iter().map(|origin| RefusedRow { origin, row: 0 }).collect();
+        tokio::task::spawn_blocking(move || reread(&settings, &columns, &rows, now)).await.unwrap()
     }
+}
+
+/// One row, which stands for each that is refused.
+fn columns() -> Columns {
+    let mut columns = Columns::default();
+    let mut parser = Parser::new(tenant(), schema::names::TopicId(uuid::Uuid::nil()));
+    let take = |parsed: Parsed<'_>| match parsed {
+        Parsed::Row(row) => columns.push(&row),
+        Parsed::Reject { refused, .. } => panic!("{refused}"),
+    };
+    parser.parse(&Record { partition: 0, offset: 0, payload: line("gone").as_bytes() }, take).unwrap();
+    columns
 }
 
 fn row(partition: i32, offset: i64, index: u16) -> Origin {
@@ -76,14 +93,15 @@ async fn a_chunk_ends_behind_a_whole_record() {
 }
 
 #[tokio::test]
-async fn a_record_that_retention_removed_leaves_a_letter_without_bytes() {
+async fn the_letter_of_a_record_that_retention_removed_is_made_from_its_row() {
     let fixture = Fixture::new().await;
     // The brokers of the test keep five megabytes of a partition.
     let large = vec![b'x'; 1_900_000];
     fixture.produce(0, &[b"old", &large, &large, &large, b"new"]);
     let letters = fixture.reread(vec![row(0, 0, 0), row(0, 4, 0)]).await.unwrap();
-    assert_eq!(payloads(&letters), [None, Some("new")]);
+    assert_eq!(payloads(&letters), [Some(line("gone").as_str()), Some("new")]);
     assert_eq!(letters[0].key(), None);
+    assert_eq!(letters.iter().map(DeadLetter::is_rebuilt).collect::<Vec<_>>(), [true, false]);
 }
 
 #[tokio::test]
@@ -113,8 +131,39 @@ async fn a_record_behind_the_end_of_a_log_that_was_cut_is_gone() {
     let fixture = Fixture::new().await;
     fixture.produce(0, &[b"a0", b"b0"]);
     let letters = fixture.reread(vec![row(0, 1, 0), row(0, 2, 0), row(0, 9, 0)]).await.unwrap();
-    assert_eq!(payloads(&letters), [Some("b0"), None, None]);
+    let gone = line("gone");
+    assert_eq!(payloads(&letters), [Some("b0"), Some(&gone), Some(&gone)]);
     // librdkafka goes back to the beginning if the first of them is not there.
     let letters = fixture.reread(vec![row(0, 9, 0)]).await.unwrap();
-    assert_eq!(payloads(&letters), [None]);
+    assert_eq!(payloads(&letters), [Some(gone.as_str())]);
+}
+
+#[tokio::test]
+async fn a_line_that_its_record_lacks_is_of_another_record_that_is_gone() {
+    let fixture = Fixture::new().await;
+    fixture.produce(0, &[b"a0\na1"]);
+    let letters = fixture.reread(vec![row(0, 0, 1), row(0, 0, 2), row(0, 0, 3)]).await.unwrap();
+    let gone = line("gone");
+    assert_eq!(payloads(&letters), [Some("a1"), Some(&gone), Some(&gone)]);
+}
+
+#[tokio::test]
+async fn the_letter_of_a_record_of_others_that_is_gone_is_of_the_whole_record() {
+    let mut fixture = Fixture::new().await;
+    Arc::make_mut(&mut fixture.settings).format = RecordFormat::Json(Box::default());
+    let letters = fixture.reread(vec![row(0, 0, 0), row(0, 1, 0)]).await.unwrap();
+    let gone = line("gone");
+    assert_eq!(payloads(&letters), [Some(gone.as_str()), Some(&gone)]);
+    assert!(letters.iter().all(DeadLetter::is_rebuilt));
+}
+
+#[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "how long the letters take is what is tested")]
+async fn many_records_that_are_gone_are_not_waited_for_one_by_one() {
+    let fixture = Fixture::new().await;
+    let start = Instant::now();
+    let letters = fixture.reread((0..200).map(|offset| row(0, offset, 0)).collect()).await.unwrap();
+    assert!(letters.len() == 200 && letters.iter().all(DeadLetter::is_rebuilt));
+    // A poll for each takes 40 s.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
