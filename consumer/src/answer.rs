@@ -1,5 +1,7 @@
 //! What ClickHouse's answer to an insert says: stored, refused with a code, or doubt. Pure.
 //!
+//! Questions to it, of the audit as well, fail in the same ways, so that the texts of failures speak of statements.
+//!
 //! The status line alone proves nothing: 200 may come with an exception in a header or in the body
 //! (<https://github.com/ClickHouse/ClickHouse/issues/65117>).
 
@@ -15,10 +17,10 @@ pub(crate) struct Stored {
     pub(crate) extra_rows: u64,
 }
 
-/// An insert that is not known to be stored.
+/// An insert that is not known to be stored, or a question without an answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("clickhouse refused the insert with code {code} ({name})")]
+    #[error("clickhouse refused the statement with code {code} ({name})")]
     Refused { code: u32, name: String },
     #[error("the answer had status {status} and no code")]
     Status { status: u16 },
@@ -34,9 +36,9 @@ pub(crate) enum Failure {
     Deadline { deadline: Duration },
     #[error("failed to connect to clickhouse")]
     Connect { source: Box<dyn StdError + Send + Sync> },
-    #[error("failed to send the insert")]
+    #[error("failed to send the statement")]
     Send { source: Box<dyn StdError + Send + Sync> },
-    #[error("the answer has more than {most} bytes, so that it is none to an insert")]
+    #[error("the answer has more than {most} bytes, which none to a statement of ours has")]
     TooLong { most: usize },
     #[error("failed to read the answer")]
     Read { source: Box<dyn StdError + Send + Sync> },
@@ -184,12 +186,18 @@ mod tests {
     }
     #[test]
     fn an_exception_header_with_200_is_a_failure() {
-        check(200, "3", &[(CODE, "209")], "", "clickhouse refused the insert with code 209 (unnamed)");
+        check(200, "3", &[(CODE, "209")], "", "clickhouse refused the statement with code 209 (unnamed)");
         check(200, "3", &[(CODE, "what")], "", "the answer reports an exception without a code");
     }
     #[test]
     fn an_exception_in_the_body_with_200_is_a_failure() {
-        check(200, "3", &[], MEMORY, "clickhouse refused the insert with code 241 (MEMORY_LIMIT_EXCEEDED)");
+        check(
+            200,
+            "3",
+            &[],
+            MEMORY,
+            "clickhouse refused the statement with code 241 (MEMORY_LIMIT_EXCEEDED)",
+        );
         check(200, "3", &[], "__exception__\r\nabc", "the answer reports an exception without a code");
     }
     #[test]
@@ -199,7 +207,7 @@ mod tests {
             "0",
             &[(CODE, "241")],
             MEMORY,
-            "clickhouse refused the insert with code 241 (MEMORY_LIMIT_EXCEEDED)",
+            "clickhouse refused the statement with code 241 (MEMORY_LIMIT_EXCEEDED)",
         );
         check(503, "0", &[], "busy", "the answer had status 503 and no code");
         check(204, "3", &[], "", "the answer had status 204 and no code");
@@ -227,10 +235,10 @@ mod tests {
             })
         };
         let (name, value) = summary("3");
-        let refused = "clickhouse refused the insert with code 6 (unnamed)";
+        let refused = "clickhouse refused the statement with code 6 (unnamed)";
         assert_eq!(cut(500, &[(CODE, "6")], "Code: 6. DB::Exception: Cannot parse '(SECRET)"), refused);
         assert_eq!(cut(200, &[], "Code: 6. DB::Exception: Cannot parse '(SECRET)"), refused);
-        let doubt = "the answer has more than 1 bytes, so that it is none to an insert";
+        let doubt = "the answer has more than 1 bytes, which none to a statement of ours has";
         assert_eq!(cut(200, &[(name, value.as_str())], "hello"), doubt);
     }
     #[test]

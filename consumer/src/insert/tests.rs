@@ -30,13 +30,13 @@ async fn each_answer_has_its_outcome() {
         (Answer::Stored, "stored +0"),
         (Answer::Written(4), "stored +1"),
         (Answer::Written(2), "clickhouse reports 2 of 3 rows"),
-        (Answer::Code(241), "clickhouse refused the insert with code 241 (OF_THE_SCRIPT)"),
-        (Answer::HeaderWith200(209), "clickhouse refused the insert with code 209 (unnamed)"),
-        (Answer::BodyWith200(209), "clickhouse refused the insert with code 209 (OF_THE_SCRIPT)"),
-        (Answer::LongCode(6), "clickhouse refused the insert with code 6 (unnamed)"),
+        (Answer::Code(241), "clickhouse refused the statement with code 241 (OF_THE_SCRIPT)"),
+        (Answer::HeaderWith200(209), "clickhouse refused the statement with code 209 (unnamed)"),
+        (Answer::BodyWith200(209), "clickhouse refused the statement with code 209 (OF_THE_SCRIPT)"),
+        (Answer::LongCode(6), "clickhouse refused the statement with code 6 (unnamed)"),
         (Answer::Status(502), "the answer had status 502 and no code"),
         (Answer::Hung, "there was no answer within 300 ms"),
-        (Answer::Reset, "failed to send the insert"),
+        (Answer::Reset, "failed to send the statement"),
     ] {
         assert_eq!(outcome(answer).await, expected, "{answer:?}");
     }
