@@ -11,9 +11,8 @@ use std::{sync::Arc, time::Duration};
 
 use metrics::gauge;
 use rdkafka::{
-    ClientConfig, ClientContext,
-    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    config::FromClientConfigAndContext as _,
+    consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, KafkaResult},
 };
 use schema::{names::TopicId, settings::ConsumerSettings, settings::RecordFormat};
@@ -22,7 +21,7 @@ use tracing::{error, warn};
 use crate::{
     incarnation::describe::topic_id,
     metrics::{self as names, Stage, Unblock, count_error},
-    poll,
+    poll::{Listener, reader_config},
 };
 
 /// A question that is not answered is given up after this time, and asked again.
@@ -88,26 +87,9 @@ impl Incarnation {
 
 /// A client of which nothing but its connections is used.
 fn connect(settings: &ConsumerSettings) -> KafkaResult<BaseConsumer<Listener>> {
-    let mut config = ClientConfig::new();
-    for (name, value) in settings.kafka.properties() {
-        config.set(name, value);
-    }
-    config.set("client.id", "millrace-consumer").set("allow.auto.create.topics", "false");
+    let config = reader_config(settings, "millrace-consumer-describe");
     BaseConsumer::from_config_and_context(&config, Listener)
 }
-
-/// Passes log lines on; what a call fails with is its own answer.
-struct Listener;
-
-impl ClientContext for Listener {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        poll::log(level, facility, message);
-    }
-
-    fn error(&self, _: KafkaError, _: &str) {}
-}
-
-impl ConsumerContext for Listener {}
 
 /// The id that the topic has.
 #[cfg(test)]

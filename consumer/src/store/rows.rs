@@ -11,7 +11,7 @@ use crate::{
     batch::Batch,
     columns::{self, Columns, Difference},
     insert::Inserter,
-    metrics::{self as names, Stage, count_error},
+    metrics::{self as names, Stage, Unblock, count_error},
     pieces::{Halved, Pieces},
     retry::{Class, Failures, PATIENCE, Pace, classify, leaves_doubt},
 };
@@ -44,15 +44,6 @@ enum Table {
     AsExpected,
     /// It has more than that, which may be what refuses rows.
     Extended,
-}
-
-/// Inserts are blocked as long as this is held, at most.
-struct Unblock;
-
-impl Drop for Unblock {
-    fn drop(&mut self) {
-        gauge!(names::INSERT_BLOCKED).set(0.0);
-    }
 }
 
 /// After so many rows of a batch were refused alone and none was stored, an extended table is to blame.
