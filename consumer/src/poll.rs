@@ -25,7 +25,10 @@ use rdkafka::{
 use schema::{settings::ConsumerSettings, timestamp::Timestamp};
 use tracing::{debug, error, info, warn};
 
-use crate::protocol::{LogRange, Position, Start};
+use crate::{
+    lag::Told,
+    protocol::{LogRange, Position, Start},
+};
 
 /// The longest time between two polls before the group takes our partitions away. More than twice the longest
 /// insert deadline, although the loop goes on polling while it inserts.
@@ -83,8 +86,8 @@ impl Source {
     }
 
     /// What the logs of our partitions held when librdkafka asked last, once after each time.
-    pub(crate) fn new_log_ranges(&self) -> Option<BTreeMap<i32, LogRange>> {
-        self.consumer.context().log_ranges.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(crate) fn new_logs(&self) -> Option<BTreeMap<i32, Told>> {
+        self.consumer.context().logs.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Takes partitions that were assigned.
@@ -211,14 +214,10 @@ pub(crate) fn offsets(list: &TopicPartitionList) -> BTreeMap<i32, i64> {
         .collect()
 }
 
-/// What librdkafka's statistics say of the logs; -1001 stands for what it does not know
-/// (<https://github.com/confluentinc/librdkafka/blob/master/STATISTICS.md>).
-fn log_ranges_in(statistics: &Statistics) -> BTreeMap<i32, LogRange> {
+/// What librdkafka's statistics say of the logs.
+fn logs_in(statistics: &Statistics) -> BTreeMap<i32, Told> {
     let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-    partitions
-        .filter(|partition| partition.hi_offset >= 0)
-        .map(|told| (told.partition, LogRange { start: told.lo_offset.max(0), end: told.hi_offset }))
-        .collect()
+    partitions.filter_map(|told| Some((told.partition, Told::of(told)?))).collect()
 }
 
 impl Drop for Source {
@@ -285,7 +284,7 @@ fn release(consumer: &BaseConsumer<Group>, list: &TopicPartitionList) -> KafkaRe
 #[derive(Debug, Default)]
 struct Group {
     events: Mutex<VecDeque<GroupEvent>>,
-    log_ranges: Mutex<Option<BTreeMap<i32, LogRange>>>,
+    logs: Mutex<Option<BTreeMap<i32, Told>>>,
     is_closing: AtomicBool,
 }
 
@@ -310,7 +309,7 @@ impl ClientContext for Group {
     }
 
     fn stats(&self, statistics: Statistics) {
-        *self.log_ranges.lock().unwrap_or_else(PoisonError::into_inner) = Some(log_ranges_in(&statistics));
+        *self.logs.lock().unwrap_or_else(PoisonError::into_inner) = Some(logs_in(&statistics));
     }
 }
 

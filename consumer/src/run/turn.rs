@@ -389,7 +389,7 @@ impl Loop {
 
     /// Shows what is held, and how far that is behind Kafka.
     fn show(&mut self) {
-        if let Some(logs) = self.source.new_log_ranges() {
+        if let Some(logs) = self.source.new_logs() {
             self.lag.note(logs);
         }
         let (storing, now) = (&self.storing, wall_clock());
@@ -398,7 +398,7 @@ impl Loop {
         let records = self.lag.records(self.protocol.commits());
         gauge!(names::MEMORY_HELD).set(bytes as f64);
         gauge!(names::LAG_RECORDS).set(records as f64);
-        gauge!(names::LAG_SECONDS).set(self.lag.seconds(records, &held, now));
+        gauge!(names::LAG_SECONDS).set(self.lag.seconds(self.protocol.commits(), &held, now));
         gauge!(names::OLDEST_UNSTORED).set(age(held.received, now));
     }
 }
