@@ -2,12 +2,13 @@
 //!
 //! It runs beside the loop, with a reader and a connection of its own, and decides nothing: it counts, and raises an
 //! alarm. An event is called missing only after a second look, some time after the first, and only if it has no dead
-//! letter; an event that is shown twice is called so at once, because nothing can excuse it. What Kafka or ClickHouse
-//! do not tell is neither.
+//! letter, or if those could not be read in several rounds. An event that is shown twice is called so at once, because
+//! nothing can excuse it. Nothing else that Kafka or ClickHouse do not tell is an alarm.
 
 pub(crate) mod log;
 pub(crate) mod lookup;
 pub(crate) mod sample;
+pub(crate) mod suspects;
 pub(crate) mod wanted;
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
@@ -21,9 +22,10 @@ use tracing::{error, warn};
 use crate::{
     answer::Failure,
     audit::{
-        log::Log,
+        log::{Letters, Log},
         lookup::Lookup,
         sample::{Committed, Sampler},
+        suspects::Suspects,
         wanted::Wanted,
     },
     columns::Origin,
@@ -69,6 +71,7 @@ pub(crate) struct Audit {
     settings: Arc<ConsumerSettings>,
     lookup: Lookup,
     sampler: Sampler,
+    suspects: Suspects,
     committed: watch::Receiver<Committed>,
     log: Option<Arc<Log>>,
 }
@@ -82,7 +85,7 @@ impl Audit {
     ) -> anyhow::Result<Self> {
         let lookup = Lookup::new(&settings.clickhouse)?;
         let sampler = Sampler::new(settings.audit.share_per_mille);
-        Ok(Self { settings, lookup, sampler, committed, log: None })
+        Ok(Self { settings, lookup, sampler, suspects: Suspects::default(), committed, log: None })
     }
 
     /// Makes round after round until the stop. It never fails: what it cannot see it tells, and looks again later.
@@ -116,13 +119,12 @@ impl Audit {
 
     async fn round(&mut self) -> Result<Left, Error> {
         let (wanted, left) = self.gather().await?;
-        let (mut missing, doubled) = self.look(wanted).await?;
+        let (missing, doubled) = self.look(wanted).await?;
         report(&doubled, &DOUBLED);
-        if !missing.is_empty() {
+        if self.suspects.add(missing) {
             sleep(SECOND_LOOK).await;
-            missing = self.look_again(missing).await?;
-            report(&missing, &MISSING);
         }
+        self.look_again().await?;
         Ok(left)
     }
 
@@ -154,16 +156,31 @@ impl Audit {
         Ok((of(&shown.missing), of(&shown.doubled)))
     }
 
-    /// Those of the missing events that nothing excuses: they are still ours to find, still missing, and no letters.
-    async fn look_again(&mut self, missing: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
-        let missing = self.still_committed(missing);
+    /// Reports those of the suspects that nothing excuses: they are still ours to find, still missing, and no letters.
+    async fn look_again(&mut self) -> Result<(), Error> {
+        let missing = self.still_committed(self.suspects.all());
         let missing = self.retained(missing).await?;
+        self.suspects.keep(&missing);
         if missing.is_empty() {
-            return Ok(missing);
+            return Ok(());
         }
         let shown = self.lookup.shown(&missing).await.map_err(|source| Error::LookUp { source })?;
-        let missing = shown.missing.iter().map(|number| missing[*number].clone()).collect();
-        self.ask(move |log| log.without_letters(missing)).await
+        let missing: Vec<Wanted> = shown.missing.iter().map(|number| missing[*number].clone()).collect();
+        self.suspects.keep(&missing);
+        let outcome = self.ask(move |log| log.without_letters(missing)).await;
+        let unread = match outcome {
+            Ok(Letters { without, unread }) => {
+                self.suspects.keep(&without);
+                unread.map(|source| Error::Read { source })
+            }
+            Err(cause) => Some(cause),
+        };
+        let Some(cause) = unread else {
+            report(&self.suspects.convict(), &MISSING);
+            return Ok(());
+        };
+        report(&self.suspects.give_up(), &UNEXPLAINED);
+        Err(cause)
     }
 
     /// Events that lie before what is committed. A group that was reset, or a topic that was made anew, takes back
@@ -226,6 +243,10 @@ struct Finding {
 }
 
 const MISSING: Finding = Finding { counter: names::AUDIT_MISSING, what: "is committed and not in `events`" };
+const UNEXPLAINED: Finding = Finding {
+    counter: names::AUDIT_MISSING,
+    what: "is committed and not in `events`; whether it is a dead letter could not be read",
+};
 const DOUBLED: Finding = Finding { counter: names::AUDIT_DOUBLED, what: "is in `events` more than once" };
 
 fn report(events: &[Wanted], finding: &Finding) {

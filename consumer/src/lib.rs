@@ -12,10 +12,10 @@
 //! - The same record always becomes the same rows ([`row`]); no clock, random value or unordered map is asked.
 //! - An answer of ClickHouse counts as stored only if nothing speaks against it ([`answer`]).
 //! - At most one batch is being inserted and one is being filled; then fetching stops.
-//! - Files without effects (`answer`, `audit::sample`, `audit::wanted`, `batch`, `city_hash`, `columns`,
-//!   `first_position`, `foreign`, `lag`, `letter`, `native`, `order`, `parse`, `pieces`, `properties`, `protocol`,
-//!   `refused`, `retry`, `row`, `trace`) import none that has them (`audit`, `connection`, `dead_letter`, `incarnation`, `insert`,
-//!   `poll`, `reread`, `run`, `store`).
+//! - Files without effects (`answer`, `audit::sample`, `audit::suspects`, `audit::wanted`, `batch`, `city_hash`,
+//!   `columns`, `first_position`, `foreign`, `lag`, `letter`, `native`, `order`, `parse`, `pieces`, `properties`,
+//!   `protocol`, `refused`, `retry`, `row`, `trace`) import none that has them (`audit`, `connection`, `dead_letter`,
+//!   `incarnation`, `insert`, `poll`, `reread`, `run`, `store`).
 //!
 //! It makes no table and no topic, knows nothing of Kubernetes, and keeps nothing on disk.
 

@@ -19,6 +19,7 @@ use crate::{
     parse::Parsed,
     poll::{self, Listener},
     run::read::Reader,
+    wall_clock::wall_clock,
 };
 
 /// How long one span or all letters are read.
@@ -75,6 +76,15 @@ pub(crate) struct Log {
 pub(crate) struct Events {
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) records: u64,
+}
+
+/// What the dead letters tell of some events.
+#[derive(Debug)]
+pub(crate) struct Letters {
+    /// The events of which no letter was found.
+    pub(crate) without: Vec<Wanted>,
+    /// Why not all letters were read.
+    pub(crate) unread: Option<Error>,
 }
 
 impl Log {
@@ -149,18 +159,19 @@ impl Log {
 
     /// Leaves out those events that are dead letters: of which some process could not make rows, or the table refused
     /// the row. Their letters were written after them.
-    pub(crate) fn without_letters(&self, wanted: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
+    pub(crate) fn without_letters(&self, wanted: Vec<Wanted>) -> Result<Letters, Error> {
         if wanted.is_empty() {
-            return Ok(wanted);
+            return Ok(Letters { without: wanted, unread: None });
         }
         let find = |source| Error::FindLetters { source };
         let list = self.letters_since(earliest(&wanted)).map_err(find)?;
         let mut open: BTreeSet<i32> = list.elements().iter().map(|element| element.partition()).collect();
         self.consumer.assign(&list).map_err(find)?;
-        let found = self.read_letters(&mut open, &wanted);
+        let mut found = Vec::new();
+        let read = self.read_letters(&mut open, &wanted, &mut found);
         self.consumer.unassign().map_err(find)?;
-        let found = found?;
-        Ok(wanted.into_iter().filter(|event| !found.iter().any(|letter| letter.is_of(event))).collect())
+        let is_without = |event: &Wanted| !found.iter().any(|letter| letter.is_of(event));
+        Ok(Letters { without: wanted.into_iter().filter(is_without).collect(), unread: read.err() })
     }
 
     /// Where the letters since then begin, in each partition that has some; all of them if the time is not known.
@@ -179,7 +190,7 @@ impl Log {
             list.set_all_offsets(Offset::Beginning)?;
             return Ok(list);
         };
-        list.set_all_offsets(Offset::Offset((since.millis() - CLOCK_SKEW_MILLIS).max(0)))?;
+        list.set_all_offsets(Offset::Offset(letters_from(since, wall_clock())))?;
         let starts = poll::offsets(&self.consumer.offsets_for_times(list, QUESTION_TIMEOUT)?);
         let mut list = TopicPartitionList::new();
         for (partition, start) in starts {
@@ -189,9 +200,13 @@ impl Log {
     }
 
     /// The letters of these events, from where each partition was assigned to its end.
-    fn read_letters(&self, open: &mut BTreeSet<i32>, wanted: &[Wanted]) -> Result<Vec<Letter>, Error> {
+    fn read_letters(
+        &self,
+        open: &mut BTreeSet<i32>,
+        wanted: &[Wanted],
+        found: &mut Vec<Letter>,
+    ) -> Result<(), Error> {
         let (begin, mut problem) = (now(), None);
-        let mut found = Vec::new();
         while !open.is_empty() {
             if begin.elapsed() > LETTERS_TIMEOUT {
                 return Err(Error::ReadLetters { source: problem });
@@ -206,7 +221,7 @@ impl Log {
                 None => {}
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 
@@ -236,6 +251,12 @@ fn is_before_start(start_at: Option<Timestamp>, written: Option<Timestamp>) -> b
 /// When the first of these events was written, if that is known of all.
 fn earliest(wanted: &[Wanted]) -> Option<Timestamp> {
     wanted.iter().map(|event| event.written).collect::<Option<Vec<_>>>()?.into_iter().min()
+}
+
+/// The time from which letters are looked for, in milliseconds. A record may be dated into the future, where no
+/// letter is.
+fn letters_from(since: Timestamp, now: Timestamp) -> i64 {
+    (since.min(now).millis() - CLOCK_SKEW_MILLIS).max(0)
 }
 
 /// The event, or the whole record, that a dead letter is of.

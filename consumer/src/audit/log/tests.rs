@@ -135,8 +135,12 @@ async fn events_with_a_letter_are_left_out() {
     };
     let all: Vec<Wanted> = all.into_iter().map(undated).collect();
     let left = fixture.ask(move |log| log.without_letters(all).unwrap()).await;
-    let left: Vec<_> =
-        left.iter().map(|event| (event.origin.partition, event.origin.offset, event.origin.index)).collect();
+    assert!(left.unread.is_none());
+    let left: Vec<_> = left
+        .without
+        .iter()
+        .map(|event| (event.origin.partition, event.origin.offset, event.origin.index))
+        .collect();
     assert_eq!(left, [(0, 1, 1), (0, 7, 0), (1, 1, 2)]);
 }
 
@@ -156,6 +160,14 @@ fn letters_are_looked_for_from_the_first_event_on() {
     let mut unknown = wanted(0, 0, 0, 5);
     unknown.written = None;
     assert_eq!(earliest(&[wanted(0, 0, 0, 9), unknown]), None);
+}
+
+#[test]
+fn letters_are_looked_for_where_there_can_be_some() {
+    let at = |hours: i64| Timestamp::from_millis(hours * 3_600_000);
+    for (since, now, from) in [(100, 200, 94), (200, 200, 194), (300, 200, 194), (4, 200, 0)] {
+        assert_eq!(letters_from(at(since), at(now)), from * 3_600_000, "{since} {now}");
+    }
 }
 
 #[test]

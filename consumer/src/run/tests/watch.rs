@@ -19,12 +19,16 @@ impl Watched {
 
     /// The same, and everything that was stored is looked up again and again.
     async fn audited(server: ClickHouse) -> Self {
-        let fixture = Fixture::make(server);
-        let file = fixture.settings_file();
-        let mut settings: ConsumerSettings = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        settings.audit = AuditSettings { share_per_mille: 1_000, interval_ms: 50 };
-        std::fs::write(&file, serde_json::to_vec(&settings).unwrap()).unwrap();
-        let process = Process::start(&file);
+        Self::audited_with(server, |_| {}).await
+    }
+
+    async fn audited_with(server: ClickHouse, change: impl FnOnce(&mut ConsumerSettings)) -> Self {
+        let audited = |settings: &mut ConsumerSettings| {
+            settings.audit = AuditSettings { share_per_mille: 1_000, interval_ms: 50 };
+            change(settings);
+        };
+        let fixture = Fixture::make_with(server, audited, &[]);
+        let process = Process::start(&fixture.settings_file());
         Self { fixture, process }
     }
 
@@ -161,6 +165,24 @@ async fn an_audit_that_gets_no_answer_finds_nothing_and_goes_on() {
     watched.fixture.server.show(Some(""));
     watched.until_audited("checked", 1.0).await;
     watched.is("audit_events_missing_total", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loss_is_an_alarm_although_the_dead_letters_cannot_be_read() {
+    let no_letters =
+        |settings: &mut ConsumerSettings| settings.dead_letter_topic = topic().dead_letter().dead_letter();
+    let watched = Watched::audited_with(ClickHouse::answering(&[]).await, no_letters).await;
+    watched.fixture.server.show(Some("0\t0\n"));
+    watched.fixture.produce(1, &line("a"), "acme");
+    let failed = "analytics_pipeline_errors_total{stage=\"audit\",reason=\"audit_find_letters\"}";
+    watched.process.until_metric(failed, |failed| failed >= 1.0).await;
+    watched.until_audited("missing", 1.0).await;
+    let failures = watched.process.metric(failed).await;
+    assert!(failures >= Some(2.0), "{failures:?}");
+    let log = watched.process.log();
+    let alarm = "is committed and not in `events`; whether it is a dead letter could not be read";
+    let line = log.lines().find(|line| line.contains(alarm)).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("ERROR") && line.contains("partition=1 offset=0 index=0"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
