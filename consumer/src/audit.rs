@@ -138,7 +138,7 @@ impl Audit {
         while all.len() < MAX_EVENTS {
             let Some(span) = self.sampler.next(&mut rand::random) else { return Ok((all, Left::Nothing)) };
             let events = self.ask(move |log| log.read(&span)).await?;
-            self.sampler.charge(events.records);
+            self.sampler.charge(events.passed);
             all.extend(events.wanted);
         }
         Ok((all, Left::More))

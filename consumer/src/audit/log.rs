@@ -71,11 +71,11 @@ pub(crate) struct Log {
     settings: ConsumerSettings,
 }
 
-/// The events of a span, and how many records they were in.
+/// The events of a span, and how many offsets were passed for them.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     pub(crate) wanted: Vec<Wanted>,
-    pub(crate) records: u64,
+    pub(crate) passed: u64,
 }
 
 /// What the dead letters tell of some events.
@@ -126,7 +126,8 @@ impl Log {
 
     fn read_assigned(&self, span: &Span) -> Result<Events, Error> {
         let (begin, mut problem) = (now(), None);
-        let (mut events, mut bytes) = (Events::default(), 0);
+        // What is no record, or was removed, is passed as well.
+        let (mut events, mut bytes) = (Events { wanted: Vec::new(), passed: span.records() }, 0);
         let mut reader = Reader::of(&self.settings);
         while bytes < SPAN_BYTES {
             if begin.elapsed() > SPAN_TIMEOUT {
@@ -140,10 +141,13 @@ impl Log {
                 Some(Ok(message)) if message.offset() >= span.end => break,
                 Some(Ok(message)) if span.contains(message.offset()) => {
                     bytes += message.payload_len();
-                    events.records += 1;
                     take(&self.settings, &mut reader, &message, &mut events.wanted);
-                    if message.offset() + 1 == span.end {
+                    let end = message.offset() + 1;
+                    if end == span.end {
                         break;
+                    }
+                    if bytes >= SPAN_BYTES {
+                        events.passed = Span { end, ..*span }.records();
                     }
                 }
                 Some(Ok(_earlier)) => {}

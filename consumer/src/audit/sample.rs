@@ -94,9 +94,10 @@ impl Sampler {
         (length > 0).then_some(Span { start, end: start + length as i64, ..window })
     }
 
-    /// So many records were looked at.
-    pub(crate) fn charge(&mut self, records: u64) {
-        self.owed = self.owed.saturating_sub(records.max(1) * 1_000);
+    /// So many offsets were passed. They are what is owed: not all of them need to be records, where transactions
+    /// leave marks or a log is compacted.
+    pub(crate) fn charge(&mut self, passed: u64) {
+        self.owed = self.owed.saturating_sub(passed.max(1) * 1_000);
     }
 }
 

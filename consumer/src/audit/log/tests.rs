@@ -83,7 +83,7 @@ async fn a_span_is_the_events_of_its_records_and_of_no_others() {
     fixture.produce(1, &line("elsewhere"));
     assert_eq!(fixture.places(span(0, 1, 4)).await, [(0, 1, 0), (0, 1, 2), (0, 3, 0)]);
     let events = fixture.ask(|log| log.read(&span(0, 1, 4)).unwrap()).await;
-    assert_eq!(events.records, 3);
+    assert_eq!(events.passed, 3);
     assert!(events.wanted[0].written.is_some());
 }
 
@@ -110,12 +110,25 @@ async fn records_that_retention_removed_are_no_events() {
 }
 
 #[tokio::test]
+async fn what_holds_no_record_counts_as_passed() {
+    let fixture = Fixture::new().await;
+    let large = "x".repeat(1_900_000);
+    (0..4).for_each(|_| fixture.produce(0, &large));
+    fixture.produce(1, &line("last"));
+    // The first record is gone, and the other log ends before the span.
+    for (span, passed) in [(span(0, 0, 1), 1), (span(1, 0, 1_000), 1_000)] {
+        let events = fixture.ask(move |log| log.read(&span).unwrap()).await;
+        assert_eq!(events.passed, passed, "{span:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_span_is_bounded_by_its_bytes() {
     let fixture = Fixture::new().await;
     let large = format!("{}{}", line("a"), " ".repeat(400_000));
     (0..6).for_each(|_| fixture.produce(0, &large));
     let events = fixture.ask(|log| log.read(&span(0, 0, 6)).unwrap()).await;
-    assert_eq!(events.records, 3);
+    assert_eq!(events.passed, 3);
 }
 
 #[tokio::test]
