@@ -238,6 +238,9 @@ pub struct ConsumerSpec {
     /// CPU and memory of each pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// The audit, which reads stored records from Kafka again and looks their events up in ClickHouse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditSpec>,
 }
 
 fn default_consumer_replicas() -> i32 {
@@ -246,8 +249,23 @@ fn default_consumer_replicas() -> i32 {
 
 impl Default for ConsumerSpec {
     fn default() -> Self {
-        Self { replicas: default_consumer_replicas(), resources: None }
+        Self { replicas: default_consumer_replicas(), resources: None, audit: None }
     }
+}
+
+/// How much of what was stored is looked up again.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditSpec {
+    /// Of a thousand stored records, those that are looked up; 0 switches the audit off. Default 10, which is one per
+    /// cent.
+    #[serde(default = "default_share_per_mille")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub share_per_mille: i32,
+}
+
+fn default_share_per_mille() -> i32 {
+    10
 }
 
 /// When a batch is closed.

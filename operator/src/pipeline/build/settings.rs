@@ -66,8 +66,15 @@ pub(super) fn consumer(
         batch: pipeline.batch,
         format,
         start_at,
-        audit: AuditSettings::default(),
+        audit: audit(pipeline),
     }
+}
+
+/// The API server refuses a share that is out of range.
+fn audit(pipeline: &ValidatedPipeline) -> AuditSettings {
+    let share = pipeline.consumer.audit.as_ref().and_then(|audit| u32::try_from(audit.share_per_mille).ok());
+    let default = AuditSettings::default();
+    AuditSettings { share_per_mille: share.unwrap_or(default.share_per_mille), ..default }
 }
 
 pub(super) fn secret(

@@ -1,6 +1,6 @@
 use k8s_openapi::api::core::v1::PodSpec;
 use runtime::telemetry::LogFormat;
-use schema::settings::{CONSUMER_ENTRY, ConsumerSettings, INGESTER_ENTRY, IngesterSettings};
+use schema::settings::{AuditSettings, CONSUMER_ENTRY, ConsumerSettings, INGESTER_ENTRY, IngesterSettings};
 use uuid::Uuid;
 
 use super::{
@@ -137,6 +137,25 @@ fn assert_restricted(pod: &PodSpec) {
 
 fn entry<T: serde::de::DeserializeOwned>(desired: &Desired, name: &str) -> T {
     serde_json::from_slice(&desired.settings.data.as_ref().unwrap()[name].0).unwrap()
+}
+
+#[test]
+fn the_audit_takes_the_share_that_the_pipeline_says() {
+    for (spec, share) in [
+        ("", 10),
+        ("consumer: {replicas: 2}", 10),
+        ("consumer: {audit: {}}", 10),
+        ("consumer: {audit: {sharePerMille: 0}}", 0),
+        ("consumer: {audit: {sharePerMille: 1000}}", 1_000),
+        ("consumer: {audit: {sharePerMille: -1}}", 10),
+    ] {
+        let settings = entry::<ConsumerSettings>(&built(spec), CONSUMER_ENTRY);
+        assert_eq!(
+            settings.audit,
+            AuditSettings { share_per_mille: share, ..AuditSettings::default() },
+            "{spec}"
+        );
+    }
 }
 
 #[test]
