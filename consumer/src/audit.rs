@@ -1,9 +1,10 @@
 //! The audit step: reads random records that were stored again from Kafka and looks every event of them up in `events`.
 //!
 //! It runs beside the loop, with a reader and a connection of its own, and decides nothing: it counts, and raises an
-//! alarm. An event is called missing only after a second look, some time after the first, and only if it has no dead
-//! letter, or if those could not be read in several rounds. An event that is shown twice is called so at once, because
-//! nothing can excuse it. Nothing else that Kafka or ClickHouse do not tell is an alarm.
+//! alarm. An event is called missing only after a second look, some time after the first, and only if nothing excuses
+//! it, or if what may do so could not be read in several rounds: it may be a dead letter, or a retention that the table
+//! had before may have removed it. An event that is shown twice is called so at once, because nothing can excuse it.
+//! Nothing else that Kafka or ClickHouse do not tell is an alarm.
 
 pub(crate) mod log;
 pub(crate) mod lookup;
@@ -26,7 +27,7 @@ use crate::{
         lookup::Lookup,
         sample::{Committed, Sampler},
         suspects::Suspects,
-        wanted::Wanted,
+        wanted::{Horizon, Shown, Wanted},
     },
     columns::Origin,
     metrics::{self as names, Stage, count_error},
@@ -50,6 +51,8 @@ enum Error {
     LookUp { source: Failure },
     #[error("failed to ask for the retention")]
     AskRetention { source: Failure },
+    #[error("failed to ask for the oldest event")]
+    AskOldest { source: Failure },
     #[error("the definitions of the table and the view do not tell a retention")]
     NoRetention,
 }
@@ -61,6 +64,7 @@ impl Error {
             Self::Read { source } => source.reason(),
             Self::LookUp { .. } => "audit_lookup",
             Self::AskRetention { .. } => "audit_ask_retention",
+            Self::AskOldest { .. } => "audit_ask_oldest",
             Self::NoRetention => "audit_no_retention",
         }
     }
@@ -146,41 +150,52 @@ impl Audit {
 
     /// Looks events up, counts those that have to be there, and returns the missing and the doubled ones.
     async fn look(&self, wanted: Vec<Wanted>) -> Result<(Vec<Wanted>, Vec<Wanted>), Error> {
-        let wanted = self.retained(wanted).await?;
         if wanted.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let shown = self.lookup.shown(&wanted).await.map_err(|source| Error::LookUp { source })?;
+        let wanted = self.horizon().await?.shown(wanted);
+        let shown = self.shown(&wanted).await?;
         counter!(names::AUDIT_CHECKED).increment(wanted.len() as u64);
         let of = |numbers: &[usize]| numbers.iter().map(|number| wanted[*number].clone()).collect();
         Ok((of(&shown.missing), of(&shown.doubled)))
     }
 
-    /// Reports those of the suspects that nothing excuses: they are still ours to find, still missing, and no letters.
+    /// Reports those of the suspects that are still ours to find, still missing, and that nothing excuses.
     async fn look_again(&mut self) -> Result<(), Error> {
         let missing = self.still_committed(self.suspects.all());
-        let missing = self.retained(missing).await?;
         self.suspects.keep(&missing);
         if missing.is_empty() {
             return Ok(());
         }
-        let shown = self.lookup.shown(&missing).await.map_err(|source| Error::LookUp { source })?;
+        let horizon = self.horizon().await?;
+        let missing = horizon.shown(missing);
+        let shown = self.shown(&missing).await?;
         let missing: Vec<Wanted> = shown.missing.iter().map(|number| missing[*number].clone()).collect();
         self.suspects.keep(&missing);
-        let outcome = self.ask(move |log| log.without_letters(missing)).await;
-        let unread = match outcome {
-            Ok(Letters { without, unread }) => {
-                self.suspects.keep(&without);
-                unread.map(|source| Error::Read { source })
+        match self.excuse(missing, &horizon).await {
+            Ok(()) => {
+                report(&self.suspects.convict(), &MISSING);
+                Ok(())
             }
-            Err(cause) => Some(cause),
-        };
-        let Some(cause) = unread else {
-            report(&self.suspects.convict(), &MISSING);
-            return Ok(());
-        };
-        report(&self.suspects.give_up(), &UNEXPLAINED);
-        Err(cause)
+            Err(cause) => {
+                report(&self.suspects.give_up(), &UNEXPLAINED);
+                Err(cause)
+            }
+        }
+    }
+
+    /// Lets those suspects go that are dead letters, or that a former retention may have removed.
+    async fn excuse(&mut self, missing: Vec<Wanted>, horizon: &Horizon) -> Result<(), Error> {
+        let Letters { without, unread } = self.ask(move |log| log.without_letters(missing)).await?;
+        self.suspects.keep(&without);
+        if let Some(source) = unread {
+            return Err(Error::Read { source });
+        }
+        if without.iter().any(|event| horizon.is_before_change(event)) {
+            let oldest = self.lookup.oldest().await.map_err(|source| Error::AskOldest { source })?;
+            self.suspects.keep(&horizon.not_removed(without, oldest));
+        }
+        Ok(())
     }
 
     /// Events that lie before what is committed. A group that was reset, or a topic that was made anew, takes back
@@ -194,15 +209,18 @@ impl Audit {
         events
     }
 
-    /// Events that `events` has to show.
-    async fn retained(&self, mut events: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
-        if events.is_empty() {
-            return Ok(events);
-        }
+    /// What `events` has to show.
+    async fn horizon(&self) -> Result<Horizon, Error> {
         let horizon = self.lookup.horizon().await.map_err(|source| Error::AskRetention { source })?;
-        let horizon = horizon.ok_or(Error::NoRetention)?;
-        events.retain(|event| horizon.shows(event.received_at));
-        Ok(events)
+        horizon.ok_or(Error::NoRetention)
+    }
+
+    /// What `events` shows of these.
+    async fn shown(&self, wanted: &[Wanted]) -> Result<Shown, Error> {
+        if wanted.is_empty() {
+            return Ok(Shown::default());
+        }
+        self.lookup.shown(wanted).await.map_err(|source| Error::LookUp { source })
     }
 
     /// Asks Kafka on a thread that may block.
@@ -245,7 +263,7 @@ struct Finding {
 const MISSING: Finding = Finding { counter: names::AUDIT_MISSING, what: "is committed and not in `events`" };
 const UNEXPLAINED: Finding = Finding {
     counter: names::AUDIT_MISSING,
-    what: "is committed and not in `events`; whether it is a dead letter could not be read",
+    what: "is committed and not in `events`; what may excuse it could not be read",
 };
 const DOUBLED: Finding = Finding { counter: names::AUDIT_DOUBLED, what: "is in `events` more than once" };
 

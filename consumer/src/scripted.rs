@@ -201,7 +201,7 @@ async fn answer(
         return Ok(match &state.shown {
             // The event of `line` was received a day before.
             Some(_) if is_horizon => {
-                respond(200, 0, None, "1769947200000\tTTL x + toIntervalHour(48)\n".to_owned())
+                respond(200, 0, None, "1769947200000\t0\tTTL x + toIntervalHour(48)\n".to_owned())
             }
             Some(lines) => respond(200, 0, None, lines.clone()),
             None => respond(500, 0, Some(159), "Code: 159. DB::Exception: Of the script".to_owned()),

@@ -1,4 +1,5 @@
-//! The audit's own questions to ClickHouse: how often `events` shows each of some events, and how long it shows any.
+//! The audit's own questions to ClickHouse: how often `events` shows each of some events, how long it shows any, and
+//! how far the table goes back.
 //!
 //! The events go along as a table of the query, so that no text of a user becomes a part of a statement. All of a
 //! round are asked for together: they lie in random places of the table's key, and reading a day once for all of
@@ -13,12 +14,13 @@ use hyper::{Request, header::CONTENT_TYPE};
 use schema::{
     names::{EVENTS_VIEW, STORAGE_TABLE},
     settings::ClickHouseSettings,
+    timestamp::Timestamp,
 };
 use uuid::Uuid;
 
 use crate::{
     answer::{Failure, accepted},
-    audit::wanted::{Horizon, STRUCTURE, Shown, Wanted, decode, encode, horizon_in},
+    audit::wanted::{Horizon, STRUCTURE, Shown, Wanted, decode, encode, horizon_in, oldest_in},
     connection::{Connection, address, percent_encoded, read},
 };
 
@@ -36,6 +38,7 @@ pub(crate) struct Lookup {
     connection: Connection<Full<Bytes>>,
     question: String,
     horizon: String,
+    oldest: String,
 }
 
 impl Lookup {
@@ -58,11 +61,17 @@ impl Lookup {
             address(settings, &question)
         );
         let horizon = format!(
-            "SELECT toUnixTimestamp64Milli(now64(3)), create_table_query FROM system.tables \
+            "SELECT toUnixTimestamp64Milli(now64(3)), \
+             if(name = '{STORAGE_TABLE}', toUnixTimestamp(metadata_modification_time), 0), create_table_query \
+             FROM system.tables \
              WHERE database = '{database}' AND name IN ('{EVENTS_VIEW}', '{STORAGE_TABLE}') FORMAT TSVRaw"
         );
         let horizon = format!("{}&{SETTINGS}", address(settings, &horizon));
-        Ok(Self { connection, question, horizon })
+        let oldest = format!(
+            "SELECT count(), toUnixTimestamp64Milli(min(received_at)) FROM {database}.{STORAGE_TABLE} FORMAT TSV"
+        );
+        let oldest = format!("{}&{SETTINGS}", address(settings, &oldest));
+        Ok(Self { connection, question, horizon, oldest })
     }
 
     /// Which of these events `events` does not show once.
@@ -85,6 +94,15 @@ impl Lookup {
     pub(crate) async fn horizon(&self) -> Result<Option<Horizon>, Failure> {
         let text = self.ask(Request::post(&self.horizon), Vec::new()).await?;
         Ok(horizon_in(&text))
+    }
+
+    /// When the oldest event of the table was received; none if it is empty. It reads a whole column.
+    ///
+    /// # Errors
+    /// When the server does not tell.
+    pub(crate) async fn oldest(&self) -> Result<Option<Timestamp>, Failure> {
+        let text = self.ask(Request::post(&self.oldest), Vec::new()).await?;
+        oldest_in(&text).ok_or(Failure::NoSummary)
     }
 
     async fn ask(&self, request: hyper::http::request::Builder, body: Vec<u8>) -> Result<Vec<u8>, Failure> {

@@ -41,10 +41,15 @@ pub(crate) struct Horizon {
     pub(crate) now: Timestamp,
     /// How long after its receipt an event is shown.
     pub(crate) retention: Retention,
+    /// When the table's definition changed last, and with it perhaps the retention.
+    pub(crate) changed: Timestamp,
 }
 
 /// An event is not looked for in the last minutes of its retention: it may leave between two looks.
 const RETENTION_MARGIN_MILLIS: i64 = 10 * 60 * 1_000;
+/// How much older than an event that a retention removed another may be that it did not remove yet: merges do that,
+/// some hours after it is due.
+const REMOVAL_MARGIN_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 /// How ClickHouse writes `INTERVAL n HOUR` in a definition.
 const HOURS: &str = "toIntervalHour(";
 
@@ -99,20 +104,52 @@ pub(crate) fn decode(text: &[u8], wanted: usize) -> Option<Shown> {
     Some(shown)
 }
 
-/// Reads lines of the server's time in milliseconds, a tab and a definition. The shortest retention counts: while it
-/// is being changed, the table and the view have different ones.
+/// Reads lines of the server's time in milliseconds, when the table was changed in seconds, and a definition, with tabs
+/// between. The shortest retention counts: while it is being changed, the table and the view have different ones.
 pub(crate) fn horizon_in(text: &[u8]) -> Option<Horizon> {
     let text = std::str::from_utf8(text).ok()?;
     let (now, _) = text.split_once('\t')?;
+    let changed = |line: &str| line.split('\t').nth(1)?.parse::<i64>().ok();
+    let changed = text.lines().filter_map(changed).max()?;
     let hours = text.split(HOURS).skip(1).map(|rest| rest.split_once(')')?.0.parse().ok());
     let shortest = hours.collect::<Option<Vec<u64>>>()?.into_iter().min()?;
     let now = Timestamp::from_millis(now.parse().ok()?);
-    Some(Horizon { now, retention: Retention::from_hours(shortest).ok()? })
+    let changed = Timestamp::from_millis(changed.checked_mul(1_000)?);
+    Some(Horizon { now, retention: Retention::from_hours(shortest).ok()?, changed })
+}
+
+/// Reads a number of events, a tab, and when the oldest was received, which of no event is none.
+pub(crate) fn oldest_in(text: &[u8]) -> Option<Option<Timestamp>> {
+    let (count, oldest) = std::str::from_utf8(text).ok()?.trim_end().split_once('\t')?;
+    let (count, oldest): (u64, i64) = (count.parse().ok()?, oldest.parse().ok()?);
+    Some((count > 0).then_some(Timestamp::from_millis(oldest)))
 }
 
 impl Horizon {
+    /// Those of the events that have to be shown.
+    pub(crate) fn shown(&self, mut events: Vec<Wanted>) -> Vec<Wanted> {
+        events.retain(|event| self.shows(event.received_at));
+        events
+    }
+
+    /// Whether the table has been changed since the event was received.
+    pub(crate) fn is_before_change(&self, event: &Wanted) -> bool {
+        event.received_at < self.changed
+    }
+
+    /// Those of the missing events that no retention can have removed which the table had before it was changed. That
+    /// one removed the oldest, so an event that lies well behind the oldest of those that are left is not of them, and
+    /// one that came after the change never is.
+    pub(crate) fn not_removed(&self, mut missing: Vec<Wanted>, oldest: Option<Timestamp>) -> Vec<Wanted> {
+        let is_among_oldest = |event: &Wanted| {
+            oldest.is_none_or(|oldest| event.received_at.millis() - oldest.millis() < REMOVAL_MARGIN_MILLIS)
+        };
+        missing.retain(|event| !self.is_before_change(event) || !is_among_oldest(event));
+        missing
+    }
+
     /// Whether an event that was received then has to be shown.
-    pub(crate) fn shows(&self, received_at: Timestamp) -> bool {
+    fn shows(&self, received_at: Timestamp) -> bool {
         let retention = i64::from(self.retention.hours()) * 3_600_000;
         received_at.millis() > self.now.millis() - retention + RETENTION_MARGIN_MILLIS
     }
@@ -155,11 +192,18 @@ pub(crate) mod tests {
 
     #[test]
     fn the_shortest_retention_of_the_definitions_counts() {
-        let text = b"7200000\tCREATE VIEW (now64(3) - toIntervalHour(48))\n\
-            7200000\tCREATE TABLE .. TTL toDateTime(received_at) + toIntervalHour(24) SETTINGS\n";
+        let text = b"7200000\t0\tCREATE VIEW (now64(3) - toIntervalHour(48))\n\
+            7200000\t3600\tCREATE TABLE .. TTL toDateTime(received_at) + toIntervalHour(24) SETTINGS\n";
         let horizon = horizon_in(text).unwrap();
         assert_eq!((horizon.now.millis(), horizon.retention.hours()), (7_200_000, 24));
-        for other in [&b""[..], b"7200000\tCREATE TABLE", b"1\ttoIntervalHour(x)", b"toIntervalHour(24)"] {
+        assert_eq!(horizon.changed.millis(), 3_600_000);
+        for other in [
+            &b""[..],
+            b"7200000\t0\tCREATE TABLE",
+            b"1\t0\ttoIntervalHour(x)",
+            b"1\ttoIntervalHour(24)",
+            b"toIntervalHour(24)",
+        ] {
             assert_eq!(horizon_in(other), None);
         }
     }
@@ -167,10 +211,41 @@ pub(crate) mod tests {
     #[test]
     fn what_is_about_to_leave_is_not_looked_for() {
         let hours = |hours: i64| Timestamp::from_millis(hours * 3_600_000);
-        let horizon = Horizon { now: hours(100), retention: Retention::from_hours(24).unwrap() };
+        let retention = Retention::from_hours(24).unwrap();
+        let horizon = Horizon { now: hours(100), retention, changed: hours(0) };
         assert!(horizon.shows(hours(77)) && horizon.shows(hours(101)));
         assert!(!horizon.shows(hours(76)) && !horizon.shows(hours(1)));
         assert!(!horizon.shows(Timestamp::from_millis(76 * 3_600_000 + RETENTION_MARGIN_MILLIS)));
+    }
+
+    #[test]
+    fn what_a_shorter_retention_may_have_removed_is_not_missing() {
+        let hours = |hours: i64| Timestamp::from_millis(hours * 3_600_000);
+        let retention = Retention::from_hours(720).unwrap();
+        // The retention was 24 hours until hour 500, so that nothing was left from before about hour 470.
+        let horizon = Horizon { now: hours(510), retention, changed: hours(500) };
+        let missing: Vec<Wanted> =
+            [350, 475, 495, 499, 501].map(|hour| wanted(0, hour, 0, hour * 3_600)).into();
+        let left = |oldest| {
+            let left = horizon.not_removed(missing.clone(), oldest);
+            left.iter().map(|event| event.origin.offset).collect::<Vec<_>>()
+        };
+        assert_eq!(left(Some(hours(470))), [495, 499, 501]);
+        // A loss behind the oldest day that is left shows, whatever the table went through.
+        assert_eq!(left(Some(hours(100))), [350, 475, 495, 499, 501]);
+        // A table without events may have lost any that it had then, and none since.
+        assert_eq!(left(None), [501]);
+        assert_eq!(left(Some(hours(505))), [501]);
+        assert_eq!(missing.iter().filter(|event| horizon.is_before_change(event)).count(), 4);
+    }
+
+    #[test]
+    fn an_empty_table_has_no_oldest_event() {
+        assert_eq!(oldest_in(b"0\t0\n"), Some(None));
+        assert_eq!(oldest_in(b"3\t5000\n"), Some(Some(Timestamp::from_millis(5_000))));
+        for other in [&b""[..], b"3\n", b"x\t5\n", b"3\tx\n"] {
+            assert_eq!(oldest_in(other), None);
+        }
     }
 
     #[test]

@@ -38,11 +38,7 @@ impl Site {
         let clickhouse = PrivateClickHouse::start().await?;
         let line = Line::make(&Kafka::plain(&kafka.address()), &clickhouse.reader()).await?;
         let line = line.with_audit(AUDIT)?;
-        let retention = Retention::from_hours(RETENTION_HOURS)?;
-        line.clickhouse.run(&migrations::change_retention(&line.database, retention)).await?;
-        for view in migrations::views(&line.database, retention) {
-            line.clickhouse.run(&view.statement).await?;
-        }
+        change_retention(&line, RETENTION_HOURS).await?;
         let consumer = line.consumer().await?;
         Ok(Self { clickhouse, line, consumer, http: Http::new(Duration::from_secs(10)), _kafka: kafka })
     }
@@ -87,6 +83,15 @@ impl Site {
         assert_eq!(found, (0.0, 0.0), "{}", self.consumer.program.tail());
         Ok(())
     }
+}
+
+async fn change_retention(line: &Line, hours: u64) -> anyhow::Result<()> {
+    let retention = Retention::from_hours(hours)?;
+    line.clickhouse.run(&migrations::change_retention(&line.database, retention)).await?;
+    for view in migrations::views(&line.database, retention) {
+        line.clickhouse.run(&view.statement).await?;
+    }
+    Ok(())
 }
 
 /// An event that was received so many hours ago.
@@ -152,6 +157,25 @@ async fn damage_is_seen_within_a_minute_and_nothing_else_is_taken_for_it() -> an
             assert!(has_place, "{alarm}: {line}");
         }
         assert!(!log.contains("secret"), "the log tells no payload");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_shorter_retention_removed_is_not_missing_and_what_was_lost_is() -> anyhow::Result<()> {
+    within(TEST, async {
+        let site = Site::make().await?;
+        site.write(&[event("removed", 60)?, event("old", 40)?, event("lost", 1)?, event("fine", 0)?]).await?;
+        site.line.wait_for_events(3, STORED).await.with_context(|| site.consumer.program.tail())?;
+        site.line.wait_until_committed(STORED).await?;
+        site.run("OPTIMIZE TABLE {table} FINAL").await?;
+        change_retention(&site.line, 720).await?;
+        site.until_audited("checked", 20.0).await?;
+        site.assert_nothing_found().await?;
+
+        site.run("ALTER TABLE {table} DELETE WHERE event_name = 'lost' SETTINGS mutations_sync = 2").await?;
+        site.until_audited("missing", 1.0).await?;
         Ok(())
     })
     .await

@@ -180,7 +180,7 @@ async fn a_loss_is_an_alarm_although_the_dead_letters_cannot_be_read() {
     let failures = watched.process.metric(failed).await;
     assert!(failures >= Some(2.0), "{failures:?}");
     let log = watched.process.log();
-    let alarm = "is committed and not in `events`; whether it is a dead letter could not be read";
+    let alarm = "is committed and not in `events`; what may excuse it could not be read";
     let line = log.lines().find(|line| line.contains(alarm)).unwrap_or_else(|| panic!("{log}"));
     assert!(line.contains("ERROR") && line.contains("partition=1 offset=0 index=0"), "{line}");
 }
