@@ -40,6 +40,8 @@ pub(crate) enum Failure {
     Send { source: Box<dyn StdError + Send + Sync> },
     #[error("the answer has more than {most} bytes, which none to a statement of ours has")]
     TooLong { most: usize },
+    #[error("the answer is not what was asked for")]
+    Unexpected,
     #[error("failed to read the answer")]
     Read { source: Box<dyn StdError + Send + Sync> },
 }
@@ -57,6 +59,7 @@ impl Failure {
             Self::Connect { .. } => "connect",
             Self::Send { .. } => "send",
             Self::TooLong { .. } => "too_long",
+            Self::Unexpected => "unexpected",
             Self::Read { .. } => "read",
         }
     }

@@ -102,6 +102,7 @@ pub(crate) fn classify(failure: &Failure) -> Class {
         | Failure::Connect { .. }
         | Failure::Send { .. }
         | Failure::TooLong { .. }
+        | Failure::Unexpected
         | Failure::Read { .. } => Class::Again,
     }
 }
@@ -150,6 +151,7 @@ pub(crate) fn leaves_doubt(failure: &Failure) -> bool {
         | Failure::Deadline { .. }
         | Failure::Send { .. }
         | Failure::TooLong { .. }
+        | Failure::Unexpected
         | Failure::Read { .. } => true,
     }
 }

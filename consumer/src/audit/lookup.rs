@@ -84,7 +84,7 @@ impl Lookup {
         let content_type = format!("multipart/form-data; boundary={boundary}");
         let request = Request::post(&self.question).header(CONTENT_TYPE, content_type);
         let text = self.ask(request, body).await?;
-        decode(&text, wanted.len()).ok_or(Failure::NoSummary)
+        decode(&text, wanted.len()).ok_or(Failure::Unexpected)
     }
 
     /// The server's time and how long it shows an event; none if the definitions do not say.
@@ -102,7 +102,7 @@ impl Lookup {
     /// When the server does not tell.
     pub(crate) async fn oldest(&self) -> Result<Option<Timestamp>, Failure> {
         let text = self.ask(Request::post(&self.oldest), Vec::new()).await?;
-        oldest_in(&text).ok_or(Failure::NoSummary)
+        oldest_in(&text).ok_or(Failure::Unexpected)
     }
 
     async fn ask(&self, request: hyper::http::request::Builder, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
