@@ -27,6 +27,8 @@ use crate::{
 /// A question that is not answered is given up after this time, and asked again.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Log lines and errors of the client that are taken before each question. It says a few a second at most.
+const SERVED: usize = 100;
 /// The operator looks at the topic every five minutes and replaces this process by one that reads the new topic.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -77,8 +79,8 @@ impl Incarnation {
         };
         let settings = Arc::clone(&self.settings);
         let asking = tokio::task::spawn_blocking(move || {
-            // Serves what the client has to say, which would pile up otherwise.
-            client.poll(Duration::ZERO);
+            // Serves what the client has to say, which would pile up otherwise; a poll serves one thing.
+            (0..SERVED).for_each(|_| drop(client.poll(Duration::ZERO)));
             topic_id(client.client(), &settings.topic, QUESTION_TIMEOUT)
         });
         asking.await.unwrap_or(Err(KafkaError::Canceled))
