@@ -65,8 +65,7 @@ impl Store {
             if rebuilt > 0 {
                 warn!(
                     letters = rebuilt,
-                    "kafka no longer has the records of refused rows: their dead letters are \
-                 made from the rows"
+                    "kafka no longer has the records of refused rows: their dead letters are made from the rows"
                 );
             }
             self.deliver(&letters).await;

@@ -128,9 +128,9 @@ async fn measure(bed: &Bed, options: &BedOptions, per_record: u64) -> anyhow::Re
     clickhouse.create_tables().await?;
     let measured = store(&settings, options, &kept, &clickhouse).await;
     let removed = clickhouse.drop_tables().await;
-    let stored = measured?;
+    let Stored { parse, sort, encode, insert } = measured?;
     removed?;
-    Ok(Limit { per_record, fetch, ..stored })
+    Ok(Limit { per_record, fetch, parse, sort, encode, insert })
 }
 
 /// CPU in microseconds of this process for reading so many messages.
@@ -171,13 +171,20 @@ fn read(
     Ok(())
 }
 
-/// Everything but fetching.
+/// CPU in microseconds per event of everything but fetching.
+struct Stored {
+    parse: f64,
+    sort: f64,
+    encode: f64,
+    insert: f64,
+}
+
 async fn store(
     settings: &ConsumerSettings,
     options: &BedOptions,
     kept: &[Kept],
     clickhouse: &ClickHouse,
-) -> anyhow::Result<Limit> {
+) -> anyhow::Result<Stored> {
     let clock = CpuClock::of(std::process::id())?;
     let client = Client::new(DEADLINE);
     let mut parts = Parts::new(settings);
@@ -197,9 +204,7 @@ async fn store(
     }
     let inserts = clickhouse.inserts(rows).await?;
     let per_event = |used: Duration| micros(used) / rows as f64;
-    Ok(Limit {
-        per_record: 0,
-        fetch: 0.0,
+    Ok(Stored {
         parse: per_event(parse),
         sort: per_event(sort),
         encode: per_event(encode),

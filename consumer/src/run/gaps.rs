@@ -66,15 +66,44 @@ impl Loop {
             warn!(error = %cause, ?partitions, "failed to ask why offsets are missing");
             BTreeMap::new()
         });
-        let (explained, unexplained): (Vec<Gap>, Vec<Gap>) =
-            gaps.into_iter().partition(|gap| logs.contains_key(&gap.partition));
-        for gap in explained {
-            if let Some(start) = logs.get(&gap.partition).and_then(|log| gap.removed_before(*log)) {
-                report_lost(gap.partition, gap.expected, start);
-            }
+        let Explained { lost, unexplained } = judge(gaps, &logs);
+        for Lost { partition, expected, start } in lost {
+            report_lost(partition, expected, start);
         }
         unexplained
     }
+}
+
+/// What the ranges of the logs tell of gaps.
+#[derive(Debug, PartialEq, Eq)]
+struct Explained {
+    lost: Vec<Lost>,
+    /// The gaps of partitions whose range is not known.
+    unexplained: Vec<Gap>,
+}
+
+/// Records from `expected` to before `start` that retention removed.
+#[derive(Debug, PartialEq, Eq)]
+struct Lost {
+    partition: i32,
+    expected: i64,
+    start: i64,
+}
+
+fn judge(gaps: Vec<Gap>, logs: &BTreeMap<i32, LogRange>) -> Explained {
+    let mut explained = Explained { lost: Vec::new(), unexplained: Vec::new() };
+    for gap in gaps {
+        let Gap { partition, expected, .. } = gap;
+        match logs.get(&partition) {
+            Some(log) => explained.lost.extend(gap.removed_before(*log).map(|start| Lost {
+                partition,
+                expected,
+                start,
+            })),
+            None => explained.unexplained.push(gap),
+        }
+    }
+    explained
 }
 
 fn report_unexplained(gaps: &[Gap]) {
@@ -103,5 +132,14 @@ mod tests {
         for (start, removed_before) in [(0, None), (5, None), (7, Some(7)), (9, Some(9)), (20, Some(9))] {
             assert_eq!(gap.removed_before(LogRange { start, end: 30 }), removed_before, "start {start}");
         }
+    }
+
+    #[test]
+    fn a_gap_of_a_log_that_nobody_knows_is_kept_and_the_others_are_explained() {
+        let gap = |partition| Gap { partition, expected: 5, offset: 9 };
+        let logs = [(0, LogRange { start: 7, end: 30 }), (2, LogRange { start: 0, end: 30 })].into();
+        let explained = judge(vec![gap(0), gap(1), gap(2)], &logs);
+        let lost = vec![Lost { partition: 0, expected: 5, start: 7 }];
+        assert_eq!(explained, Explained { lost, unexplained: vec![gap(1)] });
     }
 }
