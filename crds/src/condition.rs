@@ -15,10 +15,10 @@ pub struct Condition {
     /// `True`, `False` or `Unknown`.
     pub status: ConditionStatus,
     /// The generation of the spec that this was observed for.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 9007199254740991_i64))]
     pub observed_generation: i64,
     /// When `status` changed last.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", length(max = 64), extend("format" = "date-time"))]
     pub last_transition_time: Time,
     /// One word for programs.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]

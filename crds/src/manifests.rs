@@ -15,6 +15,8 @@ pub fn definitions() -> [CustomResourceDefinition; 2] {
 mod tests {
     use std::path::Path;
 
+    use serde_json::Value;
+
     use super::*;
 
     /// `UPDATE=1 cargo test -p crds` writes the files; without it the test verifies them.
@@ -42,6 +44,56 @@ mod tests {
                 let written = std::fs::read_to_string(&file).unwrap_or_default();
                 assert_eq!(written, text, "{}: run `UPDATE=1 cargo test -p crds`", file.display());
             }
+        }
+    }
+
+    /// The API server estimates the cost of CEL rules from these bounds, and etcd holds what they let in.
+    #[test]
+    fn everything_has_a_bound_and_a_description() {
+        for definition in definitions() {
+            let kind = definition.spec.names.kind.clone();
+            let schema = serde_json::to_value(&definition.spec.versions[0].schema).unwrap();
+            let properties = &schema["openAPIV3Schema"]["properties"];
+            let mut flaws = Vec::new();
+            for part in ["spec", "status"] {
+                collect_flaws(&format!("{kind}.{part}"), &properties[part], &mut flaws);
+            }
+            assert_eq!(flaws, Vec::<String>::new());
+        }
+    }
+
+    fn collect_flaws(path: &str, schema: &Value, flaws: &mut Vec<String>) {
+        flaws.extend(flaw(schema).map(|flaw| format!("{path} has {flaw}")));
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            if property["description"].as_str().is_none_or(str::is_empty) {
+                flaws.push(format!("{path} has no description"));
+            }
+            collect_flaws(&path, property, flaws);
+        }
+        for below in ["items", "additionalProperties"]
+            .map(|below| &schema[below])
+            .into_iter()
+            .filter(|below| below.is_object())
+        {
+            collect_flaws(&format!("{path}[]"), below, flaws);
+        }
+    }
+
+    fn flaw(schema: &Value) -> Option<&'static str> {
+        let has = |key: &str| !schema[key].is_null();
+        if has("x-kubernetes-preserve-unknown-fields") {
+            return Some("fields that nobody knows");
+        }
+        match schema["type"].as_str().unwrap_or("no type") {
+            "string" if !has("enum") && !has("maxLength") => Some("a text of any length"),
+            "integer" if !(has("minimum") && has("maximum")) => Some("a number without bounds"),
+            "array" if !(has("maxItems") && has("x-kubernetes-list-type")) => {
+                Some("a list without a bound or a type")
+            }
+            "object" if has("additionalProperties") && !has("maxProperties") => Some("a map without a bound"),
+            "string" | "integer" | "array" | "object" | "boolean" => None,
+            _ => Some("a type that a spec must not have"),
         }
     }
 }

@@ -1,0 +1,87 @@
+//! What was observed of an AnalyticsTenant.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+
+/// What was observed of an AnalyticsTenant.
+#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnalyticsTenantStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9007199254740991_i64))]
+    pub observed_generation: Option<i64>,
+    /// The aspects of the tenant; `Ready` sums them up.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+    /// The tenant's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub tenant_id: Option<String>,
+    /// The tenant's ClickHouse database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseStatus>,
+    /// Where the tenant is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<EndpointsStatus>,
+    /// The keys and where they lie.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub api_keys: Vec<ApiKeyStatus>,
+    /// The ids of topics that were kept when their Pipeline or the tenant before was deleted.
+    /// A Pipeline takes over an existing topic of its name only when the id stands here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), inner(length(max = 36)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub retained_topics: Vec<String>,
+    /// The value of the annotation `analytics.millrace.dev/allow-retention-hours` that was used.
+    /// It counts again after it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub used_retention_consent: Option<String>,
+}
+
+/// A ClickHouse database.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseStatus {
+    /// Its name.
+    #[schemars(length(max = 64))]
+    pub name: String,
+    /// ClickHouse's id of this incarnation.
+    #[schemars(length(max = 36))]
+    pub uuid: String,
+    /// ClickHouse's id of this incarnation of the storage table; absent until the table was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub table_uuid: Option<String>,
+}
+
+/// Addresses inside the cluster, and outside where an Ingress was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
+pub struct EndpointsStatus {
+    /// Where SDKs send events to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub ingest: Option<String>,
+}
+
+/// What may be known of a key.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeyStatus {
+    /// The key's name in the spec.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The first characters of the key, to recognise it by.
+    #[schemars(length(max = 16))]
+    pub prefix: String,
+    /// The Secret whose entry of the key's name holds it.
+    #[schemars(length(max = 253))]
+    pub secret_name: String,
+}

@@ -1,0 +1,72 @@
+//! What was observed of a Pipeline.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+
+/// What was observed of a Pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9007199254740991_i64))]
+    pub observed_generation: Option<i64>,
+    /// The aspects of the Pipeline; `Ready` sums them up.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+    /// The Kafka topic: the Pipeline's own, or that of `source.kafka`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<TopicStatus>,
+    /// The topic of the records that could not be stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter_topic: Option<TopicStatus>,
+    /// The table that the consumer writes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableStatus>,
+    /// The Kafka consumer group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub consumer_group: Option<String>,
+    /// Where SDKs send events to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub endpoint: Option<String>,
+    /// The value of the annotation `analytics.millrace.dev/allow-retention-hours` that was used.
+    /// It counts again after it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub used_retention_consent: Option<String>,
+}
+
+/// A Kafka topic.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+pub struct TopicStatus {
+    /// Its name.
+    #[schemars(length(max = 249))]
+    pub name: String,
+    /// Kafka's id of this incarnation.
+    #[schemars(length(max = 36))]
+    pub id: String,
+    /// Its partitions.
+    #[schemars(range(min = 0, max = 1000000))]
+    pub partitions: i32,
+}
+
+/// A ClickHouse table.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableStatus {
+    /// Its database.
+    #[schemars(length(max = 64))]
+    pub database: String,
+    /// Its name.
+    #[schemars(length(max = 64))]
+    pub name: String,
+    /// ClickHouse's id of this incarnation.
+    #[schemars(length(max = 36))]
+    pub uuid: String,
+}

@@ -1,0 +1,158 @@
+//! The pods of a Pipeline, and how they are reached.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// The pods that take events over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+pub struct IngesterSpec {
+    /// Pods. Default 2.
+    #[serde(default = "default_ingester_replicas")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: i32,
+    /// CPU and memory of each pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// The Service in front of the pods.
+    #[serde(default)]
+    pub service: ServiceSpec,
+    /// An Ingress in front of the Service. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<IngressSpec>,
+}
+
+fn default_ingester_replicas() -> i32 {
+    2
+}
+
+impl Default for IngesterSpec {
+    fn default() -> Self {
+        Self {
+            replicas: default_ingester_replicas(),
+            resources: None,
+            service: ServiceSpec::default(),
+            ingress: None,
+        }
+    }
+}
+
+/// CPU and memory as Kubernetes quantities, for example `250m` and `128Mi`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
+pub struct Resources {
+    /// What the scheduler keeps free for a pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<ResourceList>,
+    /// What a pod may not exceed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ResourceList>,
+}
+
+/// An amount of CPU and memory.
+#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
+pub struct ResourceList {
+    /// CPUs, for example `2` or `250m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = r"^[0-9]+(\.[0-9]+)?m?$"))]
+    pub cpu: Option<String>,
+    /// Bytes, for example `128Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = r"^[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$"))]
+    pub memory: Option<String>,
+}
+
+/// The Service in front of the ingester.
+#[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// Default: ClusterIP.
+    #[serde(default, rename = "type")]
+    pub kind: ServiceType,
+    /// Annotations of the Service, for example for a cloud's load balancer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "annotations")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// How a Service is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema, Serialize, Deserialize)]
+pub enum ServiceType {
+    /// From inside the cluster.
+    #[default]
+    ClusterIP,
+    /// From a port of every node.
+    NodePort,
+    /// Through a load balancer of the cloud.
+    LoadBalancer,
+}
+
+/// An Ingress in front of the ingester.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressSpec {
+    /// The host name, for example `events.example.com`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub hostname: String,
+    /// The IngressClass. Default: the cluster's default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class_name: Option<String>,
+    /// The Secret with the certificate. Without it the Ingress speaks plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub tls_secret_name: Option<String>,
+    /// Annotations of the Ingress, for example for cert-manager.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "annotations")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The pods that write events into ClickHouse.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+pub struct ConsumerSpec {
+    /// Pods; more than the topic has partitions would idle. Default 1.
+    #[serde(default = "default_consumer_replicas")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: i32,
+    /// CPU and memory of each pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// The audit, which reads stored records from Kafka again and looks their events up in ClickHouse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditSpec>,
+}
+
+fn default_consumer_replicas() -> i32 {
+    1
+}
+
+impl Default for ConsumerSpec {
+    fn default() -> Self {
+        Self { replicas: default_consumer_replicas(), resources: None, audit: None }
+    }
+}
+
+/// How much of what was stored is looked up again.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditSpec {
+    /// Of a thousand stored records, those that are looked up; 0 switches the audit off. Default 10, which is one per
+    /// cent.
+    #[serde(default = "default_share_per_mille")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub share_per_mille: i32,
+}
+
+fn default_share_per_mille() -> i32 {
+    10
+}
+
+/// At most 64 annotations of at most 4096 characters each.
+fn annotations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": { "type": "string", "maxLength": 4096 },
+    })
+}
