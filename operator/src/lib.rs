@@ -133,7 +133,7 @@ pub async fn run(options: Options, client: Client, shutdown: Shutdown) -> anyhow
     tasks.finish(STOP_DEADLINE).await
 }
 
-fn tables(installation: &Installation) -> Result<ClickHouseTables, tables::TablesError> {
+fn tables(installation: &Installation) -> Result<ClickHouseTables, tables::ConnectionError> {
     let access = &installation.clickhouse;
     ClickHouseTables::new(&Server {
         url: access.url.clone(),

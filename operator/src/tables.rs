@@ -35,7 +35,7 @@ use connection::Connection;
 pub(crate) use {
     comment::{DatabaseComment, DatabaseOwner},
     connection::Server,
-    error::TablesError,
+    error::{ConnectionError, TablesError},
 };
 
 /// How much of a foreign comment is repeated in an error, which ends up in a condition.
@@ -151,7 +151,7 @@ impl ClickHouseTables {
     ///
     /// # Errors
     /// When the authority's certificates cannot be read.
-    pub(crate) fn new(server: &Server) -> Result<Self, TablesError> {
+    pub(crate) fn new(server: &Server) -> Result<Self, ConnectionError> {
         Ok(Self { connection: Connection::new(server)? })
     }
 

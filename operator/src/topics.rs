@@ -29,7 +29,10 @@ use tokio::sync::Semaphore;
 
 use crate::retention::{Kept, Shortening};
 pub(crate) use error::TopicsError;
-use {admin::Admin, error::AdminError};
+use {
+    admin::Admin,
+    error::{AdminError, ConfigureError},
+};
 
 /// Calls to Kafka at one time. More would only queue up at the controller of the cluster.
 const MAX_CALLS: usize = 4;
@@ -136,12 +139,12 @@ impl KafkaTopics {
     ///
     /// # Errors
     /// When librdkafka refuses a setting, for example a certificate that is none.
-    pub(crate) fn new(settings: &KafkaSettings) -> Result<Self, TopicsError> {
+    pub(crate) fn new(settings: &KafkaSettings) -> Result<Self, ConfigureError> {
         Self::with_deadline(settings, REQUEST_DEADLINE)
     }
 
-    fn with_deadline(settings: &KafkaSettings, deadline: Duration) -> Result<Self, TopicsError> {
-        let admin = Admin::new(settings, deadline).map_err(|source| TopicsError::Configure { source })?;
+    fn with_deadline(settings: &KafkaSettings, deadline: Duration) -> Result<Self, ConfigureError> {
+        let admin = Admin::new(settings, deadline).map_err(|source| ConfigureError { source })?;
         Ok(Self { admin: Arc::new(admin), calls: Arc::new(Semaphore::new(MAX_CALLS)) })
     }
 

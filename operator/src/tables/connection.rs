@@ -16,7 +16,7 @@ use rustls::{
 use schema::secret::Secret;
 use tokio::sync::Semaphore;
 
-use super::error::{QueryError, TablesError};
+use super::error::{ConnectionError, QueryError};
 
 /// Statements at one time. A schema change is rare and small; more would only wait for each other's locks.
 const MAX_STATEMENTS: usize = 4;
@@ -52,7 +52,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(server: &Server) -> Result<Self, TablesError> {
+    pub(super) fn new(server: &Server) -> Result<Self, ConnectionError> {
         let http =
             HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE).build(connector(server)?);
         let client = Client::with_http_client(http)
@@ -91,7 +91,7 @@ impl Connection {
     }
 }
 
-fn connector(server: &Server) -> Result<HttpsConnector<HttpConnector>, TablesError> {
+fn connector(server: &Server) -> Result<HttpsConnector<HttpConnector>, ConnectionError> {
     let mut http = HttpConnector::new();
     http.set_connect_timeout(Some(CONNECT_DEADLINE));
     http.set_nodelay(true);
@@ -101,29 +101,29 @@ fn connector(server: &Server) -> Result<HttpsConnector<HttpConnector>, TablesErr
         Some(pem) => builder.with_tls_config(trusting(authorities(pem)?)?),
         None if server.url.starts_with("https:") => builder
             .with_provider_and_native_roots(ring::default_provider())
-            .map_err(|source| TablesError::ReadSystemAuthorities { source })?,
+            .map_err(|source| ConnectionError::ReadSystemAuthorities { source })?,
         // Plain HTTP must not fail on a machine that has no certificates.
         None => builder.with_tls_config(trusting(RootCertStore::empty())?),
     };
     Ok(builder.https_or_http().enable_http1().wrap_connector(http))
 }
 
-fn authorities(pem: &str) -> Result<RootCertStore, TablesError> {
+fn authorities(pem: &str) -> Result<RootCertStore, ConnectionError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|source| TablesError::ReadAuthority { source })?;
-        roots.add(certificate).map_err(|source| TablesError::TrustAuthority { source })?;
+        let certificate = certificate.map_err(|source| ConnectionError::ReadAuthority { source })?;
+        roots.add(certificate).map_err(|source| ConnectionError::TrustAuthority { source })?;
     }
     if roots.is_empty() {
-        return Err(TablesError::NoAuthority);
+        return Err(ConnectionError::NoAuthority);
     }
     Ok(roots)
 }
 
-fn trusting(roots: RootCertStore) -> Result<ClientConfig, TablesError> {
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, ConnectionError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|source| TablesError::TrustAuthority { source })?;
+        .map_err(|source| ConnectionError::TrustAuthority { source })?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
@@ -143,14 +143,14 @@ mod tests {
     #[test]
     fn an_authority_without_a_certificate_is_refused() {
         let server = server("https://clickhouse:8443", Some("no certificate"));
-        assert!(matches!(Connection::new(&server), Err(TablesError::NoAuthority)));
+        assert!(matches!(Connection::new(&server), Err(ConnectionError::NoAuthority)));
     }
 
     #[test]
     fn an_authority_that_is_cut_is_refused() {
         let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n";
         let server = server("https://clickhouse:8443", Some(pem));
-        assert!(matches!(Connection::new(&server), Err(TablesError::ReadAuthority { .. })));
+        assert!(matches!(Connection::new(&server), Err(ConnectionError::ReadAuthority { .. })));
     }
 
     #[test]

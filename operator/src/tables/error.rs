@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 
-/// A database that could not be brought to what was wanted.
+/// A client that could not be made. The operator does not start without it.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TablesError {
+pub(crate) enum ConnectionError {
     #[error("failed to read the certificates of ClickHouse's authority")]
     ReadAuthority { source: rustls::pki_types::pem::Error },
     #[error("failed to trust the certificates of ClickHouse's authority")]
@@ -17,6 +17,11 @@ pub(crate) enum TablesError {
     NoAuthority,
     #[error("failed to read the system's certificates")]
     ReadSystemAuthorities { source: std::io::Error },
+}
+
+/// A database that could not be brought to what was wanted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TablesError {
     #[error("failed to describe database `{database}`")]
     Describe { database: DatabaseName, source: QueryError },
     #[error("failed to create database `{database}`")]
@@ -64,13 +69,9 @@ impl TablesError {
             | Self::ChangeRetention { source, .. }
             | Self::DefineView { source, .. }
             | Self::Drop { source, .. } => source.failure(),
-            Self::ReadAuthority { .. }
-            | Self::TrustAuthority { .. }
-            | Self::NoAuthority
-            | Self::ReadSystemAuthorities { .. }
-            | Self::ContinueMigrations { .. }
-            | Self::WithoutId { .. }
-            | Self::StorageMissing { .. } => Failure::Refused,
+            Self::ContinueMigrations { .. } | Self::WithoutId { .. } | Self::StorageMissing { .. } => {
+                Failure::Refused
+            }
             Self::Vanished { .. } => Failure::Transient,
             Self::Invisible { .. } => Failure::Permission,
             Self::NotOurs { .. } | Self::Replaced { .. } => Failure::Conflict,
@@ -80,10 +81,6 @@ impl TablesError {
     /// The reason of the condition, the label of the metric and the field of the log.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Self::ReadAuthority { .. }
-            | Self::TrustAuthority { .. }
-            | Self::NoAuthority
-            | Self::ReadSystemAuthorities { .. } => "ClickHouseMisconfigured",
             Self::ContinueMigrations { .. } => "MigrationsDiffer",
             Self::StorageMissing { .. } => "StorageTableMissing",
             Self::WithoutId { .. } => "DatabaseEngineUnsupported",

@@ -5,11 +5,16 @@ use schema::names::{TopicId, TopicName};
 
 use crate::failure::Failure;
 
+/// A client that librdkafka refused to make. The operator does not start without it.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to configure the client of Kafka")]
+pub(crate) struct ConfigureError {
+    pub(super) source: AdminError,
+}
+
 /// A topic that could not be brought to what was wanted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TopicsError {
-    #[error("failed to configure the client of Kafka")]
-    Configure { source: AdminError },
     #[error("failed to describe topic `{topic}`")]
     Describe { topic: TopicName, source: AdminError },
     #[error("failed to list the topics")]
@@ -46,8 +51,7 @@ impl TopicsError {
                 Failure::Permission | Failure::Refused | Failure::Conflict | Failure::Bug => true,
                 Failure::Transient => false,
             },
-            Self::Configure { .. }
-            | Self::Describe { .. }
+            Self::Describe { .. }
             | Self::List { .. }
             | Self::Grow { .. }
             | Self::ReadSettings { .. }
@@ -70,8 +74,7 @@ impl TopicsError {
     /// What helps.
     pub(crate) fn failure(&self) -> Failure {
         match self {
-            Self::Configure { source }
-            | Self::Describe { source, .. }
+            Self::Describe { source, .. }
             | Self::List { source }
             | Self::Create { source, .. }
             | Self::Grow { source, .. }
@@ -92,7 +95,6 @@ impl TopicsError {
             Self::Replaced { .. } => "TopicReplaced",
             Self::NotVisible { .. } => "TopicNotVisible",
             Self::Missing { .. } => "TopicMissing",
-            Self::Configure { .. } => "KafkaMisconfigured",
             Self::Describe { .. }
             | Self::List { .. }
             | Self::Create { .. }
