@@ -1,8 +1,10 @@
-//! The conditions of both resources: their shape and their vocabulary.
+//! The conditions of both resources: their shape and their types. The reasons are in [`crate::reason`].
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::vocabulary::vocabulary;
 
 /// One observed aspect of a resource, as the Kubernetes API conventions define it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,28 +38,113 @@ pub enum ConditionStatus {
     Unknown,
 }
 
-/// The types of conditions, the same word with the same meaning on every resource.
+vocabulary! {
+    /// The resources that have conditions.
+    pub enum Resource {
+        /// One tenant with its keys and its database.
+        AnalyticsTenant,
+        /// The way of events from HTTP or Kafka to a tenant's tables.
+        Pipeline,
+    }
+}
+
+vocabulary! {
+    /// The types of conditions, the same word with the same meaning on every resource.
+    pub enum ConditionType {
+        /// Everything that the spec asks for is there and works: the other conditions in one, and for a tenant its
+        /// managed Pipeline as well.
+        Ready,
+        /// The spec can be brought about.
+        SpecValid,
+        /// The tenant's API keys are in its Secret, and its users are in ClickHouse.
+        CredentialsReady,
+        /// The tenant's database is there and belongs to this tenant.
+        DatabaseReady,
+        /// The tables and views are those of the operator's version, and events are kept as long as the spec says.
+        SchemaInSync,
+        /// The tables that the Pipeline writes to are there.
+        TableReady,
+        /// The topic and the dead-letter topic are there, belong to this Pipeline and are as the spec says; a topic of
+        /// `source.kafka` only has to be there.
+        TopicReady,
+        /// The ingester, where there is one, and the consumer have all the pods that were asked for.
+        WorkloadsAvailable,
+        /// The operator is at work, or waits for what `Ready` names.
+        Reconciling,
+        /// Trying again cannot help: somebody has to change the spec or what is outside of it.
+        Stalled,
+        /// The resource is being deleted, and something holds it.
+        DeletionBlocked,
+    }
+}
+
+/// What it means that a condition is true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polarity {
+    /// All is well.
+    Good,
+    /// Something is going on or wrong. The condition is there only while that is so.
+    Abnormal,
+}
+
+impl ConditionType {
+    /// The types that a resource can have.
+    #[must_use]
+    pub const fn of(resource: Resource) -> &'static [Self] {
+        match resource {
+            Resource::AnalyticsTenant => &[
+                Self::Ready,
+                Self::SpecValid,
+                Self::CredentialsReady,
+                Self::DatabaseReady,
+                Self::SchemaInSync,
+                Self::Reconciling,
+                Self::Stalled,
+                Self::DeletionBlocked,
+            ],
+            Resource::Pipeline => &[
+                Self::Ready,
+                Self::SpecValid,
+                Self::TableReady,
+                Self::TopicReady,
+                Self::WorkloadsAvailable,
+                Self::Reconciling,
+                Self::Stalled,
+                Self::DeletionBlocked,
+            ],
+        }
+    }
+
+    /// What it means that the condition is true.
+    #[must_use]
+    pub const fn polarity(self) -> Polarity {
+        match self {
+            Self::Ready
+            | Self::SpecValid
+            | Self::CredentialsReady
+            | Self::DatabaseReady
+            | Self::SchemaInSync
+            | Self::TableReady
+            | Self::TopicReady
+            | Self::WorkloadsAvailable => Polarity::Good,
+            Self::Reconciling | Self::Stalled | Self::DeletionBlocked => Polarity::Abnormal,
+        }
+    }
+}
+
+/// The types as text, for whoever reads a status.
 pub mod kind {
-    /// Everything the spec asks for is there and works.
-    pub const READY: &str = "Ready";
-    /// The spec can be brought about.
-    pub const SPEC_VALID: &str = "SpecValid";
-    /// The tenant's keys and ClickHouse users exist.
-    pub const CREDENTIALS_READY: &str = "CredentialsReady";
-    /// The tenant's database exists and is ours.
-    pub const DATABASE_READY: &str = "DatabaseReady";
-    /// The tables and views are those of this version.
-    pub const SCHEMA_IN_SYNC: &str = "SchemaInSync";
-    /// The topic and the dead-letter topic exist and are ours; the topic of `source.kafka` exists.
-    pub const TOPIC_READY: &str = "TopicReady";
-    /// The tables that the pipeline writes to exist.
-    pub const TABLE_READY: &str = "TableReady";
-    /// The ingester, where there is one, and the consumer have the replicas that were asked for.
-    pub const WORKLOADS_AVAILABLE: &str = "WorkloadsAvailable";
-    /// The resource is being deleted and something holds it.
-    pub const DELETION_BLOCKED: &str = "DeletionBlocked";
-    /// Work is going on; present only while it is.
-    pub const RECONCILING: &str = "Reconciling";
-    /// Only a change of the spec can help; present only while that is so.
-    pub const STALLED: &str = "Stalled";
+    use super::ConditionType;
+
+    pub const READY: &str = ConditionType::Ready.as_str();
+    pub const SPEC_VALID: &str = ConditionType::SpecValid.as_str();
+    pub const CREDENTIALS_READY: &str = ConditionType::CredentialsReady.as_str();
+    pub const DATABASE_READY: &str = ConditionType::DatabaseReady.as_str();
+    pub const SCHEMA_IN_SYNC: &str = ConditionType::SchemaInSync.as_str();
+    pub const TOPIC_READY: &str = ConditionType::TopicReady.as_str();
+    pub const TABLE_READY: &str = ConditionType::TableReady.as_str();
+    pub const WORKLOADS_AVAILABLE: &str = ConditionType::WorkloadsAvailable.as_str();
+    pub const DELETION_BLOCKED: &str = ConditionType::DeletionBlocked.as_str();
+    pub const RECONCILING: &str = ConditionType::Reconciling.as_str();
+    pub const STALLED: &str = ConditionType::Stalled.as_str();
 }

@@ -13,20 +13,13 @@ pub fn definitions() -> [CustomResourceDefinition; 2] {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use serde_json::Value;
 
     use super::*;
-
-    /// `UPDATE=1 cargo test -p crds` writes the files; without it the test verifies them.
-    #[allow(clippy::disallowed_methods, reason = "the switch of this test is an environment variable")]
-    fn is_updating() -> bool {
-        std::env::var("UPDATE").is_ok_and(|value| value == "1")
-    }
+    use crate::generated;
 
     /// The types' own copy, and the one inside the chart, since a chart cannot read files outside of its folder.
-    const FOLDERS: [&str; 2] = ["", "../charts/millrace/files/crds"];
+    const FOLDERS: [&str; 2] = ["", "../charts/millrace/files/crds/"];
 
     #[test]
     fn the_generated_files_are_up_to_date() {
@@ -37,12 +30,7 @@ mod tests {
                 serde_saphyr::to_string(&definition).unwrap()
             );
             for folder in FOLDERS {
-                let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(&name);
-                if is_updating() {
-                    std::fs::write(&file, &text).unwrap();
-                }
-                let written = std::fs::read_to_string(&file).unwrap_or_default();
-                assert_eq!(written, text, "{}: run `UPDATE=1 cargo test -p crds`", file.display());
+                generated::verify(&format!("{folder}{name}"), &text);
             }
         }
     }

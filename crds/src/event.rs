@@ -1,0 +1,85 @@
+//! The Events that the operator writes besides those that tell of a condition.
+
+use crate::{condition::Resource, vocabulary::vocabulary};
+
+vocabulary! {
+    /// Why an Event was written. A condition that newly holds a resource up is told under the reason of the condition.
+    pub enum EventReason {
+        /// Keys that were there before were missing or unusable in the tenant's Secret and were made anew.
+        ApiKeysReplaced,
+        /// The tenant took over the database that a tenant of its name left behind, with its events.
+        DatabaseAdopted,
+        /// The deleted resource was let go as its annotation asks, and its topics or its database stay as they are.
+        ExternalResourcesAbandoned,
+        /// The topic of `source.kafka` was made anew by its owners; what was not stored of the one before is lost.
+        SourceTopicReplaced,
+        /// The Pipeline took over a topic that a Pipeline of its name left behind, with its records.
+        TopicAdopted,
+        /// A topic of the Pipeline was gone with what was not stored of it, and was made anew.
+        TopicLost,
+    }
+}
+
+/// How Kubernetes sorts Events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Something that an administrator may want to know.
+    Normal,
+    /// Something that an administrator should look at.
+    Warning,
+}
+
+impl Severity {
+    /// The word in the field `type` of an Event.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+impl EventReason {
+    /// How much it asks for attention.
+    #[must_use]
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::DatabaseAdopted | Self::TopicAdopted => Severity::Normal,
+            Self::ApiKeysReplaced
+            | Self::ExternalResourcesAbandoned
+            | Self::SourceTopicReplaced
+            | Self::TopicLost => Severity::Warning,
+        }
+    }
+
+    /// The resources that it is told of.
+    #[must_use]
+    pub const fn resources(self) -> &'static [Resource] {
+        match self {
+            Self::ApiKeysReplaced | Self::DatabaseAdopted => &[Resource::AnalyticsTenant],
+            Self::ExternalResourcesAbandoned => &[Resource::AnalyticsTenant, Resource::Pipeline],
+            Self::SourceTopicReplaced | Self::TopicAdopted | Self::TopicLost => &[Resource::Pipeline],
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::ApiKeysReplaced => {
+                "Give the new keys to whoever used those that the note names: the old ones are refused."
+            }
+            Self::DatabaseAdopted | Self::TopicAdopted => "Nothing, if that was meant.",
+            Self::ExternalResourcesAbandoned => {
+                "Delete or keep by hand what was left; the note says why the operator could not."
+            }
+            Self::SourceTopicReplaced => {
+                "Nothing: the new topic is read from its beginning. Ask its owners for what was lost."
+            }
+            Self::TopicLost => {
+                "Find out who deleted it. Events that were acknowledged and not stored are lost unless they are sent again."
+            }
+        }
+    }
+}

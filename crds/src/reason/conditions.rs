@@ -1,0 +1,80 @@
+//! Where each reason appears.
+
+use super::Reason;
+use crate::condition::ConditionType::{
+    self, CredentialsReady, DatabaseReady, DeletionBlocked, Ready, Reconciling, SchemaInSync, SpecValid,
+    Stalled, TableReady, TopicReady, WorkloadsAvailable,
+};
+
+impl Reason {
+    /// The conditions that can have this reason, those that sum others up last. Tests of the operator compare this with
+    /// what it writes.
+    #[must_use]
+    pub const fn conditions(self) -> &'static [ConditionType] {
+        match self {
+            Self::Ready => &[DatabaseReady, TableReady, TopicReady, Ready],
+            Self::Valid => &[SpecValid],
+            Self::InSync => &[SchemaInSync],
+            Self::Available | Self::Stopped | Self::TopicNotReady => &[WorkloadsAvailable],
+            Self::ScaledToZero | Self::RolloutInProgress | Self::RolloutStuck => &[WorkloadsAvailable, Ready],
+            Self::AccessManagementDisabled => &[CredentialsReady],
+            Self::Pending => ANY_ASPECT,
+            Self::Progressing => &[Reconciling],
+            Self::Deleting | Self::PipelineNotReady | Self::PipelineBeingRemoved => &[Ready],
+            Self::TenantNotFound | Self::TenantNotReady => &[TableReady, Ready],
+            Self::TopicNotFound => &[TopicReady, Ready],
+            Self::PipelinesExist => &[DeletionBlocked],
+            Self::InvalidTenantId
+            | Self::InvalidRetention
+            | Self::InvalidName
+            | Self::InvalidReplication
+            | Self::InvalidSourceTopic
+            | Self::InvalidBatch => &[SpecValid, Ready, Stalled],
+            Self::TopicRenamed => &[SpecValid, Ready, Stalled, DeletionBlocked],
+            Self::RetentionReductionHeld => &[SchemaInSync, TopicReady, Ready, Stalled],
+            Self::NameConflict => &[SpecValid, DatabaseReady, TopicReady, Ready, Stalled, DeletionBlocked],
+            Self::KubernetesUnreachable | Self::KubernetesChanged | Self::KubernetesPermissionDenied => {
+                &[CredentialsReady, DatabaseReady, TopicReady, WorkloadsAvailable, Ready, DeletionBlocked]
+            }
+            Self::KubernetesRefused => &[
+                CredentialsReady,
+                DatabaseReady,
+                TopicReady,
+                WorkloadsAvailable,
+                Ready,
+                Stalled,
+                DeletionBlocked,
+            ],
+            Self::ChildConflict => &[CredentialsReady, WorkloadsAvailable, Ready, Stalled],
+            Self::ChildBeingDeleted => &[CredentialsReady, WorkloadsAvailable, Ready],
+            Self::KafkaUnreachable | Self::KafkaPermissionDenied | Self::TopicNotVisible => {
+                &[TopicReady, Ready, DeletionBlocked]
+            }
+            Self::KafkaRefused | Self::TopicReplaced => &[TopicReady, Ready, Stalled, DeletionBlocked],
+            Self::TopicMissing => &[TopicReady, Ready],
+            Self::PartitionsCannotShrink | Self::TooFewReplicas => &[TopicReady, Ready, Stalled],
+            Self::ClickHouseUnreachable | Self::ClickHousePermissionDenied => {
+                &[DatabaseReady, SchemaInSync, Ready, DeletionBlocked]
+            }
+            Self::ClickHouseRefused | Self::DatabaseEngineUnsupported => {
+                &[DatabaseReady, SchemaInSync, Ready, Stalled, DeletionBlocked]
+            }
+            Self::DatabaseLost | Self::DatabaseReplaced => &[DatabaseReady, Ready, Stalled, DeletionBlocked],
+            Self::MigrationsDiffer | Self::StorageTableMissing => &[SchemaInSync, Ready, Stalled],
+            Self::DeadlineExceeded => &[Ready, DeletionBlocked],
+            Self::InternalError => &[Ready, Stalled, DeletionBlocked],
+        }
+    }
+}
+
+/// The conditions that are there from the beginning.
+const ANY_ASPECT: &[ConditionType] = &[
+    SpecValid,
+    CredentialsReady,
+    DatabaseReady,
+    SchemaInSync,
+    TableReady,
+    TopicReady,
+    WorkloadsAvailable,
+    Ready,
+];

@@ -1,0 +1,134 @@
+//! What helps against each reason.
+
+use super::Reason;
+
+const NOTHING: &str = "Nothing.";
+const CORRECT_SPEC: &str = "Correct the field of the spec that the message names.";
+
+impl Reason {
+    /// What to do.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Ready | Self::Valid | Self::InSync | Self::Available => NOTHING,
+            Self::ScaledToZero => {
+                "Set the Pipeline's `ingester.replicas` and `consumer.replicas` to 1 or more when events are to flow."
+            }
+            Self::AccessManagementDisabled => "Nothing: it does not count for `Ready`.",
+            Self::Pending => "Nothing. If it stays, another condition is `False` and says what is missing.",
+            Self::Progressing => "Nothing: `Ready` says what is missing.",
+            Self::Deleting => "Nothing, unless there is `DeletionBlocked`, which says what holds it.",
+            Self::PipelineNotReady => "Read the conditions of the Pipeline `<tenant>-default`.",
+            Self::PipelineBeingRemoved => {
+                "Nothing. If it stays, read `DeletionBlocked` of the Pipeline `<tenant>-default`."
+            }
+            Self::TenantNotFound => {
+                "Make the AnalyticsTenant in the Pipeline's namespace, or a new Pipeline, since `tenantRef` cannot be changed."
+            }
+            Self::TenantNotReady => "Read the conditions of the AnalyticsTenant that the message names.",
+            Self::TopicNotFound => {
+                "Make the topic, or a new Pipeline with another `source`, which cannot be changed. \
+                 The consumer starts by itself."
+            }
+            Self::TopicNotReady => "Do what `TopicReady` asks for. The pods start by themselves.",
+            Self::Stopped => "Do what `TableReady` or `TopicReady` asks for. The pods start by themselves.",
+            Self::RolloutInProgress => {
+                "Nothing. If it stays, look at the pods of the Deployment that the message names."
+            }
+            Self::RolloutStuck => {
+                "Look at the Events and the log of the pods of the Deployment that the message names. \
+                 The next change of the spec replaces them."
+            }
+            Self::PipelinesExist => "Delete the Pipelines that the message names.",
+            Self::InvalidTenantId => {
+                "Make the tenant anew with a `tenantId` of at most 40 of `a-z`, `0-9` and `-`, which cannot be added later."
+            }
+            Self::InvalidRetention => {
+                "Set exactly one of `retention.days`, 1 to 18250, and `retention.hours`, 1 to 438000."
+            }
+            Self::InvalidName => "Make the Pipeline anew under a name of at most 48 of `a-z`, `0-9` and `-`.",
+            Self::InvalidReplication => {
+                "Lower `topic.minInsyncReplicas`, or make a new Pipeline with more copies in `topic.replicationFactor`."
+            }
+            Self::InvalidSourceTopic => {
+                "Make a new Pipeline with the topic of another application, since `source` cannot be changed."
+            }
+            Self::InvalidBatch => CORRECT_SPEC,
+            Self::TopicRenamed => {
+                "Set the chart's `kafka.topicPrefix` back, or make a new Pipeline. \
+                 To delete the old one, delete its topics, or leave them with the annotation \
+                 `analytics.millrace.dev/abandon-external: \"true\"`."
+            }
+            Self::RetentionReductionHeld => {
+                "Ask for the retention of before, or consent with the annotation \
+                 `analytics.millrace.dev/allow-retention-hours` as the message spells it; it counts once."
+            }
+            Self::NameConflict => {
+                "Read in the message whose it is. Delete what is in the way, or make the resource anew under another \
+                 name or `tenantId`. Until then nothing is written there in its name."
+            }
+            Self::KubernetesUnreachable | Self::KubernetesChanged => {
+                "Nothing: the operator tries again after a second at first and five minutes at last."
+            }
+            Self::KubernetesPermissionDenied => {
+                "Give the operator's service account what the message names, as the chart's ClusterRole does; \
+                 a quota or an admission policy can refuse as well."
+            }
+            Self::KubernetesRefused => CORRECT_SPEC,
+            Self::ChildConflict => "Rename or delete the object that the message names.",
+            Self::ChildBeingDeleted => {
+                "Nothing. If it stays, a finalizer of somebody else holds the object that the message names."
+            }
+            Self::KafkaUnreachable => {
+                "Look at Kafka and at the network between. The operator stops no pods for it."
+            }
+            Self::KafkaPermissionDenied => {
+                "Correct the user's Secret, certificate or ACLs. \
+                 After a change of a Secret, restart the operator, which reads it when it starts."
+            }
+            Self::KafkaRefused => "Correct `topic` of the spec, or what the message says of the brokers.",
+            Self::TopicNotVisible | Self::TopicMissing => {
+                "Nothing: the operator looks again after a second at first and five minutes at last."
+            }
+            Self::TopicReplaced | Self::DatabaseReplaced => {
+                "Nothing: the operator looks again, and says if something has to be done."
+            }
+            Self::PartitionsCannotShrink => {
+                "Raise `topic.partitions` to the number in the message: Kafka cannot shrink a topic."
+            }
+            Self::TooFewReplicas => {
+                "Give the topic more copies with Kafka's own tools, or lower `topic.minInsyncReplicas`."
+            }
+            Self::ClickHouseUnreachable => {
+                "Look at ClickHouse and at the network between. \
+                 The operator stops no pods for it, and events wait in Kafka."
+            }
+            Self::ClickHousePermissionDenied => {
+                "Correct the user's Secret or its grants. \
+                 After a change of the Secret, restart the operator, which reads it when it starts."
+            }
+            Self::ClickHouseRefused => {
+                "Do what the message asks for: a newer ClickHouse, or a greater `max_table_size_to_drop` for a deletion."
+            }
+            Self::DatabaseLost => {
+                "Bring the database back from a backup, or consent to its loss with the annotation \
+                 `analytics.millrace.dev/recreate-database` as the message spells it."
+            }
+            Self::DatabaseEngineUnsupported => {
+                "Move the database that the message names out of the way: the operator makes one itself."
+            }
+            Self::MigrationsDiffer => {
+                "Run an operator that is not older than the one that migrated the database. \
+                 A migration with another text was changed after it was published: report it."
+            }
+            Self::StorageTableMissing => "Bring the table `events_raw` back from a backup.",
+            Self::DeadlineExceeded => {
+                "Nothing: the operator tries again. \
+                 If it stays, Kubernetes, Kafka or ClickHouse is slow."
+            }
+            Self::InternalError => {
+                "Report it with the operator's log. It is tried again within five minutes."
+            }
+        }
+    }
+}
