@@ -70,7 +70,7 @@ async fn run_within<E: Problem>(
             Err(interrupted(Interruption::Panic))
         }
     };
-    let label = outcome.as_ref().map_or_else(Problem::reason, |_| "ok");
+    let label = outcome.as_ref().map_or_else(|problem| problem.reason().as_str(), |_| "ok");
     metrics::reconciled(subject.controller, label, started.elapsed());
     if outcome.is_ok() {
         retries.forget(&subject.uid);
@@ -80,7 +80,7 @@ async fn run_within<E: Problem>(
 
 /// When to try again after a failure.
 pub(crate) fn after_failure(subject: &Subject, problem: &impl Problem, retries: &Retries) -> Action {
-    let (reason, cause) = (problem.reason(), told(problem));
+    let (reason, cause) = (problem.reason().as_str(), told(problem));
     match problem.failure() {
         Failure::Transient | Failure::Permission => {
             let delay = retries.failed(&subject.uid);
@@ -118,6 +118,8 @@ pub(crate) fn patience(problem: &impl Problem) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use crds::Reason;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error, PartialEq)]
@@ -131,8 +133,8 @@ mod tests {
                 Interruption::Panic => Failure::Bug,
             }
         }
-        fn reason(&self) -> &'static str {
-            "Interrupted"
+        fn reason(&self) -> Reason {
+            Reason::InternalError
         }
     }
 

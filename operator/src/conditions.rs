@@ -4,7 +4,10 @@
 //! there only while they are true, as kstatus reads them
 //! (<https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>).
 
-use crds::condition::{Condition, ConditionStatus, kind};
+use crds::{
+    Reason,
+    condition::{Condition, ConditionStatus, ConditionType},
+};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -13,42 +16,39 @@ use crate::{
     progress::{Problem, Progress, Waiting, told},
 };
 
-/// The reason of conditions that hold although nothing flows, because no pods were asked for.
-pub(crate) const SCALED_TO_ZERO: &str = "ScaledToZero";
-
 /// Kubernetes' bound of a condition's message.
 const MAX_MESSAGE_BYTES: usize = 32_768;
 
 /// One aspect as it was observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Observed {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: ConditionType,
     pub(crate) status: ConditionStatus,
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Reason,
     pub(crate) message: String,
     /// Only a change of the spec, or of something outside, can help.
     is_stalled: bool,
 }
 
 impl Observed {
-    pub(crate) fn holds(kind: &'static str, reason: &'static str, message: String) -> Self {
+    pub(crate) fn holds(kind: ConditionType, reason: Reason, message: String) -> Self {
         Self { kind, status: ConditionStatus::True, reason, message, is_stalled: false }
     }
 
-    pub(crate) fn fails(kind: &'static str, reason: &'static str, message: String) -> Self {
+    pub(crate) fn fails(kind: ConditionType, reason: Reason, message: String) -> Self {
         Self { kind, status: ConditionStatus::False, reason, message, is_stalled: false }
     }
 
-    pub(crate) fn unknown(kind: &'static str) -> Self {
+    pub(crate) fn unknown(kind: ConditionType) -> Self {
         let message = "not looked at yet".to_owned();
-        Self { kind, status: ConditionStatus::Unknown, reason: "Pending", message, is_stalled: false }
+        Self { kind, status: ConditionStatus::Unknown, reason: Reason::Pending, message, is_stalled: false }
     }
 
-    pub(crate) fn waits(kind: &'static str, waiting: &Waiting) -> Self {
+    pub(crate) fn waits(kind: ConditionType, waiting: &Waiting) -> Self {
         Self::fails(kind, waiting.reason, waiting.message.clone())
     }
 
-    pub(crate) fn failed(kind: &'static str, problem: &impl Problem) -> Self {
+    pub(crate) fn failed(kind: ConditionType, problem: &impl Problem) -> Self {
         Self {
             is_stalled: is_stalled(problem.failure()),
             ..Self::fails(kind, problem.reason(), told(problem))
@@ -57,12 +57,12 @@ impl Observed {
 
     /// What holds a deletion.
     pub(crate) fn blocked(problem: &impl Problem) -> Self {
-        Self::holds(kind::DELETION_BLOCKED, problem.reason(), told(problem))
+        Self::holds(ConditionType::DeletionBlocked, problem.reason(), told(problem))
     }
 
     /// The aspect as its progress says; `done` tells of a finished one.
     pub(crate) fn of<T, E: Problem>(
-        kind: &'static str,
+        kind: ConditionType,
         progress: &Progress<T, E>,
         done: impl FnOnce(&T) -> Self,
     ) -> Self {
@@ -84,21 +84,21 @@ fn is_stalled(failure: Failure) -> bool {
 }
 
 /// The conditions before anything was looked at: a resource must not look ready for want of a condition.
-pub(crate) fn initial(kinds: &[&'static str], generation: i64, now: Timestamp) -> Vec<Condition> {
+pub(crate) fn initial(kinds: &[ConditionType], generation: i64, now: Timestamp) -> Vec<Condition> {
     let aspects: Vec<Observed> = kinds.iter().copied().map(Observed::unknown).collect();
-    conditions(&[], aspects.clone(), ready(aspects.iter(), "Ready", ""), generation, now)
+    conditions(&[], aspects.clone(), ready(aspects.iter(), Reason::Ready, ""), generation, now)
 }
 
 /// `Ready` as the sum of the aspects that count: the first that fails, else the first that is unknown, else true.
 pub(crate) fn ready<'a>(
     aspects: impl Iterator<Item = &'a Observed> + Clone,
-    reason: &'static str,
+    reason: Reason,
     message: &str,
 ) -> Observed {
     let first = |status| aspects.clone().find(|aspect| aspect.status == status);
     match first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown)) {
-        Some(obstacle) => Observed { kind: kind::READY, ..obstacle.clone() },
-        None => Observed::holds(kind::READY, reason, message.to_owned()),
+        Some(obstacle) => Observed { kind: ConditionType::Ready, ..obstacle.clone() },
+        None => Observed::holds(ConditionType::Ready, reason, message.to_owned()),
     }
 }
 
@@ -114,10 +114,10 @@ pub(crate) fn conditions(
         .iter()
         .chain([&ready])
         .find(|aspect| aspect.is_stalled)
-        .map(|aspect| Observed::holds(kind::STALLED, aspect.reason, aspect.message.clone()));
+        .map(|aspect| Observed::holds(ConditionType::Stalled, aspect.reason, aspect.message.clone()));
     let is_reconciling = stalled.is_none() && ready.status != ConditionStatus::True;
-    let reconciling =
-        is_reconciling.then(|| Observed::holds(kind::RECONCILING, "Progressing", ready.message.clone()));
+    let reconciling = is_reconciling
+        .then(|| Observed::holds(ConditionType::Reconciling, Reason::Progressing, ready.message.clone()));
     [Some(ready), stalled, reconciling]
         .into_iter()
         .flatten()
@@ -127,18 +127,19 @@ pub(crate) fn conditions(
 }
 
 fn condition(previous: &[Condition], observed: Observed, generation: i64, now: Timestamp) -> Condition {
-    let before =
-        previous.iter().find(|before| before.kind == observed.kind && before.status == observed.status);
+    let before = previous
+        .iter()
+        .find(|before| before.kind == observed.kind.as_str() && before.status == observed.status);
     let mut message = observed.message;
     message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
     Condition {
-        kind: observed.kind.to_owned(),
+        kind: observed.kind.as_str().to_owned(),
         status: observed.status,
         observed_generation: generation,
         // The API server keeps seconds only; a finer time would look like a change at each reconcile.
         last_transition_time: before
             .map_or_else(|| Time(whole_seconds(now)), |before| before.last_transition_time.clone()),
-        reason: observed.reason.to_owned(),
+        reason: observed.reason.as_str().to_owned(),
         message,
     }
 }
@@ -155,13 +156,9 @@ pub(crate) fn of_deletion(
     now: Timestamp,
 ) -> Vec<Condition> {
     let message = blocked.as_ref().map_or("being deleted", |blocked| &blocked.message).to_owned();
-    let ready = Observed::fails(kind::READY, "Deleting", message);
+    let ready = Observed::fails(ConditionType::Ready, Reason::Deleting, message);
     let ours = conditions(previous, blocked.into_iter().collect(), ready, generation, now);
-    let is_stale =
-        |kind: &str| [kind::STALLED, kind::DELETION_BLOCKED].contains(&kind) || find(&ours, kind).is_some();
-    let kept: Vec<Condition> =
-        previous.iter().filter(|condition| !is_stale(&condition.kind)).cloned().collect();
-    ours.into_iter().chain(kept).collect()
+    beside_what_was_known(ours, previous, [ConditionType::Stalled, ConditionType::DeletionBlocked])
 }
 
 /// The conditions after an attempt that failed before it knew anything: those there were, and that nobody knows whether
@@ -172,19 +169,30 @@ pub(crate) fn of_failure(
     generation: i64,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let ready = Observed { status: ConditionStatus::Unknown, ..Observed::failed(kind::READY, problem) };
+    let ready =
+        Observed { status: ConditionStatus::Unknown, ..Observed::failed(ConditionType::Ready, problem) };
     let ours = conditions(previous, Vec::new(), ready, generation, now);
-    let is_stale =
-        |kind: &str| [kind::STALLED, kind::RECONCILING].contains(&kind) || find(&ours, kind).is_some();
+    beside_what_was_known(ours, previous, [ConditionType::Stalled, ConditionType::Reconciling])
+}
+
+/// Conditions and, behind them, those of before that they say nothing of, except for types that have to be said anew.
+fn beside_what_was_known(
+    ours: Vec<Condition>,
+    previous: &[Condition],
+    passing: [ConditionType; 2],
+) -> Vec<Condition> {
+    let is_said = |before: &Condition| ours.iter().any(|ours| ours.kind == before.kind);
+    let is_passing = |before: &Condition| passing.iter().any(|passing| passing.as_str() == before.kind);
     let kept: Vec<Condition> =
-        previous.iter().filter(|condition| !is_stale(&condition.kind)).cloned().collect();
+        previous.iter().filter(|before| !is_said(before) && !is_passing(before)).cloned().collect();
     ours.into_iter().chain(kept).collect()
 }
 
 /// What `Ready` says, if it says something else than before. For the log, which tells of changes of state.
 pub(crate) fn new_state(before: &[Condition], now: &[Condition]) -> Option<String> {
-    let said = find(before, kind::READY).map(|ready| (ready.status, &ready.reason));
-    let ready = find(now, kind::READY).filter(|ready| said != Some((ready.status, &ready.reason)))?;
+    let said = find(before, ConditionType::Ready).map(|ready| (ready.status, &ready.reason));
+    let ready =
+        find(now, ConditionType::Ready).filter(|ready| said != Some((ready.status, &ready.reason)))?;
     Some(match ready.status {
         ConditionStatus::True => "ready".to_owned(),
         ConditionStatus::False | ConditionStatus::Unknown => format!("not ready: {}", ready.reason),
@@ -193,14 +201,14 @@ pub(crate) fn new_state(before: &[Condition], now: &[Condition]) -> Option<Strin
 
 /// What newly needs an administrator: a stalled resource or a blocked deletion, told once and not at each look.
 pub(crate) fn new_obstacle(before: &[Condition], now: &[Condition]) -> Option<Obstacle> {
-    [kind::STALLED, kind::DELETION_BLOCKED].into_iter().find_map(|kind| {
+    [ConditionType::Stalled, ConditionType::DeletionBlocked].into_iter().find_map(|kind| {
         let condition = find(now, kind)?;
         let is_known = find(before, kind).is_some_and(|known| known.reason == condition.reason);
         (!is_known).then(|| Obstacle { reason: condition.reason.clone(), message: condition.message.clone() })
     })
 }
 
-/// What an Event tells of.
+/// What an Event tells of, in the words of the condition.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Obstacle {
     pub(crate) reason: String,
@@ -208,8 +216,8 @@ pub(crate) struct Obstacle {
 }
 
 /// The condition of a kind, if a status has it.
-pub(crate) fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
-    conditions.iter().find(|condition| condition.kind == kind)
+pub(crate) fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.kind == kind.as_str())
 }
 
 #[cfg(test)]
@@ -224,8 +232,8 @@ mod tests {
         fn failure(&self) -> Failure {
             self.0
         }
-        fn reason(&self) -> &'static str {
-            "Jam"
+        fn reason(&self) -> Reason {
+            Reason::TopicReplaced
         }
     }
 
@@ -234,7 +242,13 @@ mod tests {
     }
 
     fn merged(previous: &[Condition], aspects: &[Observed], now: i64) -> Vec<Condition> {
-        conditions(previous, aspects.to_vec(), ready(aspects.iter(), "Ready", "all is well"), 3, at(now))
+        conditions(
+            previous,
+            aspects.to_vec(),
+            ready(aspects.iter(), Reason::Ready, "all is well"),
+            3,
+            at(now),
+        )
     }
 
     fn kinds(conditions: &[Condition]) -> Vec<&str> {
@@ -242,7 +256,7 @@ mod tests {
     }
 
     fn true_aspect() -> Observed {
-        Observed::holds(kind::SPEC_VALID, "Valid", String::new())
+        Observed::holds(ConditionType::SpecValid, Reason::Valid, String::new())
     }
 
     #[test]
@@ -255,10 +269,13 @@ mod tests {
 
     #[test]
     fn ready_names_the_first_failure() {
-        let transient = Observed::failed(kind::DATABASE_READY, &Jam(Failure::Transient));
-        let aspects = [true_aspect(), Observed::unknown(kind::SCHEMA_IN_SYNC), transient];
+        let transient = Observed::failed(ConditionType::DatabaseReady, &Jam(Failure::Transient));
+        let aspects = [true_aspect(), Observed::unknown(ConditionType::SchemaInSync), transient];
         let conditions = merged(&[], &aspects, 1);
-        assert_eq!((conditions[0].status, conditions[0].reason.as_str()), (ConditionStatus::False, "Jam"));
+        assert_eq!(
+            (conditions[0].status, conditions[0].reason.as_str()),
+            (ConditionStatus::False, "TopicReplaced")
+        );
         assert_eq!(kinds(&conditions)[1], "Reconciling");
     }
 
@@ -270,23 +287,23 @@ mod tests {
             (Failure::Transient, "Reconciling"),
             (Failure::Permission, "Reconciling"),
         ] {
-            let conditions = merged(&[], &[Observed::failed(kind::TOPIC_READY, &Jam(failure))], 1);
+            let conditions = merged(&[], &[Observed::failed(ConditionType::TopicReady, &Jam(failure))], 1);
             assert_eq!(kinds(&conditions), ["Ready", second, "TopicReady"], "{failure:?}");
         }
     }
 
     #[test]
     fn a_transition_time_changes_only_with_the_status() {
-        let unknown = merged(&[], &[Observed::unknown(kind::SPEC_VALID)], 1);
+        let unknown = merged(&[], &[Observed::unknown(ConditionType::SpecValid)], 1);
         let valid = merged(&unknown, &[true_aspect()], 2);
         let still_valid = merged(&valid, &[true_aspect()], 3);
-        assert_eq!(find(&valid, "SpecValid").unwrap().last_transition_time, Time(at(2)));
+        assert_eq!(find(&valid, ConditionType::SpecValid).unwrap().last_transition_time, Time(at(2)));
         assert_eq!(still_valid, valid);
     }
 
     #[test]
     fn before_work_everything_is_unknown() {
-        let conditions = initial(&[kind::SPEC_VALID, kind::TOPIC_READY], 1, at(1));
+        let conditions = initial(&[ConditionType::SpecValid, ConditionType::TopicReady], 1, at(1));
         assert_eq!(kinds(&conditions), ["Ready", "Reconciling", "SpecValid", "TopicReady"]);
         assert_eq!(conditions[0].status, ConditionStatus::Unknown);
         assert!(conditions.iter().all(|condition| condition.observed_generation == 1));
@@ -295,7 +312,8 @@ mod tests {
     #[test]
     fn a_blocked_deletion_says_so_beside_what_was_known() {
         let before = merged(&[], &[true_aspect()], 1);
-        let blocked = Observed::holds(kind::DELETION_BLOCKED, "PipelinesExist", "2 left".to_owned());
+        let blocked =
+            Observed::holds(ConditionType::DeletionBlocked, Reason::PipelinesExist, "2 left".to_owned());
         let conditions = of_deletion(&before, Some(blocked), 4, at(2));
         assert_eq!(kinds(&conditions), ["Ready", "Reconciling", "DeletionBlocked", "SpecValid"]);
         assert_eq!(
@@ -312,14 +330,17 @@ mod tests {
         for (failure, second) in [(Failure::Transient, "Reconciling"), (Failure::Bug, "Stalled")] {
             let after = of_failure(&before, &Jam(failure), 4, at(2));
             assert_eq!(kinds(&after), ["Ready", second, "SpecValid"]);
-            assert_eq!((after[0].status, after[0].reason.as_str()), (ConditionStatus::Unknown, "Jam"));
+            assert_eq!(
+                (after[0].status, after[0].reason.as_str()),
+                (ConditionStatus::Unknown, "TopicReplaced")
+            );
             assert_eq!(of_failure(&after, &Jam(failure), 4, at(3)), after, "the same failure says the same");
         }
     }
 
     #[test]
     fn a_change_of_ready_is_told_once() {
-        let unknown = merged(&[], &[Observed::unknown(kind::SPEC_VALID)], 1);
+        let unknown = merged(&[], &[Observed::unknown(ConditionType::SpecValid)], 1);
         let ready = merged(&unknown, &[true_aspect()], 2);
         assert_eq!(new_state(&[], &unknown).as_deref(), Some("not ready: Pending"));
         assert_eq!(new_state(&unknown, &ready).as_deref(), Some("ready"));
@@ -329,15 +350,17 @@ mod tests {
     #[test]
     fn an_obstacle_is_told_once() {
         let ready = merged(&[], &[true_aspect()], 1);
-        let stalled = merged(&ready, &[Observed::failed(kind::TOPIC_READY, &Jam(Failure::Conflict))], 2);
-        assert_eq!(new_obstacle(&ready, &stalled).unwrap().reason, "Jam");
+        let stalled =
+            merged(&ready, &[Observed::failed(ConditionType::TopicReady, &Jam(Failure::Conflict))], 2);
+        assert_eq!(new_obstacle(&ready, &stalled).unwrap().reason, "TopicReplaced");
         assert_eq!(new_obstacle(&stalled, &stalled), None);
         assert_eq!(new_obstacle(&stalled, &ready), None);
     }
 
     #[test]
     fn an_endless_message_is_cut_at_a_character() {
-        let long = Observed::fails(kind::TOPIC_READY, "Long", "é".repeat(MAX_MESSAGE_BYTES));
+        let long =
+            Observed::fails(ConditionType::TopicReady, Reason::TopicMissing, "é".repeat(MAX_MESSAGE_BYTES));
         let conditions = merged(&[], &[long], 1);
         assert!(conditions[0].message.len() <= MAX_MESSAGE_BYTES);
     }

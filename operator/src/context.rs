@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crds::AnalyticsTenant;
+use crds::{
+    AnalyticsTenant,
+    event::{EventReason, Severity},
+};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
@@ -14,7 +17,8 @@ use kube::{
 use tracing::warn;
 
 use crate::{
-    installation::Installation, kubernetes::Kubernetes, retries::Retries, tables::Tables, topics::Topics,
+    conditions::Obstacle, installation::Installation, kubernetes::Kubernetes, retries::Retries,
+    tables::Tables, topics::Topics,
 };
 
 /// The systems outside Kubernetes; tests put fakes here.
@@ -47,14 +51,18 @@ impl Events {
         Self { recorder: Recorder::new(client, reporter) }
     }
 
-    /// Something that an administrator should look at.
-    pub(crate) async fn warn(&self, about: ObjectReference, reason: impl Into<String>, note: String) {
-        self.publish(about, EventType::Warning, reason.into(), note).await;
+    /// Something that happened once.
+    pub(crate) async fn tell(&self, about: ObjectReference, reason: EventReason, note: String) {
+        let type_ = match reason.severity() {
+            Severity::Normal => EventType::Normal,
+            Severity::Warning => EventType::Warning,
+        };
+        self.publish(about, type_, reason.as_str().to_owned(), note).await;
     }
 
-    /// Something that an administrator may want to know.
-    pub(crate) async fn tell(&self, about: ObjectReference, reason: impl Into<String>, note: String) {
-        self.publish(about, EventType::Normal, reason.into(), note).await;
+    /// Something that holds a resource up.
+    pub(crate) async fn tell_of(&self, about: ObjectReference, obstacle: Obstacle) {
+        self.publish(about, EventType::Warning, obstacle.reason, obstacle.message).await;
     }
 
     /// An Event that is lost holds nothing up: conditions say the same.

@@ -1,5 +1,7 @@
 //! How far one aspect of a resource came. Aspects are brought about independently of each other.
 
+use crds::Reason;
+
 use crate::failure::Failure;
 
 /// How far one aspect came.
@@ -18,7 +20,7 @@ pub(crate) enum Progress<T, E> {
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Waiting {
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Reason,
     pub(crate) message: String,
 }
 
@@ -27,7 +29,7 @@ pub(crate) trait Problem: std::error::Error {
     /// What helps.
     fn failure(&self) -> Failure;
     /// One word for programs.
-    fn reason(&self) -> &'static str;
+    fn reason(&self) -> Reason;
 }
 
 impl<T, E> Progress<T, E> {

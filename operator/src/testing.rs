@@ -5,6 +5,7 @@
 
 mod api_server;
 mod backends;
+mod vocabulary;
 
 use std::{
     collections::BTreeMap,

@@ -9,3 +9,4 @@ mod layout;
 #[cfg(feature = "live")]
 mod live;
 mod readme;
+mod reasons;

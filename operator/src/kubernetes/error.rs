@@ -1,5 +1,7 @@
 //! What can go wrong with the Kubernetes API, and what kind of failure it is.
 
+use crds::Reason;
+
 use crate::failure::Failure;
 
 /// A call that failed. `object` is the kind and the name.
@@ -68,12 +70,12 @@ impl CallError {
         }
     }
 
-    fn reason(&self) -> &'static str {
+    fn reason(&self) -> Reason {
         match self.failure() {
-            Failure::Permission => "KubernetesPermissionDenied",
-            Failure::Refused | Failure::Conflict | Failure::Bug => "KubernetesRefused",
-            Failure::Transient if self.code() == Some(409) => "KubernetesChanged",
-            Failure::Transient => "KubernetesUnreachable",
+            Failure::Permission => Reason::KubernetesPermissionDenied,
+            Failure::Refused | Failure::Conflict | Failure::Bug => Reason::KubernetesRefused,
+            Failure::Transient if self.code() == Some(409) => Reason::KubernetesChanged,
+            Failure::Transient => Reason::KubernetesUnreachable,
         }
     }
 }
@@ -96,7 +98,7 @@ impl Error {
     }
 
     /// The reason of the condition, the label of the metric and the field of the log.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Read { source, .. }
             | Self::List { source, .. }
@@ -106,8 +108,8 @@ impl Error {
             | Self::WriteStatus { source, .. }
             | Self::AddFinalizer { source, .. }
             | Self::RemoveFinalizer { source, .. } => source.reason(),
-            Self::Foreign { .. } => "ChildConflict",
-            Self::Leftover { .. } => "ChildBeingDeleted",
+            Self::Foreign { .. } => Reason::ChildConflict,
+            Self::Leftover { .. } => Reason::ChildBeingDeleted,
         }
     }
 }

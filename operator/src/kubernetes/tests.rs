@@ -1,3 +1,4 @@
+use crds::Reason;
 use k8s_openapi::{
     api::core::v1::Secret,
     apimachinery::pkg::apis::meta::v1::{OwnerReference, Time},
@@ -50,11 +51,11 @@ fn the_kind_of_failure_follows_from_the_answer() {
         let error = Error::Apply { object: "Secret `x`".to_owned(), source };
         (error.failure(), error.reason())
     };
-    assert_eq!(failure(403), (Failure::Permission, "KubernetesPermissionDenied"));
-    assert_eq!(failure(409), (Failure::Transient, "KubernetesChanged"));
-    assert_eq!(failure(422), (Failure::Refused, "KubernetesRefused"));
-    assert_eq!(failure(404), (Failure::Transient, "KubernetesUnreachable"));
-    assert_eq!(failure(503), (Failure::Transient, "KubernetesUnreachable"));
+    assert_eq!(failure(403), (Failure::Permission, Reason::KubernetesPermissionDenied));
+    assert_eq!(failure(409), (Failure::Transient, Reason::KubernetesChanged));
+    assert_eq!(failure(422), (Failure::Refused, Reason::KubernetesRefused));
+    assert_eq!(failure(404), (Failure::Transient, Reason::KubernetesUnreachable));
+    assert_eq!(failure(503), (Failure::Transient, Reason::KubernetesUnreachable));
 }
 
 fn world_with_a_secret() -> World {
@@ -92,7 +93,7 @@ async fn an_object_that_appears_meanwhile_keeps_its_values() {
     });
     world.state().refusals = vec![(format!("GET {ACME_KEYS}"), 404)];
     let refused = kubernetes(&world).apply::<Secret>(&manifest).await.unwrap_err();
-    assert_eq!(refused.reason(), "KubernetesChanged");
+    assert_eq!(refused.reason(), Reason::KubernetesChanged);
     assert_eq!(world.object(ACME_KEYS).unwrap()["data"], key("dGhlaXJz"));
 }
 
@@ -100,7 +101,7 @@ async fn an_object_that_appears_meanwhile_keeps_its_values() {
 async fn another_incarnation_is_not_deleted() {
     let world = world_with_a_secret();
     let refused = kubernetes(&world).delete::<Secret>(&secret("u4")).await.unwrap_err();
-    assert_eq!(refused.reason(), "KubernetesChanged");
+    assert_eq!(refused.reason(), Reason::KubernetesChanged);
     assert!(world.object(ACME_KEYS).is_some());
 }
 

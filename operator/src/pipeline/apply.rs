@@ -4,7 +4,7 @@ mod children;
 mod topics;
 
 use crds::{
-    Pipeline,
+    Pipeline, Reason,
     pipeline::{TableStatus, TopicStatus},
 };
 use k8s_openapi::api::core::v1::Secret;
@@ -141,7 +141,7 @@ pub(crate) async fn apply<B: Backends>(
         }
         (Some(desired), Runnable::All) => children::apply(ctx, validated, desired, existing).await,
         (None, Runnable::IngesterOnly | Runnable::All) => Progress::Waiting(Waiting {
-            reason: "TopicNotReady",
+            reason: Reason::TopicNotReady,
             message: "the pods need the topic's id".to_owned(),
         }),
     };

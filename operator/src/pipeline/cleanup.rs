@@ -3,7 +3,9 @@
 //! Every part can be run again, and what is absent is done. It creates nothing and reads no Secret, since the
 //! namespace may be going away.
 
-use crds::{AnalyticsTenant, Pipeline, analytics_tenant::DeletionPolicy, pipeline::TopicStatus};
+use crds::{
+    AnalyticsTenant, Pipeline, analytics_tenant::DeletionPolicy, event::EventReason, pipeline::TopicStatus,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
@@ -44,7 +46,7 @@ pub(crate) async fn clean_up<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline)
             return Err(error);
         }
         let note = format!("the topics were left as they are, as the annotation asks: {}", told(&error));
-        ctx.events.warn(pipeline.object_ref(&()), "ExternalResourcesAbandoned", note).await;
+        ctx.events.tell(pipeline.object_ref(&()), EventReason::ExternalResourcesAbandoned, note).await;
     }
     ctx.kubernetes.remove_finalizer(pipeline).await.map_err(|source| Error::LetGo { source })?;
     ctx.retries.forget(&pipeline.uid().unwrap_or_default());

@@ -1,5 +1,6 @@
 //! What can go wrong with a Pipeline.
 
+use crds::Reason;
 use schema::names::{TopicName, TopicPrefix};
 
 use crate::{
@@ -138,7 +139,7 @@ impl Problem for Error {
         }
     }
 
-    fn reason(&self) -> &'static str {
+    fn reason(&self) -> Reason {
         match self {
             Self::Fetch { source }
             | Self::Hold { source }
@@ -155,11 +156,11 @@ impl Problem for Error {
                 source.reason()
             }
             Self::Invalid(invalid) => invalid.reason(),
-            Self::RetentionHeld { .. } => "RetentionReductionHeld",
-            Self::ForeignTopic { .. } => "TopicRenamed",
-            Self::Unclaimable(_) => "NameConflict",
-            Self::Interrupted(Interruption::Deadline) => "DeadlineExceeded",
-            Self::Interrupted(Interruption::Panic) => "InternalError",
+            Self::RetentionHeld { .. } => Reason::RetentionReductionHeld,
+            Self::ForeignTopic { .. } => Reason::TopicRenamed,
+            Self::Unclaimable(_) => Reason::NameConflict,
+            Self::Interrupted(Interruption::Deadline) => Reason::DeadlineExceeded,
+            Self::Interrupted(Interruption::Panic) => Reason::InternalError,
         }
     }
 }

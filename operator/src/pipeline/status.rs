@@ -1,6 +1,6 @@
 //! The status step of the Pipeline controller: a pure description of the outcome, written when it differs.
 
-use crds::{Pipeline, PipelineStatus, condition::kind, pipeline::TopicStatus};
+use crds::{Pipeline, PipelineStatus, Reason, condition::ConditionType, pipeline::TopicStatus};
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::{info, warn};
@@ -12,7 +12,7 @@ use super::{
     validate::retention_hours,
 };
 use crate::{
-    conditions::{self, Observed, SCALED_TO_ZERO},
+    conditions::{self, Observed},
     context::{Backends, Context},
     metrics,
     progress::told,
@@ -20,8 +20,12 @@ use crate::{
 };
 
 /// The aspects of a Pipeline, in the order in which `Ready` looks for an obstacle.
-const ASPECTS: [&str; 4] =
-    [kind::SPEC_VALID, kind::TABLE_READY, kind::TOPIC_READY, kind::WORKLOADS_AVAILABLE];
+const ASPECTS: [ConditionType; 4] = [
+    ConditionType::SpecValid,
+    ConditionType::TableReady,
+    ConditionType::TopicReady,
+    ConditionType::WorkloadsAvailable,
+];
 
 /// Writes every condition as Unknown before anything is known, so that nobody takes a new Pipeline for a ready one.
 pub(crate) async fn announce<B: Backends>(ctx: &Context<B>, pipeline: Pipeline) -> Result<Pipeline, Error> {
@@ -113,7 +117,7 @@ async fn report_status<B: Backends>(
     }
     let obstacle = conditions::new_obstacle(known, &status.conditions);
     if let Some(obstacle) = obstacle {
-        ctx.events.warn(pipeline.object_ref(&()), obstacle.reason, obstacle.message).await;
+        ctx.events.tell_of(pipeline.object_ref(&()), obstacle).await;
     }
     write(ctx, pipeline, &status).await.map(|_| ()).map_err(|source| Error::Report { source })
 }
@@ -134,11 +138,11 @@ fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineS
     let foreign = pipeline.spec.source.kafka.as_ref();
     let ready = match outcome.workloads.done() {
         Some(Workloads::ScaledToZero { message }) => {
-            conditions::ready(aspects.iter(), SCALED_TO_ZERO, message)
+            conditions::ready(aspects.iter(), Reason::ScaledToZero, message)
         }
         Some(Workloads::Running) | None => {
             let message = if foreign.is_some() { "events are stored" } else { "events are taken and stored" };
-            conditions::ready(aspects.iter(), "Ready", message)
+            conditions::ready(aspects.iter(), Reason::Ready, message)
         }
     };
     PipelineStatus {
@@ -170,22 +174,26 @@ fn aspects(pipeline: &Pipeline, outcome: &Outcome) -> Vec<Observed> {
         ),
     };
     vec![
-        Observed::of(kind::SPEC_VALID, &outcome.spec, |()| {
-            Observed::holds(kind::SPEC_VALID, "Valid", "the spec can be brought about".to_owned())
+        Observed::of(ConditionType::SpecValid, &outcome.spec, |()| {
+            Observed::holds(
+                ConditionType::SpecValid,
+                Reason::Valid,
+                "the spec can be brought about".to_owned(),
+            )
         }),
-        Observed::of(kind::TABLE_READY, &outcome.table, |table| {
+        Observed::of(ConditionType::TableReady, &outcome.table, |table| {
             let message = format!("events go to `{}.{}`", table.database, table.name);
-            Observed::holds(kind::TABLE_READY, "Ready", message)
+            Observed::holds(ConditionType::TableReady, Reason::Ready, message)
         }),
-        Observed::of(kind::TOPIC_READY, &outcome.topics, |()| {
-            Observed::holds(kind::TOPIC_READY, "Ready", topics)
+        Observed::of(ConditionType::TopicReady, &outcome.topics, |()| {
+            Observed::holds(ConditionType::TopicReady, Reason::Ready, topics)
         }),
-        Observed::of(kind::WORKLOADS_AVAILABLE, &outcome.workloads, |workloads| {
+        Observed::of(ConditionType::WorkloadsAvailable, &outcome.workloads, |workloads| {
             let (reason, message) = match workloads {
-                Workloads::Running => ("Available", pods),
-                Workloads::ScaledToZero { message } => (SCALED_TO_ZERO, *message),
+                Workloads::Running => (Reason::Available, pods),
+                Workloads::ScaledToZero { message } => (Reason::ScaledToZero, *message),
             };
-            Observed::holds(kind::WORKLOADS_AVAILABLE, reason, message.to_owned())
+            Observed::holds(ConditionType::WorkloadsAvailable, reason, message.to_owned())
         }),
     ]
 }

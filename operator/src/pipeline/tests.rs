@@ -1,5 +1,6 @@
 //! The Pipeline controller against a world in memory: the order of changes, and what failures leave behind.
 
+use crds::Reason;
 use schema::settings::INGESTER_ENTRY;
 use serde_json::json;
 
@@ -93,7 +94,7 @@ async fn a_topic_made_anew_by_somebody_else_is_refused_and_left_alone() {
     let recorded = topic_id(&world);
     world.state().topics.get_mut(TOPIC).unwrap().id.0 = uuid::Uuid::from_u128(77);
     let failures = world.reconcile_pipelines().await;
-    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Conflict, "NameConflict"));
+    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Conflict, Reason::NameConflict));
     assert_eq!(topic_id(&world), recorded);
     assert_eq!(world.reason(ACME_DEFAULT, "TopicReady").as_deref(), Some("NameConflict"));
 }
@@ -179,7 +180,7 @@ async fn what_appears_after_a_refused_creation_is_a_strangers() {
     let world = with_a_new_pipeline().await;
     world.state().refusals = vec![("ENSURE".to_owned(), 403)];
     let failures = world.reconcile_pipelines().await;
-    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, "KafkaRefused"));
+    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, Reason::KafkaRefused));
     assert!(world.object(ACME_DEFAULT).unwrap()["status"]["topic"].is_null(), "the intention is withdrawn");
 
     world.state().refusals.clear();
@@ -342,7 +343,10 @@ async fn a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
         pipeline["spec"]["ingester"] = json!({"replicas": 3});
     });
     let failures = world.reconcile_pipelines().await;
-    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, "RetentionReductionHeld"));
+    assert_eq!(
+        (failures[0].failure(), failures[0].reason()),
+        (Failure::Refused, Reason::RetentionReductionHeld)
+    );
     assert_eq!(hours(&world), 168);
     assert_eq!(world.object(INGESTER).unwrap()["spec"]["replicas"], 3, "the rest of the edit goes on");
     let message = world.message(ACME_DEFAULT, "TopicReady").unwrap();

@@ -1,7 +1,7 @@
 //! The validate step of the Pipeline controller. Pure.
 
 use crds::{
-    AnalyticsTenant, Pipeline,
+    AnalyticsTenant, Pipeline, Reason,
     pipeline::{ConsumerSpec, TopicStatus},
 };
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
@@ -118,13 +118,13 @@ pub(crate) enum Invalid {
 }
 
 impl Invalid {
-    pub(crate) fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::Name { .. } => "InvalidName",
-            Self::Replication { .. } => "InvalidReplication",
-            Self::SourceName { .. } | Self::OwnTopic { .. } => "InvalidSourceTopic",
-            Self::Batch => "InvalidBatch",
-            Self::TopicRenamed { .. } => "TopicRenamed",
+            Self::Name { .. } => Reason::InvalidName,
+            Self::Replication { .. } => Reason::InvalidReplication,
+            Self::SourceName { .. } | Self::OwnTopic { .. } => Reason::InvalidSourceTopic,
+            Self::Batch => Reason::InvalidBatch,
+            Self::TopicRenamed { .. } => Reason::TopicRenamed,
         }
     }
 }
@@ -253,11 +253,14 @@ fn not_found(pipeline: &Pipeline) -> Waiting {
         pipeline.spec.tenant_ref.name,
         pipeline.namespace().unwrap_or_default(),
     );
-    Waiting { reason: "TenantNotFound", message }
+    Waiting { reason: Reason::TenantNotFound, message }
 }
 
 fn not_ready(tenant: &AnalyticsTenant, what: &str) -> Waiting {
-    Waiting { reason: "TenantNotReady", message: format!("AnalyticsTenant `{}` {what}", tenant.name_any()) }
+    Waiting {
+        reason: Reason::TenantNotReady,
+        message: format!("AnalyticsTenant `{}` {what}", tenant.name_any()),
+    }
 }
 
 /// What the tenant's status tells. Its `Ready` is not asked for: it may itself be waiting for this Pipeline.

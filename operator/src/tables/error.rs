@@ -1,6 +1,7 @@
 //! What can go wrong with ClickHouse, and what kind of failure it is.
 
 use clickhouse::error::Error as ClientError;
+use crds::Reason;
 use schema::{migrations::MigrationError, names::DatabaseName};
 use uuid::Uuid;
 
@@ -79,13 +80,13 @@ impl TablesError {
     }
 
     /// The reason of the condition, the label of the metric and the field of the log.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::ContinueMigrations { .. } => "MigrationsDiffer",
-            Self::StorageMissing { .. } => "StorageTableMissing",
-            Self::WithoutId { .. } => "DatabaseEngineUnsupported",
-            Self::NotOurs { .. } => "NameConflict",
-            Self::Replaced { .. } | Self::Vanished { .. } => "DatabaseReplaced",
+            Self::ContinueMigrations { .. } => Reason::MigrationsDiffer,
+            Self::StorageMissing { .. } => Reason::StorageTableMissing,
+            Self::WithoutId { .. } => Reason::DatabaseEngineUnsupported,
+            Self::NotOurs { .. } => Reason::NameConflict,
+            Self::Replaced { .. } | Self::Vanished { .. } => Reason::DatabaseReplaced,
             Self::Invisible { .. }
             | Self::Describe { .. }
             | Self::Create { .. }
@@ -96,9 +97,9 @@ impl TablesError {
             | Self::ChangeRetention { .. }
             | Self::DefineView { .. }
             | Self::Drop { .. } => match self.failure() {
-                Failure::Transient => "ClickHouseUnreachable",
-                Failure::Permission => "ClickHousePermissionDenied",
-                Failure::Refused | Failure::Conflict | Failure::Bug => "ClickHouseRefused",
+                Failure::Transient => Reason::ClickHouseUnreachable,
+                Failure::Permission => Reason::ClickHousePermissionDenied,
+                Failure::Refused | Failure::Conflict | Failure::Bug => Reason::ClickHouseRefused,
             },
         }
     }

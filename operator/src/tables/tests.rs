@@ -1,4 +1,5 @@
 use clickhouse::test::{Mock, handlers};
+use crds::Reason;
 use schema::{migrations::MIGRATIONS, secret::Secret, tenant_id::TenantId};
 use serde::Serialize;
 
@@ -151,7 +152,7 @@ async fn a_database_of_another_owner_is_neither_claimed_nor_released_nor_dropped
         let dropped = tables.drop(&database(), &successor()).await.unwrap_err();
         for error in [claimed, released, dropped] {
             assert!(matches!(error, TablesError::NotOurs { .. }), "{error:?}");
-            assert_eq!((error.failure(), error.reason()), (Failure::Conflict, "NameConflict"));
+            assert_eq!((error.failure(), error.reason()), (Failure::Conflict, Reason::NameConflict));
         }
     }
 }

@@ -3,9 +3,10 @@
 //! Each aspect is brought about by itself, so that ClickHouse away does not hold up the keys.
 
 use crds::{
-    AnalyticsTenant, Pipeline,
+    AnalyticsTenant, Pipeline, Reason,
     analytics_tenant::{ApiKeyStatus, DatabaseStatus},
-    condition::{ConditionStatus, kind},
+    condition::{ConditionStatus, ConditionType},
+    event::EventReason,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _};
@@ -17,8 +18,7 @@ use super::{
     validate::{Invalid, ValidatedTenant},
 };
 use crate::{
-    attempt,
-    conditions::{self, SCALED_TO_ZERO},
+    attempt, conditions,
     context::{Backends, Context},
     kubernetes::is_held,
     progress::{Progress, Waiting},
@@ -133,7 +133,7 @@ async fn apply_keys<B: Backends>(
             keys.replaced.join(", "),
             keys.secret.name_any(),
         );
-        ctx.events.warn(tenant.object_ref(&()), "ApiKeysReplaced", note).await;
+        ctx.events.tell(tenant.object_ref(&()), EventReason::ApiKeysReplaced, note).await;
     }
     Ok(keys.status)
 }
@@ -163,7 +163,7 @@ async fn apply_database<B: Backends>(
                 .await
                 .map_err(|source| Error::ClaimDatabase { source })?;
             let note = format!("took over database `{}` with the events of the tenant before", database.name);
-            ctx.events.tell(tenant.object_ref(&()), "DatabaseAdopted", note).await;
+            ctx.events.tell(tenant.object_ref(&()), EventReason::DatabaseAdopted, note).await;
             Ok(database)
         }
         database::Plan::Refuse(refusal) => Err(Error::Unclaimable(refusal)),
@@ -206,7 +206,7 @@ async fn apply_pipeline<B: Backends>(
                 ctx.kubernetes.delete::<Pipeline>(kept.meta()).await.map_err(failed)?;
             }
             let message = format!("Pipeline `{}` is being removed", found.name_any());
-            Ok((Progress::Waiting(Waiting { reason: "PipelineBeingRemoved", message }), None))
+            Ok((Progress::Waiting(Waiting { reason: Reason::PipelineBeingRemoved, message }), None))
         }
     }
 }
@@ -215,13 +215,13 @@ async fn apply_pipeline<B: Backends>(
 fn readiness(pipeline: &Pipeline) -> Aspect<ManagedPipeline> {
     let conditions = pipeline.status.as_ref().map_or(&[][..], |status| &status.conditions);
     let name = pipeline.name_any();
-    let waiting = |message| Progress::Waiting(Waiting { reason: "PipelineNotReady", message });
-    match conditions::find(conditions, kind::READY) {
+    let waiting = |message| Progress::Waiting(Waiting { reason: Reason::PipelineNotReady, message });
+    match conditions::find(conditions, ConditionType::Ready) {
         Some(ready) if Some(ready.observed_generation) != pipeline.meta().generation => {
             waiting(format!("Pipeline `{name}` was not looked at since it changed"))
         }
         Some(ready) => match ready.status {
-            ConditionStatus::True if ready.reason == SCALED_TO_ZERO => {
+            ConditionStatus::True if ready.reason == Reason::ScaledToZero.as_str() => {
                 let message = format!("Pipeline `{name}`: {}", ready.message);
                 Progress::Done(ManagedPipeline::ScaledToZero { message })
             }

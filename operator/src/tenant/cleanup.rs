@@ -3,7 +3,10 @@
 //! Every part can be run again, and what is absent is done. It creates nothing and reads no Secret, since the
 //! namespace may be going away.
 
-use crds::{AnalyticsTenant, Pipeline, analytics_tenant::DeletionPolicy, condition::kind};
+use crds::{
+    AnalyticsTenant, Pipeline, Reason, analytics_tenant::DeletionPolicy, condition::ConditionType,
+    event::EventReason,
+};
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use schema::names::DatabaseName;
 use tracing::info;
@@ -49,7 +52,7 @@ async fn let_go<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Resu
             return Err(error);
         }
         let note = format!("the database was left as it is, as the annotation asks: {}", told(&error));
-        ctx.events.warn(tenant.object_ref(&()), "ExternalResourcesAbandoned", note).await;
+        ctx.events.tell(tenant.object_ref(&()), EventReason::ExternalResourcesAbandoned, note).await;
     }
     ctx.kubernetes.remove_finalizer(tenant).await.map_err(|source| Error::LetGo { source })?;
     ctx.retries.forget(&tenant.uid().unwrap_or_default());
@@ -103,7 +106,8 @@ fn remaining(pipelines: &[Pipeline], tenant: &AnalyticsTenant) -> Remaining {
         pipelines.iter().filter(is_in_the_way).map(|pipeline| format!("`{}`", pipeline.name_any())).collect();
     if !names.is_empty() {
         let message = format!("delete the Pipelines {} first", names.join(", "));
-        return Remaining::InTheWay(Observed::holds(kind::DELETION_BLOCKED, "PipelinesExist", message));
+        let blocked = Observed::holds(ConditionType::DeletionBlocked, Reason::PipelinesExist, message);
+        return Remaining::InTheWay(blocked);
     }
     if pipelines.is_empty() { Remaining::Nothing } else { Remaining::Going }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong with an AnalyticsTenant.
 
+use crds::Reason;
+
 use crate::{
     attempt::Interruption,
     failure::Failure,
@@ -11,7 +13,6 @@ use crate::{
 
 use super::{
     build::database::{Loss, Refusal},
-    status::NAME_CONFLICT,
     validate::Invalid,
 };
 
@@ -116,7 +117,7 @@ impl Problem for Error {
         }
     }
 
-    fn reason(&self) -> &'static str {
+    fn reason(&self) -> Reason {
         match self {
             Self::Fetch { source }
             | Self::Hold { source }
@@ -134,11 +135,11 @@ impl Problem for Error {
             | Self::ReleaseDatabase { source }
             | Self::DropDatabase { source } => source.reason(),
             Self::Invalid(invalid) => invalid.reason(),
-            Self::DatabaseLost(_) => "DatabaseLost",
-            Self::RetentionHeld { .. } => "RetentionReductionHeld",
-            Self::Unclaimable(_) => NAME_CONFLICT,
-            Self::Interrupted(Interruption::Deadline) => "DeadlineExceeded",
-            Self::Interrupted(Interruption::Panic) => "InternalError",
+            Self::DatabaseLost(_) => Reason::DatabaseLost,
+            Self::RetentionHeld { .. } => Reason::RetentionReductionHeld,
+            Self::Unclaimable(_) => Reason::NameConflict,
+            Self::Interrupted(Interruption::Deadline) => Reason::DeadlineExceeded,
+            Self::Interrupted(Interruption::Panic) => Reason::InternalError,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The status step of the AnalyticsTenant controller: a pure description of the outcome, written when it differs.
 
 use crds::{
-    AnalyticsTenant, AnalyticsTenantStatus,
+    AnalyticsTenant, AnalyticsTenantStatus, Reason,
     analytics_tenant::{DatabaseStatus, EndpointsStatus},
-    condition::kind,
+    condition::ConditionType,
 };
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
@@ -16,7 +16,7 @@ use super::{
     validate::{Invalid, retention_hours},
 };
 use crate::{
-    conditions::{self, Observed, SCALED_TO_ZERO},
+    conditions::{self, Observed},
     context::{Backends, Context},
     metrics,
     progress::{Progress, told},
@@ -24,8 +24,12 @@ use crate::{
 };
 
 /// The aspects of a tenant, in the order in which `Ready` looks for an obstacle.
-const ASPECTS: [&str; 4] =
-    [kind::SPEC_VALID, kind::CREDENTIALS_READY, kind::DATABASE_READY, kind::SCHEMA_IN_SYNC];
+const ASPECTS: [ConditionType; 4] = [
+    ConditionType::SpecValid,
+    ConditionType::CredentialsReady,
+    ConditionType::DatabaseReady,
+    ConditionType::SchemaInSync,
+];
 
 /// Writes every condition as Unknown before anything is known, so that nobody takes a new tenant for a ready one.
 pub(crate) async fn announce<B: Backends>(
@@ -107,7 +111,7 @@ async fn report_status<B: Backends>(
     }
     let obstacle = conditions::new_obstacle(known, &status.conditions);
     if let Some(obstacle) = obstacle {
-        ctx.events.warn(tenant.object_ref(&()), obstacle.reason, obstacle.message).await;
+        ctx.events.tell_of(tenant.object_ref(&()), obstacle).await;
     }
     write(ctx, tenant, status).await.map(|_| ())
 }
@@ -130,13 +134,14 @@ fn applied(status: &AnalyticsTenantStatus) -> AnalyticsTenantStatus {
 fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> AnalyticsTenantStatus {
     let before = tenant.status.clone().unwrap_or_default();
     let aspects = aspects(outcome);
-    let counting = aspects.iter().filter(|aspect| aspect.reason != ACCESS_MANAGEMENT_DISABLED);
-    let pipeline = Observed::of(kind::READY, &outcome.pipeline, |_| {
-        Observed::holds(kind::READY, "Ready", String::new())
+    // Pods use the shared credential, which holds nothing up.
+    let counting = aspects.iter().filter(|aspect| aspect.reason != Reason::AccessManagementDisabled);
+    let pipeline = Observed::of(ConditionType::Ready, &outcome.pipeline, |_| {
+        Observed::holds(ConditionType::Ready, Reason::Ready, String::new())
     });
     let (reason, message) = match outcome.pipeline.done() {
-        Some(ManagedPipeline::ScaledToZero { message }) => (SCALED_TO_ZERO, message.as_str()),
-        Some(ManagedPipeline::AsWanted) | None => ("Ready", "events are taken and stored"),
+        Some(ManagedPipeline::ScaledToZero { message }) => (Reason::ScaledToZero, message.as_str()),
+        Some(ManagedPipeline::AsWanted) | None => (Reason::Ready, "events are taken and stored"),
     };
     let ready = conditions::ready(counting.chain([&pipeline]), reason, message);
     AnalyticsTenantStatus {
@@ -162,31 +167,29 @@ fn used_consent(tenant: &AnalyticsTenant, outcome: &Outcome, before: Option<Stri
     retention::used(tenant, wanted_hours, brought, before)
 }
 
-/// The reason of a condition of what belongs to somebody else.
-pub(super) const NAME_CONFLICT: &str = "NameConflict";
-
-/// The reason of a condition that holds nothing up: pods use the shared credential.
-const ACCESS_MANAGEMENT_DISABLED: &str = "AccessManagementDisabled";
-
 fn aspects(outcome: &Outcome) -> Vec<Observed> {
     vec![
-        Observed::of(kind::SPEC_VALID, &outcome.spec, |id| {
-            Observed::holds(kind::SPEC_VALID, "Valid", format!("the tenant id is `{id}`"))
+        Observed::of(ConditionType::SpecValid, &outcome.spec, |id| {
+            Observed::holds(ConditionType::SpecValid, Reason::Valid, format!("the tenant id is `{id}`"))
         }),
-        Observed::of(kind::CREDENTIALS_READY, &outcome.credentials, |_| {
+        Observed::of(ConditionType::CredentialsReady, &outcome.credentials, |_| {
             Observed::fails(
-                kind::CREDENTIALS_READY,
-                ACCESS_MANAGEMENT_DISABLED,
+                ConditionType::CredentialsReady,
+                Reason::AccessManagementDisabled,
                 "API keys are there; no user is made in ClickHouse, pods use the installation's credential"
                     .to_owned(),
             )
         }),
-        Observed::of(kind::DATABASE_READY, &outcome.database, |database| {
+        Observed::of(ConditionType::DatabaseReady, &outcome.database, |database| {
             let message = format!("database `{}` is there and belongs to this tenant", database.name);
-            Observed::holds(kind::DATABASE_READY, "Ready", message)
+            Observed::holds(ConditionType::DatabaseReady, Reason::Ready, message)
         }),
-        Observed::of(kind::SCHEMA_IN_SYNC, &outcome.schema, |_| {
-            Observed::holds(kind::SCHEMA_IN_SYNC, "InSync", "tables and views are of this version".to_owned())
+        Observed::of(ConditionType::SchemaInSync, &outcome.schema, |_| {
+            Observed::holds(
+                ConditionType::SchemaInSync,
+                Reason::InSync,
+                "tables and views are of this version".to_owned(),
+            )
         }),
     ]
 }
@@ -207,10 +210,10 @@ fn has_lost_the_name(outcome: &Outcome) -> bool {
 /// Whether a tenant says of itself that its id or its database is somebody else's.
 pub(crate) fn is_disowned(tenant: &AnalyticsTenant) -> bool {
     let conditions = tenant.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    [kind::SPEC_VALID, kind::DATABASE_READY]
+    [ConditionType::SpecValid, ConditionType::DatabaseReady]
         .into_iter()
         .filter_map(|kind| conditions::find(conditions, kind))
-        .any(|condition| condition.reason == NAME_CONFLICT)
+        .any(|condition| condition.reason == Reason::NameConflict.as_str())
 }
 
 fn endpoints(outcome: &Outcome, before: Option<EndpointsStatus>) -> Option<EndpointsStatus> {

@@ -1,5 +1,7 @@
 //! The AnalyticsTenant controller against a world in memory: the order of changes, and what failures leave behind.
 
+use crds::Reason;
+
 use super::{
     Error,
     apply::{ManagedPipeline, Outcome},
@@ -80,7 +82,7 @@ async fn a_managed_pipeline_that_is_gone_does_not_come_back() {
     world.state().objects.remove(ACME_DEFAULT);
     let kubernetes = crate::kubernetes::Kubernetes::new(world.client(), super::MANAGER);
     let refused = kubernetes.apply::<crds::Pipeline>(&keep_topics).await.unwrap_err();
-    assert_eq!(refused.reason(), "KubernetesChanged");
+    assert_eq!(refused.reason(), Reason::KubernetesChanged);
     assert!(world.object(ACME_DEFAULT).is_none());
 }
 
@@ -208,7 +210,7 @@ async fn a_failure_before_any_outcome_does_not_leave_an_old_ready() {
             world.state().refusals = vec![(refused.to_owned(), 403)];
         }
         let failures = world.reconcile_tenants().await;
-        assert_eq!(failures[0].reason(), reason);
+        assert_eq!(failures[0].reason().as_str(), reason);
         assert_eq!(
             (ready(&world).as_str(), world.reason(ACME, "Ready").as_deref()),
             ("Unknown", Some(reason))
@@ -251,7 +253,7 @@ async fn a_lost_database_is_made_anew_only_with_consent() {
     let lost = recorded_database(&world);
     world.state().databases.clear();
     let failures = world.reconcile_tenants().await;
-    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, "DatabaseLost"));
+    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, Reason::DatabaseLost));
     assert_eq!(world.reason(ACME, "DatabaseReady").as_deref(), Some("DatabaseLost"));
     let annotation = format!("`analytics.millrace.dev/recreate-database: \"{lost}\"`");
     assert!(world.message(ACME, "Ready").unwrap().contains(&annotation));
@@ -316,7 +318,10 @@ async fn a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
         tenant["spec"]["apiKeys"] = serde_json::json!([{"name": "second", "scopes": ["Ingest"]}]);
     });
     let failures = world.reconcile_tenants().await;
-    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, "RetentionReductionHeld"));
+    assert_eq!(
+        (failures[0].failure(), failures[0].reason()),
+        (Failure::Refused, Reason::RetentionReductionHeld)
+    );
     keeps(&world, 90 * 24);
     assert_eq!(world.reason(ACME, "SchemaInSync").as_deref(), Some("RetentionReductionHeld"));
     let message = world.message(ACME, "Ready").unwrap();

@@ -3,7 +3,7 @@
 //! The API server refused what can be seen in one object; here are the rules that it cannot see.
 
 use crds::{
-    AnalyticsTenant,
+    AnalyticsTenant, Reason,
     analytics_tenant::{ApiKeyScope, DefaultPipeline, RetentionSpec},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
@@ -16,7 +16,6 @@ use schema::{
 };
 use uuid::Uuid;
 
-use super::status::NAME_CONFLICT;
 use crate::{
     failure::Failure,
     labels,
@@ -83,11 +82,11 @@ impl Invalid {
         }
     }
 
-    pub(crate) fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::NameConflict { .. } => NAME_CONFLICT,
-            Self::Id { .. } => "InvalidTenantId",
-            Self::Retention { .. } | Self::RetentionUnit => "InvalidRetention",
+            Self::NameConflict { .. } => Reason::NameConflict,
+            Self::Id { .. } => Reason::InvalidTenantId,
+            Self::Retention { .. } | Self::RetentionUnit => Reason::InvalidRetention,
         }
     }
 }

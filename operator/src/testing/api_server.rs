@@ -6,7 +6,7 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tower::service_fn;
 
-use super::{State, World};
+use super::{State, World, vocabulary};
 
 /// A client whose requests this world answers.
 pub(super) fn client(world: World) -> Client {
@@ -84,7 +84,10 @@ impl Call {
             assert!(!is_status || self.query.contains("force=true"), "{}", self.query);
         }
         let answer = match verb {
-            "POST" => Ok(self.body),
+            "POST" => {
+                vocabulary::assert_event_is_known(&self.body);
+                Ok(self.body)
+            }
             "DELETE" => {
                 is_expected(&get(state, &key)?, &self.body["preconditions"])?;
                 Ok(delete(state, &key))
@@ -222,6 +225,7 @@ fn write_status(state: &mut State, key: &str, sent: Value, is_apply: bool) -> Re
     let mut object = get(state, key)?;
     is_expected(&object, &sent["metadata"])?;
     let mut status = sent["status"].clone();
+    vocabulary::assert_conditions_are_known(key, &status);
     if is_apply {
         // A field of another manager stays.
         if let Some(retained) = object["status"].get("retainedTopics") {

@@ -1,5 +1,6 @@
 //! What can go wrong with Kafka, and what kind of failure it is.
 
+use crds::Reason;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use schema::names::{TopicId, TopicName};
 
@@ -88,13 +89,13 @@ impl TopicsError {
     }
 
     /// The reason of the condition, the label of the metric and the field of the log.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::Shrink { .. } => "PartitionsCannotShrink",
-            Self::TooFewReplicas { .. } => "TooFewReplicas",
-            Self::Replaced { .. } => "TopicReplaced",
-            Self::NotVisible { .. } => "TopicNotVisible",
-            Self::Missing { .. } => "TopicMissing",
+            Self::Shrink { .. } => Reason::PartitionsCannotShrink,
+            Self::TooFewReplicas { .. } => Reason::TooFewReplicas,
+            Self::Replaced { .. } => Reason::TopicReplaced,
+            Self::NotVisible { .. } => Reason::TopicNotVisible,
+            Self::Missing { .. } => Reason::TopicMissing,
             Self::Describe { .. }
             | Self::List { .. }
             | Self::Create { .. }
@@ -102,9 +103,9 @@ impl TopicsError {
             | Self::ReadSettings { .. }
             | Self::ChangeSettings { .. }
             | Self::Delete { .. } => match self.failure() {
-                Failure::Transient => "KafkaUnreachable",
-                Failure::Permission => "KafkaPermissionDenied",
-                Failure::Refused | Failure::Conflict | Failure::Bug => "KafkaRefused",
+                Failure::Transient => Reason::KafkaUnreachable,
+                Failure::Permission => Reason::KafkaPermissionDenied,
+                Failure::Refused | Failure::Conflict | Failure::Bug => Reason::KafkaRefused,
             },
         }
     }

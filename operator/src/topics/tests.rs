@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
+use crds::Reason;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use schema::{
     names::{PipelineName, TopicName, TopicPrefix},
@@ -196,7 +197,7 @@ async fn a_cluster_that_is_away_is_a_transient_failure_within_the_deadline() {
     let topics = KafkaTopics::with_deadline(&settings, Duration::from_millis(200)).unwrap();
     let error = topics.describe(&name()).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Transient, "{error:?}");
-    assert_eq!(error.reason(), "KafkaUnreachable");
+    assert_eq!(error.reason(), Reason::KafkaUnreachable);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The objects of a Pipeline in Kubernetes, and how far its pods came.
 
-use crds::Pipeline;
+use crds::{Pipeline, Reason};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Secret, Service},
@@ -101,7 +101,7 @@ pub(super) fn without_consumer(others: Aspect<Workloads>) -> Aspect<Workloads> {
 }
 
 fn stopped(message: &str) -> Aspect<Workloads> {
-    Progress::Waiting(Waiting { reason: "Stopped", message: message.to_owned() })
+    Progress::Waiting(Waiting { reason: Reason::Stopped, message: message.to_owned() })
 }
 
 async fn scale_to_zero<B: Backends>(
@@ -191,7 +191,7 @@ fn unfinished(deployment: &Deployment) -> Option<Waiting> {
         .flatten()
         .any(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"));
     Some(Waiting {
-        reason: if is_stuck { "RolloutStuck" } else { "RolloutInProgress" },
+        reason: if is_stuck { Reason::RolloutStuck } else { Reason::RolloutInProgress },
         message: format!(
             "Deployment `{name}`: {updated} of {wanted} pods are of the present version, {available} are available"
         ),

@@ -1,6 +1,6 @@
 //! The topics of a Pipeline: the intention is noted, then they are made or corrected.
 
-use crds::{Pipeline, pipeline::TopicStatus};
+use crds::{Pipeline, Reason, event::EventReason, pipeline::TopicStatus};
 use kube::Resource as _;
 use schema::names::TopicId;
 
@@ -142,7 +142,7 @@ async fn take_note<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, look: Loo
         }
         Ok(None) => {
             let message = format!("there is no topic `{}` in Kafka", wanted.name);
-            let waiting = Waiting { reason: "TopicNotFound", message };
+            let waiting = Waiting { reason: Reason::TopicNotFound, message };
             Attempt { outcome: Progress::Waiting(waiting), status: wanted.status }
         }
         Err(source) => {
@@ -164,7 +164,7 @@ async fn tell_of_replacement<B: Backends>(
                 "topic `{}` of the id {lost} is gone with what was not stored; the new one is read from its beginning",
                 topic.name
             );
-            ctx.events.warn(pipeline.object_ref(&()), "SourceTopicReplaced", note).await;
+            ctx.events.tell(pipeline.object_ref(&()), EventReason::SourceTopicReplaced, note).await;
         }
         Recorded::Incarnation(_) | Recorded::Nothing | Recorded::Intended => {}
     }
@@ -196,14 +196,14 @@ async fn tell<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, plan: &Plan, t
     match plan {
         Plan::Adopt(_) => {
             let note = format!("took over topic `{}` with its records", topic.name);
-            ctx.events.tell(about, "TopicAdopted", note).await;
+            ctx.events.tell(about, EventReason::TopicAdopted, note).await;
         }
         Plan::Recreate { lost } => {
             let note = format!(
                 "topic `{}` of the id {lost} is gone with what was not stored; made anew",
                 topic.name
             );
-            ctx.events.warn(about, "TopicLost", note).await;
+            ctx.events.tell(about, EventReason::TopicLost, note).await;
         }
         Plan::Create | Plan::Keep(_) | Plan::Refuse(_) => {}
     }

@@ -1,3 +1,4 @@
+use crds::Reason;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -127,7 +128,7 @@ async fn kafka_away_blocks_a_deletion_that_deletes() {
     world.state().is_kafka_away = true;
     world.settle().await;
     let failures = world.reconcile_pipelines().await;
-    assert_eq!(failures[0].reason(), "TopicNotVisible");
+    assert_eq!(failures[0].reason(), Reason::TopicNotVisible);
     assert!(world.reason(WEB, "DeletionBlocked").is_some());
     world.edit(WEB, |pipeline| {
         pipeline["metadata"]["annotations"][labels::ABANDON_EXTERNAL] = "true".into();

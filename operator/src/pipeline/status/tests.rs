@@ -54,15 +54,15 @@ fn a_missing_tenant_is_named_first_and_forgets_nothing() {
     let mut pipeline = pipeline();
     let before = described(&pipeline, &done());
     pipeline.status = Some(before.clone());
-    let waiting = Waiting { reason: "TenantNotFound", message: "there is none".to_owned() };
+    let waiting = Waiting { reason: Reason::TenantNotFound, message: "there is none".to_owned() };
     let status = described(&pipeline, &Outcome::stopped(&pipeline, Obstacle::Waiting(waiting)));
-    assert_eq!(conditions::find(&status.conditions, kind::READY).unwrap().reason, "TenantNotFound");
-    assert!(conditions::find(&status.conditions, kind::STALLED).is_none());
+    assert_eq!(conditions::find(&status.conditions, ConditionType::Ready).unwrap().reason, "TenantNotFound");
+    assert!(conditions::find(&status.conditions, ConditionType::Stalled).is_none());
     assert_eq!((status.topic, status.table, status.endpoint), (before.topic, before.table, before.endpoint));
 }
 
 #[test]
 fn a_spec_that_cannot_be_brought_about_is_stalled() {
     let status = described(&pipeline(), &Outcome::stopped(&pipeline(), Obstacle::Invalid(Invalid::Batch)));
-    assert_eq!(conditions::find(&status.conditions, kind::STALLED).unwrap().reason, "InvalidBatch");
+    assert_eq!(conditions::find(&status.conditions, ConditionType::Stalled).unwrap().reason, "InvalidBatch");
 }

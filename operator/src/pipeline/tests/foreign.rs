@@ -147,7 +147,7 @@ async fn no_pipeline_reads_a_topic_of_another_tenant() {
     let world = with_tenant().await;
     world.apply(&manifest("millrace.globex.web", "Retain"));
     let failures = world.reconcile_pipelines().await;
-    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, "InvalidSourceTopic"));
+    assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, Reason::InvalidSourceTopic));
     assert_eq!(world.reason(OCTANE, "Stalled").as_deref(), Some("InvalidSourceTopic"));
     assert!(world.object(READER).is_none() && topics(&world).is_empty());
 }

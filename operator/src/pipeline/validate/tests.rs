@@ -53,7 +53,7 @@ pub(crate) fn validated(pipeline: &Pipeline, fetched: &Fetched) -> Result<Valida
 }
 
 #[track_caller]
-fn waits(fetched: &Fetched, reason: &str) {
+fn waits(fetched: &Fetched, reason: Reason) {
     match validated(&pipeline(""), fetched) {
         Err(Obstacle::Waiting(waiting)) => assert_eq!(waiting.reason, reason),
         other => panic!("{other:?}"),
@@ -125,14 +125,14 @@ fn another_topic_prefix_is_refused_while_a_topic_is_recorded() {
 
 #[test]
 fn a_missing_tenant_is_waited_for() {
-    waits(&Fetched { tenant: None, ..fetched() }, "TenantNotFound");
+    waits(&Fetched { tenant: None, ..fetched() }, Reason::TenantNotFound);
 }
 
 #[test]
 fn a_tenant_without_a_table_is_waited_for() {
     let mut fresh = tenant();
     fresh.status.as_mut().unwrap().database.as_mut().unwrap().table_uuid = None;
-    waits(&Fetched { tenant: Some(fresh), ..fetched() }, "TenantNotReady");
+    waits(&Fetched { tenant: Some(fresh), ..fetched() }, Reason::TenantNotReady);
 }
 
 #[test]
@@ -140,15 +140,15 @@ fn a_tenant_that_is_going_is_not_served_any_longer() {
     let mut going = tenant();
     going.metadata.deletion_timestamp =
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time("2026-01-01T00:00:00Z".parse().unwrap()));
-    waits(&Fetched { tenant: Some(going), ..fetched() }, "TenantNotReady");
+    waits(&Fetched { tenant: Some(going), ..fetched() }, Reason::TenantNotReady);
 }
 
 #[test]
 fn keys_of_a_secret_that_is_not_the_tenants_do_not_count() {
     let mut foreign = secret();
     foreign.metadata.owner_references = None;
-    waits(&Fetched { keys: Some(foreign), ..fetched() }, "TenantNotReady");
-    waits(&Fetched { keys: None, ..fetched() }, "TenantNotReady");
+    waits(&Fetched { keys: Some(foreign), ..fetched() }, Reason::TenantNotReady);
+    waits(&Fetched { keys: None, ..fetched() }, Reason::TenantNotReady);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn ready(status: &AnalyticsTenantStatus) -> (String, String) {
-    let ready = conditions::find(&status.conditions, kind::READY).unwrap();
+    let ready = conditions::find(&status.conditions, ConditionType::Ready).unwrap();
     (format!("{:?}", ready.status), ready.reason.clone())
 }
 
@@ -50,14 +50,14 @@ fn a_second_look_changes_nothing() {
 #[test]
 fn missing_users_of_clickhouse_hold_nothing_up() {
     let status = describe(&tenant(), &done(), at(0));
-    let credentials = conditions::find(&status.conditions, kind::CREDENTIALS_READY).unwrap();
+    let credentials = conditions::find(&status.conditions, ConditionType::CredentialsReady).unwrap();
     assert_eq!(credentials.reason, "AccessManagementDisabled");
     assert_eq!(ready(&status), ("True".to_owned(), "Ready".to_owned()));
 }
 
 #[test]
 fn a_pipeline_that_is_not_ready_holds_its_tenant_up() {
-    let waiting = Waiting { reason: "PipelineNotReady", message: "soon".to_owned() };
+    let waiting = Waiting { reason: Reason::PipelineNotReady, message: "soon".to_owned() };
     let outcome = Outcome { pipeline: Progress::Waiting(waiting), ..done() };
     assert_eq!(
         ready(&describe(&tenant(), &outcome, at(0))),
@@ -88,5 +88,5 @@ fn a_lost_name_takes_the_tables_away_and_remembers_the_database() {
     };
     let status = describe(&tenant, &Outcome::refused(conflict), at(0));
     assert_eq!(status.database, Some(DatabaseStatus { table_uuid: None, ..database() }));
-    assert!(conditions::find(&status.conditions, kind::STALLED).is_some());
+    assert!(conditions::find(&status.conditions, ConditionType::Stalled).is_some());
 }

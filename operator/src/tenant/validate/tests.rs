@@ -70,6 +70,6 @@ fn every_reason_is_a_word_for_programs() {
         validate(&tenant("{tenantId: ''}"), &[]).unwrap_err(),
         validate(&tenant("{}"), &[rival("2026-01-01T00:00:01Z", "z")]).unwrap_err(),
     ] {
-        assert!(invalid.reason().chars().all(|c| c.is_ascii_alphabetic()), "{invalid:?}");
+        assert!(invalid.reason().as_str().chars().all(|c| c.is_ascii_alphabetic()), "{invalid:?}");
     }
 }

@@ -12,7 +12,7 @@ fn deployment(status: serde_json::Value) -> Deployment {
 }
 
 #[track_caller]
-fn check(status: serde_json::Value, reason: Option<&str>) {
+fn check(status: serde_json::Value, reason: Option<Reason>) {
     assert_eq!(unfinished(&deployment(status)).map(|waiting| waiting.reason), reason);
 }
 
@@ -28,16 +28,16 @@ fn all_pods_of_the_present_version_are_enough() {
 fn a_status_of_an_older_spec_does_not_count() {
     check(
         json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}),
-        Some("RolloutInProgress"),
+        Some(Reason::RolloutInProgress),
     );
-    check(json!({}), Some("RolloutInProgress"));
+    check(json!({}), Some(Reason::RolloutInProgress));
 }
 
 #[test]
 fn a_pod_of_the_version_before_is_waited_for() {
     check(
         json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "availableReplicas": 3}),
-        Some("RolloutInProgress"),
+        Some(Reason::RolloutInProgress),
     );
 }
 
@@ -45,7 +45,7 @@ fn a_pod_of_the_version_before_is_waited_for() {
 fn a_pod_that_is_not_available_is_waited_for() {
     check(
         json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 1}),
-        Some("RolloutInProgress"),
+        Some(Reason::RolloutInProgress),
     );
 }
 
@@ -54,7 +54,7 @@ fn a_stuck_rollout_is_called_so() {
     let condition = json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"});
     check(
         json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1, "conditions": [condition]}),
-        Some("RolloutStuck"),
+        Some(Reason::RolloutStuck),
     );
 }
 
