@@ -1,5 +1,6 @@
 //! Pipelines that read a topic of somebody else: it is looked at and never touched.
 
+use crds::Reason;
 use schema::names::{TopicId, TopicName};
 use uuid::Uuid;
 
