@@ -81,10 +81,12 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    pub(crate) fn add(&mut self, class: Class) {
+    /// Counts one more, and says of what class it was.
+    pub(crate) fn add(&mut self, class: Class) -> Class {
         self.count += 1;
         self.in_a_row = if self.class == Some(class) { self.in_a_row + 1 } else { 1 };
         self.class = Some(class);
+        class
     }
 }
 
@@ -127,10 +129,11 @@ fn class_of_code(code: u32) -> Class {
         | 676 | 691 => Class::Poison,
         // A body that was cut on its way (3, 32, 33), since ours is always whole; files, sockets and other servers that
         // fail; time, quotas and numbers of queries; the same query still runs; a table that is dropped or read-only;
-        // Keeper and replicas; an insert of unknown status; cancelled; system error; storage of objects.
+        // Keeper and replicas; an insert of unknown status; cancelled; system error; a deadlock that was avoided, such as
+        // with an ALTER; storage of objects; an overloaded server; exceptions of libraries, and of nobody knows what.
         3 | 32 | 33 | 74 | 75 | 76 | 95 | 96 | 159 | 173 | 198 | 201 | 202 | 203 | 204 | 209 | 210 | 216
         | 218 | 225 | 236 | 242 | 244 | 254 | 279 | 285 | 286 | 289 | 319 | 364 | 384 | 394 | 410 | 415
-        | 416 | 425 | 439 | 499 | 999 => Class::Again,
+        | 416 | 425 | 439 | 473 | 499 | 745 | 999 | 1000 | 1002 => Class::Again,
         _unlisted => Class::Unlisted,
     }
 }
@@ -139,8 +142,9 @@ fn class_of_code(code: u32) -> Class {
 pub(crate) fn leaves_doubt(failure: &Failure) -> bool {
     match failure {
         // Timeout exceeded; socket timeout; network error; unknown status of insert; cancelled. What is not listed may
-        // come from behind the table, such as from a view, when the rows are in it.
-        Failure::Refused { code: 159 | 209 | 210 | 319 | 394, .. } => true,
+        // come from behind the table, such as from a view, when the rows are in it; so may a deadlock and the exceptions
+        // of libraries and of nobody knows what.
+        Failure::Refused { code: 159 | 209 | 210 | 319 | 394 | 473 | 1000 | 1002, .. } => true,
         Failure::Refused { code, .. } => class_of_code(*code) == Class::Unlisted,
         // A proxy that gave up on an answer says so with one of these.
         Failure::Status { status } => *status >= 500,
@@ -210,7 +214,10 @@ mod tests {
     #[test]
     fn what_passes_is_inserted_again() {
         check(
-            &[3, 159, 202, 203, 209, 210, 216, 225, 236, 242, 285, 319, 394, 425, 999, 32, 33],
+            &[
+                3, 159, 202, 203, 209, 210, 216, 225, 236, 242, 285, 319, 394, 425, 473, 745, 999, 1000,
+                1002, 32, 33,
+            ],
             Class::Again,
         );
     }
@@ -281,13 +288,21 @@ mod tests {
     #[test]
     fn only_rows_that_may_have_landed_are_in_doubt() {
         let code = |code| Failure::Refused { code, name: String::new() };
-        for doubtful in [code(159), code(319), code(467), Failure::Status { status: 504 }, Failure::NoSummary]
-        {
+        for doubtful in [
+            code(159),
+            code(319),
+            code(467),
+            code(473),
+            code(1000),
+            Failure::Status { status: 504 },
+            Failure::NoSummary,
+        ] {
             assert!(leaves_doubt(&doubtful), "{doubtful}");
         }
         for certain in [
             code(252),
             code(202),
+            code(745),
             code(6),
             Failure::Status { status: 403 },
             Failure::Connect { source: "refused".into() },

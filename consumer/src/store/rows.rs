@@ -16,6 +16,8 @@ use crate::{
     retry::{Class, Failures, PATIENCE, Pace, classify, leaves_doubt},
 };
 
+mod suspects;
+
 /// What is to be inserted, and what was learned on the way.
 pub(super) struct Rows<'s> {
     inserter: &'s Inserter,
@@ -32,8 +34,21 @@ enum Decided {
     Stored,
     /// One of them is refused for a value.
     Refused,
+    /// One of them is refused with a code that is not listed: for a value that something behind the table does not
+    /// take, or for a reason that passes.
+    Suspected,
     /// There is too little memory for as many.
     Halved,
+}
+
+/// What was found out about the rows of a batch in one pass.
+#[derive(Default)]
+struct Found {
+    refused: Vec<usize>,
+    /// Rows that were refused alone, with a code that may pass.
+    suspected: Vec<usize>,
+    /// A row that is stored.
+    stored: Option<usize>,
 }
 
 /// What is known of the table.
@@ -48,6 +63,19 @@ enum Table {
 
 /// After so many rows of a batch were refused alone and none was stored, an extended table is to blame.
 const SUSPECTS: usize = 100;
+
+/// Attempts at the same rows.
+struct Attempts {
+    /// One for all of them, so that each ends the one before.
+    query_id: String,
+    failures: Failures,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { query_id: format!("millrace-{}", Uuid::new_v4()), failures: Failures::default() }
+    }
+}
 
 impl<'s> Rows<'s> {
     pub(super) fn of(batch: &'s Batch, inserter: &'s Inserter, pace: Pace) -> Self {
@@ -76,73 +104,91 @@ impl<'s> Rows<'s> {
 
     /// The rows that are refused; none if an extended table stores nothing, and that is to be waited for.
     async fn insert_pieces(&mut self, is_held: bool) -> Option<Vec<usize>> {
-        let (mut refused, mut has_stored) = (Vec::new(), false);
+        let mut found = Found::default();
         let mut pieces = Pieces::of(&self.inserts);
         self.table = Table::Unknown;
         while let Some(rows) = pieces.next() {
             match self.insert_piece(rows.clone(), &mut pieces).await {
                 Decided::Stored => {
-                    has_stored = true;
+                    found.stored = Some(rows.start);
                     pieces.stored();
                 }
                 Decided::Halved => {}
-                Decided::Refused if rows.len() > 1 => pieces.refused(),
+                Decided::Refused | Decided::Suspected if rows.len() > 1 => pieces.refused(),
+                Decided::Suspected => {
+                    found.suspected.push(rows.start);
+                    pieces.refused();
+                }
                 // The row is tried again when more is known.
                 Decided::Refused if self.table == Table::Unknown => self.table = self.look_at_table().await,
                 Decided::Refused => {
-                    refused.push(rows.start);
+                    found.refused.push(rows.start);
                     pieces.refused();
                 }
             }
-            let is_suspect = is_held && !has_stored && self.table == Table::Extended;
-            if is_suspect && (refused.len() >= SUSPECTS || pieces.next().is_none()) {
+            let is_suspect = is_held && found.stored.is_none() && self.table == Table::Extended;
+            if is_suspect
+                && (found.refused.len() + found.suspected.len() >= SUSPECTS || pieces.next().is_none())
+            {
                 return None;
             }
         }
-        Some(refused)
+        self.try_again(&mut found).await;
+        Some(found.refused)
     }
 
     /// Inserts the next rows until it is known what becomes of them.
     async fn insert_piece(&mut self, rows: Range<usize>, pieces: &mut Pieces) -> Decided {
-        let query_id = format!("millrace-{}", Uuid::new_v4());
-        let mut failures = Failures::default();
-        loop {
-            let in_doubt = self.doubted_before.min(rows.end).saturating_sub(rows.start);
-            counter!(names::ROWS_REINSERTED).increment(in_doubt as u64);
-            let block = columns::block(self.columns, rows.clone());
-            let bytes = block.bytes();
-            let failure = match self.inserter.insert(block, &query_id).await {
-                Ok(stored) => {
-                    report_stored(rows.len(), bytes, stored, failures.count);
-                    return Decided::Stored;
-                }
-                Err(failure) => failure,
-            };
-            if leaves_doubt(&failure) {
-                self.doubted_before = self.doubted_before.max(rows.end);
-            }
-            let class = classify(&failure);
-            failures.add(class);
-            counter!(names::INSERTS, "outcome" => class.reason()).increment(1);
-            count_error(Stage::Insert, failure.reason());
+        let mut attempts = Attempts::default();
+        while let Err(failure) = self.attempt(&rows, &attempts).await {
+            let failures = &mut attempts.failures;
+            let class = failures.add(classify(&failure));
             match class {
                 Class::Poison => return Decided::Refused,
-                Class::Unlisted if self.is_refused_by_extension(&failures).await => {
-                    return Decided::Refused;
+                Class::Unlisted if self.is_refused_by_extension(failures).await => {
+                    return Decided::Suspected;
                 }
                 Class::Smaller if pieces.too_large() == Halved::Yes => return Decided::Halved,
                 Class::Again | Class::Unlisted | Class::Unproven | Class::Slower | Class::Smaller => {}
                 Class::Configuration | Class::Schema => {}
             }
-            let delay = self.delay(class, failures.count);
-            report_failure(&failure, class, rows.len(), &failures, delay);
-            counter!(names::INSERT_RETRIES, "class" => class.reason()).increment(1);
-            tokio::time::sleep(delay).await;
+            self.wait(&failure, class, rows.len(), failures).await;
+        }
+        Decided::Stored
+    }
+
+    /// Inserts some rows once.
+    async fn attempt(&mut self, rows: &Range<usize>, attempts: &Attempts) -> Result<(), Failure> {
+        let in_doubt = self.doubted_before.min(rows.end).saturating_sub(rows.start);
+        counter!(names::ROWS_REINSERTED).increment(in_doubt as u64);
+        let block = columns::block(self.columns, rows.clone());
+        let bytes = block.bytes();
+        match self.inserter.insert(block, &attempts.query_id).await {
+            Ok(stored) => {
+                report_stored(rows.len(), bytes, stored, attempts.failures.count);
+                Ok(())
+            }
+            Err(failure) => {
+                if leaves_doubt(&failure) {
+                    self.doubted_before = self.doubted_before.max(rows.end);
+                }
+                counter!(names::INSERTS, "outcome" => classify(&failure).reason()).increment(1);
+                count_error(Stage::Insert, failure.reason());
+                Err(failure)
+            }
         }
     }
 
-    /// Whether a code that is not listed is to be taken for the refusal of a value: it stayed, and somebody extended
-    /// the table.
+    /// Waits before the next attempt at the same rows.
+    async fn wait(&self, failure: &Failure, class: Class, rows: usize, failures: &Failures) {
+        let delay = self.delay(class, failures.count);
+        report_failure(failure, class, rows, failures, delay);
+        counter!(names::INSERT_RETRIES, "class" => class.reason()).increment(1);
+        tokio::time::sleep(delay).await;
+    }
+
+    /// Whether a code that is not listed is to be taken for the refusal of a value, until the row is tried again: it
+    /// stayed, and somebody extended the table.
     async fn is_refused_by_extension(&mut self, failures: &Failures) -> bool {
         if self.table == Table::Unknown && failures.in_a_row >= PATIENCE {
             self.table = self.look_at_table().await;
