@@ -157,10 +157,10 @@ impl Source {
         Ok(offsets(&self.consumer.offsets_for_times(list, QUESTION_TIMEOUT)?))
     }
 
-    /// Commits and waits for the answer, at most about as long as the session lasts. Success means that Kafka took at
-    /// least one of several partitions; one that it did not take is read again by its next owner. A commit that does not
-    /// wait would be quicker for the loop, but rdkafka 0.39 never tells what became of one: librdkafka reports
-    /// it to a callback only, and the crate listens to events.
+    /// Commits and waits for the answer, at most about as long as the session lasts. Success means that Kafka took all
+    /// of it: librdkafka 2.12 fails a commit of which one partition was refused, though the others are taken. A commit
+    /// that does not wait would be quicker for the loop, but rdkafka 0.39 never tells what became of one: librdkafka
+    /// reports it to a callback only, and the crate listens to events.
     pub(crate) fn commit(&self, positions: &[Position]) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for (partition, position) in positions {

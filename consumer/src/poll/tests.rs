@@ -49,3 +49,19 @@ async fn a_reader_leaves_no_trace_in_the_group_and_makes_no_topic() {
         assert_eq!(config.get(name), Some(expected), "{name}");
     }
 }
+
+/// A partition that was refused would count as committed otherwise, and nobody would commit it again.
+#[tokio::test]
+async fn a_commit_that_one_of_its_partitions_refuses_has_failed() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(topic().as_str(), 2, 1).unwrap();
+    let server = ClickHouse::answering(&[]).await;
+    // It joins no group, so that the brokers take what it commits.
+    let config = config(&settings(&cluster.bootstrap_servers(), &server));
+    let consumer = BaseConsumer::from_config_and_context(&config, Group::default()).unwrap();
+    let source = Source { consumer, topic: topic().to_string() };
+    source.commit(&[(0, 1), (1, 1)]).unwrap();
+    // The topic has no such partition, and the other one is taken.
+    assert!(source.commit(&[(0, 2), (99, 1)]).is_err());
+    assert_eq!(source.committed(&[0, 1]).unwrap(), BTreeMap::from([(0, 2), (1, 1)]));
+}
