@@ -3,6 +3,7 @@
 mod gaps;
 mod group;
 pub(crate) mod read;
+mod starts;
 mod take;
 mod turn;
 mod wait;

@@ -1,9 +1,6 @@
 //! What the loop does when the group assigns, revokes or answers a commit.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
 use rdkafka::error::KafkaResult;
@@ -12,19 +9,24 @@ use tracing::{error, info, warn};
 use crate::{
     metrics::{self as names, Stage, count_error},
     poll::GroupEvent,
-    protocol::{Assignment, Event, LogRange, Position, Start},
-    run::turn::{Loop, now},
+    protocol::{Event, Position, Start},
+    run::{
+        starts::{Error, ask_starts},
+        turn::{Loop, now},
+    },
     wall_clock::wall_clock,
 };
 
 /// After a refused commit.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
-/// Between two questions for committed offsets.
+/// Between two questions for where partitions go on.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Partitions that the group gave us, of which Kafka has not said yet what is committed.
+/// Partitions that the group gave us, of which Kafka has not said yet where they go on.
 pub(super) struct Assigned {
     partitions: Vec<i32>,
+    /// How often Kafka was asked what their logs hold.
+    asked: u32,
     ask_again: Instant,
 }
 
@@ -35,8 +37,8 @@ impl Loop {
         if self.assigned.as_ref().is_some_and(is_early) {
             return Ok(());
         }
-        if let Some(Assigned { partitions, .. }) = self.assigned.take() {
-            self.assigned(partitions)?;
+        if let Some(Assigned { partitions, asked, .. }) = self.assigned.take() {
+            self.assigned(partitions, asked)?;
         }
         while self.assigned.is_none()
             && let Some(event) = self.source.group_event()
@@ -44,7 +46,7 @@ impl Loop {
             match event {
                 GroupEvent::Assigned(partitions) => {
                     counter!(names::REBALANCES, "kind" => names::ASSIGNED).increment(1);
-                    self.assigned(partitions)?;
+                    self.assigned(partitions, 0)?;
                 }
                 GroupEvent::Revoked(partitions) => self.revoked(partitions)?,
                 GroupEvent::Failed(what) => {
@@ -56,63 +58,31 @@ impl Loop {
         Ok(())
     }
 
-    fn assigned(&mut self, partitions: Vec<i32>) -> anyhow::Result<()> {
+    fn assigned(&mut self, partitions: Vec<i32>, asked: u32) -> anyhow::Result<()> {
         if self.shutdown.is_requested() {
             // They are released with the rest when this process leaves; nothing of them is taken.
             let starts: Vec<_> = partitions.iter().map(|partition| (*partition, Start::Earliest)).collect();
             self.report_kafka("accept partitions", self.source.accept(&starts));
             return Ok(());
         }
-        match self.source.committed(&partitions) {
-            Ok(committed) => {
-                let assignments = self.assignments(&partitions, &committed);
+        match ask_starts(&self.source, &partitions, self.settings.start_at, asked + 1) {
+            Ok(assignments) => {
                 self.tell(Event::Assigned(assignments))?;
                 info!(?partitions, owned = self.protocol.partitions(), "partitions were assigned");
             }
             Err(cause) => {
-                // Not known is not the same as none: then everything would be read again.
                 count_error(Stage::Poll, "group");
-                warn!(error = %cause, ?partitions, "failed to ask for the committed offsets, asking again");
+                let error = &cause as &dyn std::error::Error;
+                warn!(error, ?partitions, "it is not known where partitions go on, asking again");
                 self.group.set(false);
-                self.assigned = Some(Assigned { partitions, ask_again: now() + ASK_AGAIN });
+                let asked = match cause {
+                    Error::AskCommitted { .. } => asked,
+                    Error::AskDated { .. } | Error::NoLog { .. } | Error::NotDated { .. } => asked + 1,
+                };
+                self.assigned = Some(Assigned { partitions, asked, ask_again: now() + ASK_AGAIN });
             }
         }
         Ok(())
-    }
-
-    /// Where partitions go on. Where Kafka does not say in time what a log holds, a loss by retention is seen only
-    /// when records arrive, and nothing else depends on it.
-    fn assignments(&self, partitions: &[i32], committed: &BTreeMap<i32, i64>) -> Vec<Assignment> {
-        let new = partitions.iter().copied().filter(|partition| !committed.contains_key(partition));
-        let new: Vec<i32> = self.settings.start_at.map_or(Vec::new(), |_| new.collect());
-        let asked: Vec<i32> = committed.keys().copied().chain(new.iter().copied()).collect();
-        let logs = self.source.log_ranges(&asked).unwrap_or_else(|cause| {
-            warn!(error = %cause, "failed to ask where the logs begin and end");
-            Default::default()
-        });
-        let begins = self.begins(&new, &logs);
-        let assignment = |partition: &i32| Assignment {
-            partition: *partition,
-            committed: committed.get(partition).copied(),
-            log: logs.get(partition).copied(),
-            begin: begins.get(partition).copied(),
-        };
-        partitions.iter().map(assignment).collect()
-    }
-
-    /// Where partitions without a commit begin, if not at the earliest: at the first record of the time that the
-    /// settings say. Without such a record, at the end of the log as it was before that was asked, so that nothing
-    /// that came meanwhile is passed.
-    fn begins(&self, new: &[i32], logs: &BTreeMap<i32, LogRange>) -> BTreeMap<i32, i64> {
-        let Some(start_at) = self.settings.start_at else { return BTreeMap::new() };
-        let dated = self.source.dated(new, start_at).unwrap_or_else(|cause| {
-            warn!(error = %cause, "failed to ask where to begin, beginning at the earliest record");
-            Default::default()
-        });
-        let begin = |(partition, first): (i32, Option<i64>)| {
-            Some((partition, first.or(logs.get(&partition).map(|log| log.end))?))
-        };
-        dated.into_iter().filter_map(begin).collect()
     }
 
     fn revoked(&mut self, partitions: Vec<i32>) -> anyhow::Result<()> {

@@ -171,13 +171,29 @@ async fn records_of_others_are_stored_and_what_cannot_be_parsed_is_a_dead_letter
     fixture.stop().await;
 }
 
+fn starts_now(settings: &mut ConsumerSettings) {
+    is_foreign(settings);
+    // The brokers of the test know no times, and answer as if no record were as late.
+    settings.start_at = Some(Timestamp::from_millis(1_769_860_800_000));
+}
+
+/// Without an answer everything before would be stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_begins_late_waits_until_kafka_says_where() {
+    let before = [r#"{"event_name":"before"}"#; 2];
+    let mut fixture = Fixture::make_with(ClickHouse::answering(&[]).await, starts_now, &before);
+    let moving = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 6];
+    fixture.cluster.request_errors(RDKafkaApiKey::ListOffsets, &moving);
+    fixture.run();
+    fixture
+        .until("the start is committed", |fixture| fixture.committed() == BTreeMap::from([(0, 2), (1, 0)]))
+        .await;
+    assert!(fixture.server.seen().is_empty());
+    fixture.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_that_begins_late_notes_where_before_anything_comes() {
-    let starts_now = |settings: &mut ConsumerSettings| {
-        is_foreign(settings);
-        // The brokers of the test know no times, and answer as if no record were as late.
-        settings.start_at = Some(Timestamp::from_millis(1_769_860_800_000));
-    };
     let before = [r#"{"event_name":"before"}"#; 2];
     let mut fixture = Fixture::start_with(ClickHouse::answering(&[]).await, starts_now, &before).await;
     fixture
