@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use metrics::{counter, gauge};
 use rdkafka::error::KafkaResult;
 use tracing::{error, info, warn};
@@ -98,11 +99,14 @@ impl Loop {
         self.tell(Event::Revoked(partitions))
     }
 
-    pub(super) fn accept(&mut self, starts: &[(i32, Start)]) {
-        self.report_kafka("accept partitions", self.source.accept(starts));
+    /// Partitions that librdkafka does not take are never read while this process stays their owner: better that another
+    /// one is.
+    pub(super) fn accept(&mut self, starts: &[(i32, Start)]) -> anyhow::Result<()> {
+        self.source.accept(starts).context("failed to accept partitions")?;
         self.group.set(true);
         gauge!(names::PARTITIONS).set(self.protocol.partitions() as f64);
         self.tell_committed();
+        Ok(())
     }
 
     pub(super) fn release(&mut self, partitions: &[i32]) {

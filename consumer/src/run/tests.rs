@@ -17,6 +17,7 @@ use crate::{
     scripted::{Answer, ClickHouse, line, settings, topic},
 };
 
+mod accept;
 mod process;
 mod watch;
 
@@ -140,6 +141,29 @@ impl Fixture {
             ClientConfig::new().set("bootstrap.servers", self.cluster.bootstrap_servers()).create().unwrap();
         let name = topic().dead_letter();
         reader.fetch_watermarks(name.as_str(), 0, Duration::from_secs(10)).unwrap().1
+    }
+}
+
+/// A loop beside which no task runs.
+struct Alone {
+    consumer: Loop,
+    health: Health,
+    _jobs: mpsc::Receiver<Job>,
+    _done: blocking::Sender<Done>,
+    _committed: tokio::sync::watch::Receiver<Committed>,
+}
+
+impl Alone {
+    fn of(fixture: &Fixture) -> Self {
+        let settings = Arc::new(read_settings(&fixture.settings_file()).unwrap());
+        let source = Source::join(&settings).unwrap();
+        let (jobs, waiting_jobs) = mpsc::channel(1);
+        let (done, waiting_done) = blocking::channel();
+        let (committed, seen_committed) = tokio::sync::watch::channel(Committed::new());
+        let channels = Channels { jobs, done: waiting_done, committed };
+        let (health, shutdown) = (Health::new(), Shutdown::manual());
+        let consumer = Loop::new(settings, source, channels, &health, shutdown, Duration::from_secs(3));
+        Self { consumer, health, _jobs: waiting_jobs, _done: done, _committed: seen_committed }
     }
 }
 

@@ -192,7 +192,7 @@ impl Loop {
 
     fn act(&mut self, action: Action) -> anyhow::Result<()> {
         match action {
-            Action::Accept(starts) => self.accept(&starts),
+            Action::Accept(starts) => self.accept(&starts)?,
             Action::Release(partitions) => self.release(&partitions),
             Action::NoteLost { partition, expected, start } => report_lost(partition, expected, start),
             Action::Store(id) => self.hand_over(id)?,
