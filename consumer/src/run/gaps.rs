@@ -44,7 +44,8 @@ impl Loop {
             return;
         }
         self.ask_gaps = now() + GAP_INTERVAL;
-        let unexplained = self.explain();
+        let gaps = std::mem::take(&mut self.gaps);
+        let unexplained = self.explain(gaps);
         if unexplained.len() < MAX_GAPS {
             self.gaps = unexplained;
         } else {
@@ -52,14 +53,20 @@ impl Loop {
         }
     }
 
-    /// Asks for the last time: after a release or a stop nobody knows of the gaps any more.
-    pub(super) fn explain_last_gaps(&mut self) {
-        report_unexplained(&self.explain());
+    /// Asks for the last time about the gaps of partitions that go: after that nobody knows of them any more.
+    pub(super) fn explain_last_gaps_of(&mut self, partitions: &[i32]) {
+        let last = self.gaps.extract_if(.., |gap| partitions.contains(&gap.partition)).collect();
+        report_unexplained(&self.explain(last));
     }
 
-    /// Asks about all gaps, and returns those that Kafka does not explain.
-    fn explain(&mut self) -> Vec<Gap> {
-        let gaps = std::mem::take(&mut self.gaps);
+    /// The same about all gaps, before the process ends.
+    pub(super) fn explain_last_gaps(&mut self) {
+        let last = std::mem::take(&mut self.gaps);
+        report_unexplained(&self.explain(last));
+    }
+
+    /// Asks about gaps, and returns those that Kafka does not explain.
+    fn explain(&self, gaps: Vec<Gap>) -> Vec<Gap> {
         let partitions: BTreeSet<i32> = gaps.iter().map(|gap| gap.partition).collect();
         let partitions: Vec<i32> = partitions.into_iter().collect();
         let logs = self.source.log_ranges(&partitions).unwrap_or_else(|cause| {

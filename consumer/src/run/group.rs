@@ -114,13 +114,12 @@ impl Loop {
             // A partition that is released while it is paused would still be so when it comes back.
             self.report_kafka("resume released partitions", self.source.resume_released(partitions));
         }
-        if self.gaps.iter().any(|gap| partitions.contains(&gap.partition)) {
-            self.explain_last_gaps();
-        }
         self.report_kafka("release partitions", self.source.release(partitions));
         self.end_wait();
         gauge!(names::PARTITIONS).set(self.protocol.partitions() as f64);
         self.tell_committed();
+        // Behind the release, which the next owner waits for and the answers do not need.
+        self.explain_last_gaps_of(partitions);
     }
 
     pub(super) fn commit(&mut self, positions: Vec<Position>) -> anyhow::Result<()> {

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod accept;
+mod gaps;
 mod process;
 mod watch;
 
