@@ -27,11 +27,25 @@ pub(super) struct Gap {
     pub(super) offset: i64,
 }
 
+/// Why offsets are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// They never were records, such as the marks of transactions: the log still begins at or before the first of them.
+    NoRecords,
+    /// Retention removed records, up to here.
+    Removed { start: i64 },
+    /// Retention went on beyond what arrived behind them, so that it may have removed them before they were read or, if
+    /// they never were records, after they were passed.
+    Unknown,
+}
+
 impl Gap {
-    /// Where the records go on that retention removed, if it removed any: offsets may also be missing because they
-    /// never were records, such as the marks of transactions.
-    pub(super) fn removed_before(self, log: LogRange) -> Option<i64> {
-        (log.start > self.expected).then(|| log.start.min(self.offset))
+    fn cause(self, log: LogRange) -> Cause {
+        match log.start {
+            start if start <= self.expected => Cause::NoRecords,
+            start if start <= self.offset => Cause::Removed { start },
+            _ => Cause::Unknown,
+        }
     }
 }
 
@@ -73,18 +87,21 @@ impl Loop {
             warn!(error = %cause, ?partitions, "failed to ask why offsets are missing");
             BTreeMap::new()
         });
-        let Explained { lost, unexplained } = judge(gaps, &logs);
+        let Explained { lost, unknown, unexplained } = judge(gaps, &logs);
         for Lost { partition, expected, start } in lost {
             report_lost(partition, expected, start);
         }
+        report_unexplained(&unknown);
         unexplained
     }
 }
 
 /// What the ranges of the logs tell of gaps.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Explained {
     lost: Vec<Lost>,
+    /// The gaps whose cause no answer tells any more.
+    unknown: Vec<Gap>,
     /// The gaps of partitions whose range is not known.
     unexplained: Vec<Gap>,
 }
@@ -98,15 +115,13 @@ struct Lost {
 }
 
 fn judge(gaps: Vec<Gap>, logs: &BTreeMap<i32, LogRange>) -> Explained {
-    let mut explained = Explained { lost: Vec::new(), unexplained: Vec::new() };
+    let mut explained = Explained::default();
     for gap in gaps {
         let Gap { partition, expected, .. } = gap;
-        match logs.get(&partition) {
-            Some(log) => explained.lost.extend(gap.removed_before(*log).map(|start| Lost {
-                partition,
-                expected,
-                start,
-            })),
+        match logs.get(&partition).map(|log| gap.cause(*log)) {
+            Some(Cause::NoRecords) => {}
+            Some(Cause::Removed { start }) => explained.lost.push(Lost { partition, expected, start }),
+            Some(Cause::Unknown) => explained.unknown.push(gap),
             None => explained.unexplained.push(gap),
         }
     }
@@ -136,17 +151,25 @@ mod tests {
     #[test]
     fn only_what_is_before_the_start_of_the_log_was_removed() {
         let gap = Gap { partition: 0, expected: 5, offset: 9 };
-        for (start, removed_before) in [(0, None), (5, None), (7, Some(7)), (9, Some(9)), (20, Some(9))] {
-            assert_eq!(gap.removed_before(LogRange { start, end: 30 }), removed_before, "start {start}");
+        for (start, cause) in [
+            (0, Cause::NoRecords),
+            (5, Cause::NoRecords),
+            (7, Cause::Removed { start: 7 }),
+            (9, Cause::Removed { start: 9 }),
+            (10, Cause::Unknown),
+        ] {
+            assert_eq!(gap.cause(LogRange { start, end: 30 }), cause, "start {start}");
         }
     }
 
+    /// The gap of a mark, of which Kafka was asked only after retention had passed it, is no loss.
     #[test]
-    fn a_gap_of_a_log_that_nobody_knows_is_kept_and_the_others_are_explained() {
+    fn a_gap_of_a_log_that_nobody_knows_is_kept_and_the_others_are_done_with() {
         let gap = |partition| Gap { partition, expected: 5, offset: 9 };
-        let logs = [(0, LogRange { start: 7, end: 30 }), (2, LogRange { start: 0, end: 30 })].into();
-        let explained = judge(vec![gap(0), gap(1), gap(2)], &logs);
+        let logs =
+            [(0, 7), (2, 0), (3, 20)].map(|(partition, start)| (partition, LogRange { start, end: 30 }));
+        let explained = judge((0..4).map(gap).collect(), &logs.into());
         let lost = vec![Lost { partition: 0, expected: 5, start: 7 }];
-        assert_eq!(explained, Explained { lost, unexplained: vec![gap(1)] });
+        assert_eq!(explained, Explained { lost, unknown: vec![gap(3)], unexplained: vec![gap(1)] });
     }
 }
