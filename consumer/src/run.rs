@@ -32,6 +32,7 @@ use tracing::{Instrument as _, info_span};
 use crate::{
     args::Options,
     audit::{Audit, sample::Committed},
+    batch::Batch,
     incarnation::Incarnation,
     insert::Inserter,
     metrics as names,
@@ -43,6 +44,8 @@ use crate::{
 
 /// What the stop of all tasks may take beyond the stop of the loop.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
+/// The client that knows the topic is given back when it was not asked for this long.
+const IDLE_CLIENT: Duration = Duration::from_secs(60);
 
 /// Runs the consumer until the shutdown is requested, then finishes the running insert, commits and leaves.
 ///
@@ -97,19 +100,32 @@ async fn store_jobs(
     mut jobs: mpsc::Receiver<Job>,
     done: blocking::Sender<Done>,
 ) -> anyhow::Result<()> {
-    while let Some(Job { batch, cancelled }) = jobs.recv().await {
+    loop {
+        let Ok(job) = tokio::time::timeout(IDLE_CLIENT, jobs.recv()).await else {
+            incarnation.close().await;
+            continue;
+        };
+        let Some(Job { batch, cancelled }) = job else { break };
         let trace_id = batch.trace.map(tracing::field::display);
         let span = info_span!("batch", batch.id = batch.id.0, rows = batch.rows(), trace_id);
-        let storing = async {
-            incarnation.confirm().await;
-            store.store(&batch).await;
-        };
+        let storing = store_confirmed(&mut incarnation, &mut store, &batch);
         let is_stored = cancelled.run_until_cancelled(storing.instrument(span)).await.is_some();
         if done.send(Done { batch, is_stored }).is_err() {
             break;
         }
     }
+    incarnation.close().await;
     Ok(())
+}
+
+/// Stores a batch once it is known that its records are of our topic.
+async fn store_confirmed(incarnation: &mut Incarnation, store: &mut Store, batch: &Batch) {
+    incarnation.confirm().await;
+    let mut storing = std::pin::pin!(store.store(batch));
+    if tokio::time::timeout(IDLE_CLIENT, &mut storing).await.is_err() {
+        incarnation.close().await;
+        storing.await;
+    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ pub(super) fn topic_id<C: ClientContext>(
         succeeded(sys::rd_kafka_event_error(event.as_ptr()))?;
         let mut count = 0;
         let result = sys::rd_kafka_event_DescribeTopics_result(event.as_ptr());
+        if result.is_null() {
+            return Err(KafkaError::AdminOp(Code::Fail));
+        }
         let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
         if topics.is_null() || count == 0 {
             return Err(KafkaError::AdminOp(Code::Fail));

@@ -181,7 +181,7 @@ fn produce_foreign(cluster: &MockCluster<'_, DefaultProducerContext>, payload: &
 
 fn is_foreign(settings: &mut ConsumerSettings) {
     settings.format = RecordFormat::Json(Box::default());
-    settings.topic_id = incarnation::current(settings);
+    settings.topic_id = incarnation::tests::id_of(settings);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
