@@ -184,8 +184,14 @@ impl Audit {
         }
     }
 
-    /// Lets those suspects go that are dead letters, or that a former retention may have removed.
+    /// Lets those suspects go that are of another topic, that are dead letters, or that a former retention may have
+    /// removed.
     async fn excuse(&mut self, missing: Vec<Wanted>, horizon: &Horizon) -> Result<(), Error> {
+        if !missing.is_empty() && self.ask(Log::is_other_topic).await? {
+            warn!(events = missing.len(), "the topic was made anew, what it holds is not looked for");
+            self.suspects.keep(&[]);
+            return Ok(());
+        }
         let Letters { without, unread } = self.ask(move |log| log.without_letters(missing)).await?;
         self.suspects.keep(&without);
         if let Some(source) = unread {
@@ -198,8 +204,8 @@ impl Audit {
         Ok(())
     }
 
-    /// Events that lie before what is committed. A group that was reset, or a topic that was made anew, takes back
-    /// what it has committed.
+    /// Events that lie before what is committed. A group that was reset takes back what it has committed, and so does a
+    /// topic of ours that was made anew; one of others keeps it, as nothing of it is stored ([`crate::incarnation`]).
     fn still_committed(&self, mut events: Vec<Wanted>) -> Vec<Wanted> {
         let committed = self.committed.borrow();
         let is_before = |event: &Wanted| {

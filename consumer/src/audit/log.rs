@@ -16,6 +16,7 @@ use schema::{record::dead_letter, settings::ConsumerSettings, timestamp::Timesta
 
 use crate::{
     audit::{sample::Span, wanted::Wanted},
+    incarnation::{self, Incarnation},
     parse::Parsed,
     poll::{self, Listener},
     run::read::Reader,
@@ -41,6 +42,8 @@ pub(crate) enum Error {
     Create { source: KafkaError },
     #[error("failed to ask where the logs begin")]
     Starts { source: KafkaError },
+    #[error("failed to ask for the topic's id")]
+    Describe { source: KafkaError },
     #[error("failed to begin to read partition {partition}")]
     Seek { partition: i32, source: KafkaError },
     #[error("partition {partition} was not read from offset {offset} in time")]
@@ -57,6 +60,7 @@ impl Error {
         match self {
             Self::Create { .. } => "audit_create",
             Self::Starts { .. } => "audit_starts",
+            Self::Describe { .. } => "audit_describe",
             Self::Seek { .. } => "audit_seek",
             Self::Timeout { .. } => "audit_timeout",
             Self::FindLetters { .. } => "audit_find_letters",
@@ -109,6 +113,15 @@ impl Log {
             .and_then(|()| self.consumer.offsets_for_times(list, QUESTION_TIMEOUT))
             .map(|starts| poll::offsets(&starts))
             .map_err(|source| Error::Starts { source })
+    }
+
+    /// Whether the records that were read may be of another topic of the same name, whose events nobody stored.
+    pub(crate) fn is_other_topic(&self) -> Result<bool, Error> {
+        if !Incarnation::matters(&self.settings) {
+            return Ok(false);
+        }
+        let id = incarnation::current(&self.consumer, &self.settings);
+        Ok(id.map_err(|source| Error::Describe { source })? != Some(self.settings.topic_id))
     }
 
     /// The events of a span, as far as its bytes are bounded. What is refused becomes no event.

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
     message::{Header, OwnedHeaders},
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
@@ -110,14 +110,26 @@ impl Fixture {
         producer.flush(Duration::from_secs(10)).unwrap();
     }
 
-    /// What the group has committed, by partition.
-    fn committed(&self) -> BTreeMap<i32, i64> {
+    /// A client of the group that is no member.
+    fn outsider(&self) -> BaseConsumer {
         let group = settings(&self.cluster.bootstrap_servers(), &self.server).group;
-        let reader: BaseConsumer = ClientConfig::new()
+        ClientConfig::new()
             .set("bootstrap.servers", self.cluster.bootstrap_servers())
             .set("group.id", group.as_str())
             .create()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Commits as a member of the group did before.
+    fn commit(&self, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic().as_str(), partition, Offset::Offset(offset)).unwrap();
+        self.outsider().commit(&list, CommitMode::Sync).unwrap();
+    }
+
+    /// What the group has committed, by partition.
+    fn committed(&self) -> BTreeMap<i32, i64> {
+        let reader = self.outsider();
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic().as_str(), 0, 1);
         let committed = reader.committed_offsets(list, Duration::from_secs(10)).unwrap();

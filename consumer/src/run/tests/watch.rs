@@ -226,12 +226,31 @@ async fn a_stop_does_not_wait_for_committed_offsets_that_kafka_does_not_tell() {
 }
 
 /// The topic of the settings was deleted, and the brokers have another one of its name.
+fn was_made_anew(settings: &mut ConsumerSettings) {
+    is_foreign(settings);
+    settings.topic_id.0 = uuid::Uuid::from_u128(settings.topic_id.0.as_u128() ^ 1);
+}
+
+/// What is committed is of the topic that is no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_a_foreign_topic_that_was_made_anew_are_not_missing() {
+    let audited = |settings: &mut ConsumerSettings| {
+        was_made_anew(settings);
+        settings.audit = AuditSettings { share_per_mille: 1_000, interval_ms: 50 };
+    };
+    let server = ClickHouse::answering(&[]).await;
+    server.show(Some("0\t0\n"));
+    let fixture = Fixture::make_with(server, audited, &[r#"{"event_name":"new"}"#; 2]);
+    fixture.commit(0, 2);
+    let process = Process::start(&fixture.settings_file());
+    let let_go = "the topic was made anew, what it holds is not looked for";
+    process.until("the audit lets them go", async || process.log().contains(let_go)).await;
+    assert_eq!(process.metric("audit_events_missing_total").await, Some(0.0));
+    process.until_metric("audit_events_checked_total", |checked| checked >= 1.0).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_a_foreign_topic_that_was_made_anew_is_stored() {
-    let was_made_anew = |settings: &mut ConsumerSettings| {
-        is_foreign(settings);
-        settings.topic_id.0 = uuid::Uuid::from_u128(settings.topic_id.0.as_u128() ^ 1);
-    };
     let records = [r#"{"event_name":"new"}"#];
     let fixture = Fixture::make_with(ClickHouse::answering(&[]).await, was_made_anew, &records);
     let process = Process::start(&fixture.settings_file());
