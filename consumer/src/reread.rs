@@ -3,10 +3,11 @@
 //! Batches keep no original bytes, because nearly none of them ever needs them and keeping them would double
 //! the memory; Kafka still has them, as their offsets are not committed. Each partition is read forward from its
 //! first refused row to its last, so that a record is read once however many of its rows were refused.
-//! What it no longer has, because retention or a cut of the log was quicker, is written anew from the columns.
+//! What it no longer has, because retention, a cut of the log or a new topic was quicker, is written anew from the
+//! columns.
 
 use std::{
-    cell::OnceCell,
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,9 +28,10 @@ use schema::{
 use crate::{
     columns::{Columns, Lines, Origin},
     letter::{DeadLetter, Original},
-    parse::lines,
+    parse::{Parsed, lines},
     poll::{self, Listener},
     refused::Refused,
+    run::read,
 };
 
 /// How long one record is waited for. Kafka may lose a broker in the meantime and come back.
@@ -78,7 +80,8 @@ pub(crate) fn reread(
     now: Timestamp,
 ) -> Result<Vec<DeadLetter>, Error> {
     debug_assert!(rows.is_sorted_by(|a, b| a.origin < b.origin));
-    let gone = Gone { settings, columns, lines: OnceCell::new(), now };
+    let (lines, parser) = (Lines::of(columns), read::Reader::of(settings));
+    let mut all = Letters { settings, lines, parser, now };
     let consumer = consumer(settings).map_err(|source| Error::Create { source })?;
     let (mut letters, mut bytes) = (Vec::new(), 0);
     for rows in rows.chunk_by(|a, b| a.origin.partition == b.origin.partition) {
@@ -88,7 +91,7 @@ pub(crate) fn reread(
                 return Ok(letters);
             }
             let message = reader.read(rows[0].origin.offset)?;
-            for letter in letters_of(&gone, rows, message.as_ref()) {
+            for letter in all.of(rows, message.as_ref()) {
                 bytes += letter.bytes_beside(letters.last());
                 letters.push(letter);
             }
@@ -171,45 +174,62 @@ fn lacks(log: Option<(i64, i64)>, offset: i64) -> bool {
     log.is_some_and(|(start, end)| start > offset || end <= offset)
 }
 
-/// The letters of some rows of one record. A record that has fewer lines is another one, of a log that was made anew.
-fn letters_of(
-    gone: &Gone<'_>,
-    rows: &[RefusedRow],
-    message: Option<&BorrowedMessage<'_>>,
-) -> Vec<DeadLetter> {
-    let Some((message, payload)) = message.and_then(|message| Some((message, message.payload()?))) else {
-        return gone.letters(rows);
-    };
-    let original = Arc::new(original(message, gone.now));
-    match &gone.settings.format {
-        RecordFormat::Events => {}
-        // The record is the event, however many lines it has.
-        RecordFormat::Json(_) => {
-            return vec![DeadLetter::of(&original, None, Some(payload), Refused::ByTable)];
-        }
-    }
-    let lines: Vec<&[u8]> = lines(payload).take(usize::from(u16::MAX) + 1).collect();
-    let letter = |row: &RefusedRow| {
-        let index = row.origin.index;
-        Some(DeadLetter::of(&original, Some(index), Some(*lines.get(usize::from(index))?), Refused::ByTable))
-    };
-    let mut letters: Vec<DeadLetter> = rows.iter().map_while(letter).collect();
-    letters.extend(gone.letters(&rows[letters.len()..]));
-    letters
-}
-
-/// Makes letters of rows whose records are gone.
-struct Gone<'c> {
+/// Makes the letters of rows.
+struct Letters<'c> {
     settings: &'c ConsumerSettings,
-    columns: &'c Columns,
-    /// Nearly never asked for.
-    lines: OnceCell<Lines<'c>>,
+    lines: Lines<'c>,
+    parser: read::Reader,
     now: Timestamp,
 }
 
-impl Gone<'_> {
-    /// The letters of some rows of one record.
-    fn letters(&self, rows: &[RefusedRow]) -> Vec<DeadLetter> {
+impl Letters<'_> {
+    /// The letters of some rows of one record, if this is that record. Another one may stand in its place, in a log that
+    /// was cut or a topic that was made anew, so that the rows which it becomes are compared.
+    fn of(&mut self, rows: &[RefusedRow], message: Option<&BorrowedMessage<'_>>) -> Vec<DeadLetter> {
+        let Some((message, payload)) = message.and_then(|message| Some((message, message.payload()?))) else {
+            return self.rebuilt(rows);
+        };
+        let (same, other) = self.compare(rows, message);
+        let original = Arc::new(original(message, self.now));
+        let letter = |index, bytes| DeadLetter::of(&original, index, Some(bytes), Refused::ByTable);
+        let mut letters: Vec<DeadLetter> = match &self.settings.format {
+            RecordFormat::Events => {
+                let lines: Vec<&[u8]> = lines(payload).take(usize::from(u16::MAX) + 1).collect();
+                let line = |index| lines.get(usize::from(index)).expect("a line became the row of its index");
+                let indexes = same.iter().map(|row| row.origin.index);
+                indexes.map(|index| letter(Some(index), line(index))).collect()
+            }
+            // The record is the event, however many lines it has.
+            RecordFormat::Json(_) => same.iter().map(|_| letter(None, payload)).collect(),
+        };
+        letters.extend(self.rebuilt(&other));
+        letters
+    }
+
+    /// The rows that a message becomes again, and those that it does not.
+    fn compare(
+        &mut self,
+        rows: &[RefusedRow],
+        message: &BorrowedMessage<'_>,
+    ) -> (Vec<RefusedRow>, Vec<RefusedRow>) {
+        let (mut columns, mut places) = (Columns::default(), BTreeMap::new());
+        // A record that is refused as a whole becomes none.
+        let _ = self.parser.read(message, |parsed| match parsed {
+            Parsed::Row(row) => {
+                places.insert(row.position.index, columns.rows());
+                columns.push(&row);
+            }
+            Parsed::Reject { .. } => {}
+        });
+        let again = Lines::of(&columns);
+        rows.iter().partition(|row| {
+            let place = places.get(&row.origin.index);
+            place.is_some_and(|place| again.line(*place) == self.lines.line(row.row))
+        })
+    }
+
+    /// The letters of some rows of one record that is gone.
+    fn rebuilt(&self, rows: &[RefusedRow]) -> Vec<DeadLetter> {
         let Some(Origin { partition, offset, .. }) = rows.first().map(|row| row.origin) else {
             return Vec::new();
         };
@@ -224,10 +244,9 @@ impl Gone<'_> {
         let is_ours = self.settings.format == RecordFormat::Events;
         let headers = ours.into_iter().filter(|_| is_ours);
         let original = Arc::new(Original::rebuilt(place, headers, self.now));
-        let lines = self.lines.get_or_init(|| Lines::of(self.columns));
         let letter = |row: &RefusedRow| {
             let index = is_ours.then_some(row.origin.index);
-            DeadLetter::of(&original, index, Some(&lines.line(row.row)), Refused::ByTable)
+            DeadLetter::of(&original, index, Some(&self.lines.line(row.row)), Refused::ByTable)
         };
         rows.iter().map(letter).collect()
     }

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
-    message::{Headers as _, Message as _},
+    message::{Header, Headers as _, Message as _, OwnedHeaders},
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
 };
@@ -186,8 +186,10 @@ fn refuses(names: &'static [&'static str]) -> impl FnMut(&Seen) -> Answer {
 fn produce(bootstrap_servers: &str, payload: &str) {
     let producer: BaseProducer =
         ClientConfig::new().set("bootstrap.servers", bootstrap_servers).create().unwrap();
-    let headers = rdkafka::message::OwnedHeaders::new()
-        .insert(rdkafka::message::Header { key: "tenant", value: Some("acme") });
+    let ours = [("tenant", "acme"), ("schema-version", "1"), ("content-type", "application/x-ndjson")];
+    let headers = ours
+        .into_iter()
+        .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }));
     let name = topic();
     producer.send(BaseRecord::to(name.as_str()).key("k").payload(payload).headers(headers)).unwrap();
     producer.flush(Duration::from_secs(10)).unwrap();
