@@ -92,12 +92,16 @@ fn running_since(pid: u32) -> Option<u64> {
 }
 
 /// Reads `/proc/<pid>/stat` (proc(5)): field 2 is the program's name in brackets, which may hold anything,
-/// field 3 the state and field 22 the start time.
+/// field 3 the state, field 20 the number of threads and field 22 the start time.
+/// A zombie with other threads is a process that was killed and is still ending: its ports and files are in use.
 fn start_ticks(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
-    let state = *fields.first()?;
-    if matches!(state, "Z" | "X" | "x") {
+    let has_ended = match *fields.first()? {
+        "Z" => fields.get(17)?.parse::<u32>().ok()? <= 1,
+        state => matches!(state, "X" | "x"),
+    };
+    if has_ended {
         return None;
     }
     fields.get(19)?.parse().ok()
@@ -108,7 +112,11 @@ mod tests {
     use super::*;
 
     fn stat(name: &str, state: &str) -> String {
-        format!("42 ({name}) {state} 1 42 42 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 777 1000 50 184")
+        stat_of_threads(name, state, 1)
+    }
+
+    fn stat_of_threads(name: &str, state: &str, threads: u32) -> String {
+        format!("42 ({name}) {state} 1 42 42 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 {threads} 0 777 1000 50 184")
     }
 
     #[test]
@@ -124,6 +132,11 @@ mod tests {
     #[test]
     fn a_zombie_does_not_run() {
         assert_eq!(start_ticks(&stat("sleep", "Z")), None);
+    }
+
+    #[test]
+    fn a_zombie_whose_threads_have_not_all_ended_does() {
+        assert_eq!(start_ticks(&stat_of_threads("kube-apiserver", "Z", 3)), Some(777));
     }
 
     #[test]
