@@ -38,8 +38,11 @@ mod kubeconfig;
 mod leftovers;
 pub mod network;
 mod node;
+mod options;
 mod paths;
 mod tools;
+
+pub use options::{ControlPlaneOptions, Controllers, Reach};
 
 /// Time until a part answers: 1 to 3 s on an idle machine, several times that while others compile.
 const START: Duration = Duration::from_secs(90);
@@ -121,6 +124,20 @@ pub fn remains(folders: &Folders) -> Vec<String> {
     leftovers::remains(&Paths::new(folders)).into_iter().chain(network::remains()).collect()
 }
 
+/// The control plane of the shared cluster.
+fn shared() -> ControlPlaneOptions {
+    ControlPlaneOptions {
+        listen: network::NODE_ADDRESS,
+        api_port: kubeconfig::API_PORT,
+        etcd_port: etcd::CLIENT_PORT,
+        etcd_peer_port: etcd::PEER_PORT,
+        controller_manager_port: control_plane::CONTROLLER_MANAGER_PORT,
+        reach: Reach::Pods,
+        controllers: Controllers::All,
+        audit_policy: None,
+    }
+}
+
 pub(crate) fn containerd_socket(folders: &Folders) -> PathBuf {
     Paths::new(folders).containerd_socket()
 }
@@ -131,6 +148,7 @@ struct Steps<'a> {
     paths: Paths,
     tools: Tools,
     cluster: Cluster,
+    options: ControlPlaneOptions,
 }
 
 impl<'a> Steps<'a> {
@@ -138,14 +156,14 @@ impl<'a> Steps<'a> {
         let paths = Paths::new(folders);
         let tools = Tools::new(artifacts::kubernetes_programs(folders));
         let cluster = Cluster::new(&paths, &tools);
-        Self { folders, paths, tools, cluster }
+        Self { folders, paths, tools, cluster, options: shared() }
     }
 
     /// Everything that has to be on disk before the first part starts.
     fn prepare(&self) -> anyhow::Result<()> {
         after_restart::forget(&self.paths)?;
         certificates::ensure(&self.paths.pki())?;
-        kubeconfig::write(&self.paths)?;
+        kubeconfig::write(&self.paths, &self.options)?;
         containerd::configure(&self.paths, &images::pause_reference().to_string())?;
         node::configure(&self.paths)?;
         Ok(())
@@ -166,13 +184,13 @@ impl<'a> Steps<'a> {
     }
 
     fn launch(&self, component: Component) -> anyhow::Result<()> {
-        process::start(self.folders, &component.spec(&self.paths, &self.tools))?;
+        process::start(self.folders, &component.spec(&self.paths, &self.tools, &self.options))?;
         Ok(())
     }
 
     fn wait_for(&self, component: Component) -> anyhow::Result<()> {
         process::until(self.folders, component.name(), START, || {
-            component.check(&self.paths, &self.cluster)
+            component.check(&self.paths, &self.cluster, &self.options)
         })?;
         Ok(())
     }
@@ -224,13 +242,13 @@ impl<'a> Steps<'a> {
             // Whatever answers on its port then is a stranger.
             None => Err("it does not run".to_owned()),
             Some(_) => component
-                .check(&self.paths, &self.cluster)
+                .check(&self.paths, &self.cluster, &self.options)
                 .map_err(|error| format!("{:#}", anyhow::Error::new(error))),
         };
         Part {
             name: component.name().to_owned(),
             version: component.version(),
-            address: component.address(&self.paths),
+            address: component.address(&self.paths, &self.options),
             pid: running.map(|process| process.pid),
             log: process::log(self.folders, component.name()),
             health,

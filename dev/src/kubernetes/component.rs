@@ -2,9 +2,10 @@
 
 use super::cluster::{self, Cluster};
 use super::network::NODE_ADDRESS;
+use super::options::ControlPlaneOptions;
 use super::paths::Paths;
 use super::tools::Tools;
-use super::{after_restart, containerd, control_plane, etcd, health, kubeconfig, node};
+use super::{after_restart, containerd, control_plane, etcd, health, node};
 use crate::command::{self, QUICK, run};
 use crate::images;
 use crate::process::Spec;
@@ -76,12 +77,12 @@ impl Component {
     }
 
     /// Where it listens.
-    pub(crate) fn address(self, paths: &Paths) -> String {
+    pub(crate) fn address(self, paths: &Paths, options: &ControlPlaneOptions) -> String {
         let loopback = |port: u16| format!("127.0.0.1:{port}");
         match self {
-            Self::Etcd => loopback(etcd::CLIENT_PORT),
-            Self::ApiServer => format!("https://{NODE_ADDRESS}:{}", kubeconfig::API_PORT),
-            Self::ControllerManager => loopback(control_plane::CONTROLLER_MANAGER_PORT),
+            Self::Etcd => loopback(options.etcd_port),
+            Self::ApiServer => format!("https://{}", options.api_address()),
+            Self::ControllerManager => loopback(options.controller_manager_port),
             Self::Scheduler => loopback(control_plane::SCHEDULER_PORT),
             Self::Containerd => paths.containerd_socket().display().to_string(),
             Self::Kubelet => format!("{NODE_ADDRESS}:{}", node::KUBELET_PORT),
@@ -100,12 +101,12 @@ impl Component {
         }
     }
 
-    pub(crate) fn spec(self, paths: &Paths, tools: &Tools) -> Spec {
+    pub(crate) fn spec(self, paths: &Paths, tools: &Tools, options: &ControlPlaneOptions) -> Spec {
         let name = self.name();
         match self {
-            Self::Etcd => etcd::spec(paths, name),
-            Self::ApiServer => control_plane::api_server(paths, tools, name),
-            Self::ControllerManager => control_plane::controller_manager(paths, tools, name),
+            Self::Etcd => etcd::spec(paths, options, name),
+            Self::ApiServer => control_plane::api_server(paths, tools, options, name),
+            Self::ControllerManager => control_plane::controller_manager(paths, tools, options, name),
             Self::Scheduler => control_plane::scheduler(paths, tools, name),
             Self::Containerd => containerd::spec(paths, &images::pause_reference().to_string(), name),
             Self::Kubelet => node::kubelet(paths, tools, name),
@@ -114,7 +115,12 @@ impl Component {
     }
 
     /// Asks it whether it works.
-    pub(crate) fn check(self, paths: &Paths, cluster: &Cluster) -> Result<(), Error> {
+    pub(crate) fn check(
+        self,
+        paths: &Paths,
+        cluster: &Cluster,
+        options: &ControlPlaneOptions,
+    ) -> Result<(), Error> {
         let component = self.name();
         let health =
             |port, path| health::ask(port, path).map_err(|source| Error::Health { component, source });
@@ -122,9 +128,9 @@ impl Component {
             answer.map_err(|source| Error::Command { component, source })
         };
         match self {
-            Self::Etcd => health(etcd::CLIENT_PORT, "/health"),
+            Self::Etcd => health(options.etcd_port, "/health"),
             Self::ApiServer => command(cluster.api_is_ready()),
-            Self::ControllerManager => command(cluster.is_healthy_at(control_plane::CONTROLLER_MANAGER_PORT)),
+            Self::ControllerManager => command(cluster.is_healthy_at(options.controller_manager_port)),
             Self::Scheduler => command(cluster.is_healthy_at(control_plane::SCHEDULER_PORT)),
             Self::Containerd => command(containerd::answers(paths)),
             Self::Kubelet => {

@@ -5,33 +5,33 @@
 use serde_json::{Value, json};
 
 use super::configuration;
-use super::network::NODE_ADDRESS;
+use super::options::ControlPlaneOptions;
 use super::paths::Paths;
 
-/// The API server's port: the usual one of Kubernetes.
+/// The shared API server's port: the usual one of Kubernetes.
 pub(crate) const API_PORT: u16 = 6443;
 
 /// The parts that call the API server; each has a client certificate of this name.
 const PARTS: [&str; 4] = ["controller-manager", "scheduler", "kubelet", "proxy"];
 
 /// Writes all kubeconfig files; they name the files of their keys and hold no key themselves.
-pub(crate) fn write(paths: &Paths) -> Result<(), configuration::Error> {
+pub(crate) fn write(paths: &Paths, options: &ControlPlaneOptions) -> Result<(), configuration::Error> {
     for part in PARTS {
-        let text = format!("{:#}\n", kubeconfig(paths, part));
+        let text = format!("{:#}\n", kubeconfig(paths, options, part));
         configuration::write(&paths.kubeconfig(part), &text)?;
     }
-    let text = format!("{:#}\n", kubeconfig(paths, "admin"));
+    let text = format!("{:#}\n", kubeconfig(paths, options, "admin"));
     configuration::write(&paths.admin_kubeconfig(), &text)
 }
 
-fn kubeconfig(paths: &Paths, user: &str) -> Value {
+fn kubeconfig(paths: &Paths, options: &ControlPlaneOptions, user: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{
             "name": "millrace",
             "cluster": {
-                "server": format!("https://{NODE_ADDRESS}:{API_PORT}"),
+                "server": format!("https://{}", options.api_address()),
                 "certificate-authority": paths.certificate("ca"),
             },
         }],
@@ -52,10 +52,11 @@ fn kubeconfig(paths: &Paths, user: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::shared;
     use super::*;
 
     #[test]
     fn a_kubeconfig_names_its_keys_and_holds_none() {
-        insta::assert_json_snapshot!(kubeconfig(&Paths::below("/state".into()), "admin"));
+        insta::assert_json_snapshot!(kubeconfig(&Paths::below("/state".into()), &shared(), "admin"));
     }
 }

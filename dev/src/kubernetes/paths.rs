@@ -55,6 +55,16 @@ impl Paths {
         self.folder().join(file_name)
     }
 
+    /// What of the requests to the API server is written down.
+    pub(crate) fn audit_policy(&self) -> PathBuf {
+        self.configuration("audit-policy.json")
+    }
+
+    /// Where it is written down.
+    pub(crate) fn audit_log(&self) -> PathBuf {
+        self.folder().join("audit.log")
+    }
+
     pub(crate) fn etcd(&self) -> PathBuf {
         self.folder().join("etcd")
     }
