@@ -9,6 +9,8 @@
 //! Invariant: all files are below the state folder, and what has to be outside of it
 //! (bridges, packet rules, control groups, a few sockets and links) is removed by `down`.
 //! It has no DNS, no network policies and no storage classes: nothing here needs them.
+//!
+//! A test that needs an API server and no pods starts a private one on loopback.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
@@ -40,9 +42,11 @@ pub mod network;
 mod node;
 mod options;
 mod paths;
+mod private;
 mod tools;
 
 pub use options::{ControlPlaneOptions, Controllers, Reach};
+pub use private::PrivateApiServer;
 
 /// Time until a part answers: 1 to 3 s on an idle machine, several times that while others compile.
 const START: Duration = Duration::from_secs(90);

@@ -4,7 +4,7 @@
 //! up:     preflight -> packages -> artifacts -> network -> (Kubernetes | Kafka | ClickHouse) -> table
 //! down:   Kubernetes -> Kafka, ClickHouse -> network -> state folder -> nothing is left
 //! tests:  Stack::running()          the shared parts
-//!         PrivateKafka::start()     parts that a test may kill
+//!         PrivateKafka::start()     parts that a test may kill; also PrivateClickHouse and PrivateApiServer
 //! ```
 //!
 //! Invariants: all state is in one folder that `down` removes; built tools are in a cache outside of the checkout;

@@ -1,6 +1,6 @@
 //! Questions and orders to the running cluster, through `kubectl` as its administrator.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use crate::command::{self, finish};
 
 /// Time that one call gets; an answer takes about 0.1 s, and a cold API server a few.
 const CALL: Duration = Duration::from_secs(10);
+
+/// Time until the API server serves a new kind: some tenths of a second on an idle machine.
+const ESTABLISHED: Duration = Duration::from_secs(60);
 
 /// The node's condition, the boot it was reported from, and nothing else.
 const NODE_STATE: &str =
@@ -37,11 +40,17 @@ pub(crate) enum Error {
 pub(crate) struct Cluster {
     kubectl: PathBuf,
     kubeconfig: PathBuf,
+    /// What kubectl remembers of the API server goes with it: another one may get its port.
+    cache: PathBuf,
 }
 
 impl Cluster {
     pub(crate) fn new(paths: &Paths, tools: &Tools) -> Self {
-        Self { kubectl: tools.program("kubectl"), kubeconfig: paths.admin_kubeconfig() }
+        Self {
+            kubectl: tools.program("kubectl"),
+            kubeconfig: paths.admin_kubeconfig(),
+            cache: paths.state().join("kubectl-cache"),
+        }
     }
 
     /// The API server accepts requests, its store answers and its first roles exist.
@@ -73,6 +82,15 @@ impl Cluster {
             .map_err(|source| Error::ReadAccount { source })
     }
 
+    /// Makes the kinds that a file defines, and returns when they are served.
+    pub(crate) fn define(&self, file: &Path) -> Result<(), command::Error> {
+        let file = format!("--filename={}", file.display());
+        self.call(&["create", &file, "--validate=false"])?;
+        let timeout = format!("--timeout={}s", ESTABLISHED.as_secs());
+        let mut wait = self.kubectl(&["wait", "--for=condition=Established", &file, &timeout]);
+        finish(&mut wait, ESTABLISHED + CALL).map(drop)
+    }
+
     /// Orders all pods to end within a second; kubelet does it later.
     pub(crate) fn end_all_pods(&self) -> Result<(), command::Error> {
         let arguments = ["delete", "pods", "--all", "--all-namespaces", "--grace-period=1", "--wait=false"];
@@ -80,12 +98,18 @@ impl Cluster {
     }
 
     fn call(&self, arguments: &[&str]) -> Result<String, command::Error> {
+        let mut kubectl = self.kubectl(arguments);
+        kubectl.arg(format!("--request-timeout={}s", CALL.as_secs()));
+        finish(&mut kubectl, CALL)
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Command {
         let mut kubectl = Command::new(&self.kubectl);
         kubectl
             .arg(format!("--kubeconfig={}", self.kubeconfig.display()))
-            .arg(format!("--request-timeout={}s", CALL.as_secs()))
             .args(arguments)
+            .env("KUBECACHEDIR", &self.cache)
             .envs(environment());
-        finish(&mut kubectl, CALL)
+        kubectl
     }
 }
