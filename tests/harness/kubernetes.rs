@@ -1,7 +1,7 @@
 //! The cluster of the shared stack: namespaces of a test's own, resources, conditions, and `kubectl` and `helm`.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -33,7 +33,12 @@ pub async fn client() -> anyhow::Result<Client> {
 /// # Errors
 /// When the stack does not run.
 pub async fn config() -> anyhow::Result<Config> {
-    let kubeconfig = Kubeconfig::read_from(&stack()?.kubeconfig)?;
+    config_of(&stack()?.kubeconfig).await
+}
+
+/// How the user of a kubeconfig reaches its cluster, which is on this machine.
+pub(crate) async fn config_of(kubeconfig: &Path) -> anyhow::Result<Config> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     // The local cluster is reached directly, whatever the environment says.
     config.proxy_url = None;
@@ -54,12 +59,19 @@ impl fmt::Debug for Ground {
 }
 
 impl Ground {
-    /// Makes the namespace.
+    /// Makes the namespace in the shared cluster.
     ///
     /// # Errors
     /// When the API server refuses.
     pub async fn make(text: &str) -> anyhow::Result<Self> {
-        let client = client().await?;
+        Self::make_with(client().await?, text).await
+    }
+
+    /// Makes the namespace in the cluster of this client.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn make_with(client: Client, text: &str) -> anyhow::Result<Self> {
         let name = unique(text);
         let labels = [("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())];
         let namespace = Namespace {
@@ -268,7 +280,7 @@ pub fn reason<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a str> {
 /// # Errors
 /// When it fails; the text is what it said.
 pub async fn kubectl(words: &[&str]) -> anyhow::Result<String> {
-    run(stack()?.kubectl.clone(), words).await
+    run(stack()?.kubectl.clone(), &stack()?.kubeconfig, words).await
 }
 
 /// Runs `helm` with these words and returns what it wrote.
@@ -276,12 +288,12 @@ pub async fn kubectl(words: &[&str]) -> anyhow::Result<String> {
 /// # Errors
 /// When it fails; the text is what it said.
 pub async fn helm(words: &[&str]) -> anyhow::Result<String> {
-    run(stack()?.helm.clone(), words).await
+    run(stack()?.helm.clone(), &stack()?.kubeconfig, words).await
 }
 
-async fn run(program: PathBuf, words: &[&str]) -> anyhow::Result<String> {
-    let kubeconfig = &stack()?.kubeconfig;
-    // What kubectl remembers of the API server goes with the stack, not into the home folder.
+/// Runs a program with the cluster of a kubeconfig.
+pub(crate) async fn run(program: PathBuf, kubeconfig: &Path, words: &[&str]) -> anyhow::Result<String> {
+    // What kubectl remembers of the API server goes with the cluster, not into the home folder.
     let cache = kubeconfig.with_file_name("kubectl-cache");
     let mut command = Command::new(&program);
     command.args(words).env("KUBECONFIG", kubeconfig).env("KUBECACHEDIR", cache);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! test -> Ingester, Consumer, Operator (processes of ours)  -> real Kafka, ClickHouse, Kubernetes
+//!   |---> PrivateCluster (a real API server), StandIn (calls Deployments available, for want of nodes)
 //!   \---> Ledger <- Reader (plain HTTP, shares no code with the consumer)
 //! ```
 //!
@@ -9,6 +10,7 @@
 //! - Everything waits with a deadline, and what it waited for is in the error.
 //! - Names are unique per test, so that tests on the shared stack run beside each other.
 //! - A test that breaks Kafka or ClickHouse starts private ones; the shared ones stay whole for its neighbours.
+//! - A test with an operator of its own that needs no pods starts a private API server; the shared operator stays.
 //!
 //! It decides nothing about Millrace: what is expected stands in the tests.
 
@@ -23,7 +25,9 @@ pub mod load;
 pub mod names;
 pub mod operator;
 pub mod private;
+pub mod private_cluster;
 pub mod process;
 pub mod proxy;
 pub mod shared;
+pub mod stand_in;
 pub mod wait;

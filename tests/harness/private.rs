@@ -136,7 +136,7 @@ impl PrivateClickHouse {
 }
 
 /// The stack's own functions block.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {
     tokio::task::spawn_blocking(work).await.context("a part of the stack panicked")?

@@ -9,6 +9,7 @@ mod faults;
 mod foreign_topic;
 mod operator_start;
 mod poison;
+mod private_cluster;
 mod readme;
 mod rows;
 mod secured_kafka;
