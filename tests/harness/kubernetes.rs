@@ -191,24 +191,6 @@ impl Ground {
         .await
     }
 
-    /// Deletes a tenant and its pipelines without what lies outside of the cluster, whose parts are gone with
-    /// the test: it removes their finalizers by hand.
-    ///
-    /// # Errors
-    /// When the API server refuses.
-    pub async fn abandon(&self, tenant: &str) -> anyhow::Result<()> {
-        let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-        let parameters = PatchParams::default();
-        let (tenants, pipelines): (Api<AnalyticsTenant>, Api<Pipeline>) = (self.api(), self.api());
-        tenants.delete(tenant, &DeleteParams::background()).await?;
-        for pipeline in pipelines.list(&ListParams::default()).await? {
-            pipelines.delete(&pipeline.name_any(), &DeleteParams::background()).await?;
-            pipelines.patch(&pipeline.name_any(), &parameters, &free).await?;
-        }
-        tenants.patch(tenant, &parameters, &free).await?;
-        Ok(())
-    }
-
     /// The text of an entry of a Secret.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
-//! The operator inside the test's process, on the real API server, for tests whose backends are broken.
+//! The operator inside the test's process, on a real API server, for tests whose backends are broken.
 //!
-//! It sees one namespace as if it were the whole cluster, so that it touches nothing of its neighbours.
+//! On the shared API server it sees one namespace as if it were the whole cluster, so that it touches nothing of its
+//! neighbours. On a private one it sees what its client may see.
 
 use std::time::Duration;
 
@@ -28,11 +29,19 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts it with these flags beside those that every operator needs.
+    /// Starts it on the shared API server, with these flags beside those that every operator needs.
     ///
     /// # Errors
     /// When the flags are wrong or the stack does not run.
     pub async fn start(namespace: &str, flags: &[String]) -> anyhow::Result<Self> {
+        Self::start_with(client_of_one_namespace(namespace.to_owned()).await?, flags)
+    }
+
+    /// As `start`, with this client.
+    ///
+    /// # Errors
+    /// When the flags are wrong.
+    pub fn start_with(client: Client, flags: &[String]) -> anyhow::Result<Self> {
         let mut words = vec![
             "operator".to_owned(),
             format!("--listen=127.0.0.1:{}", free_port()?),
@@ -43,7 +52,6 @@ impl Operator {
         ];
         words.extend(flags.iter().cloned());
         let options = Options::try_parse_from(words)?;
-        let client = client_of_one_namespace(namespace.to_owned()).await?;
         let shutdown = Shutdown::manual();
         #[allow(clippy::disallowed_methods, reason = "its owner is the value that is returned")]
         let task = tokio::spawn(operator::run(options, client, shutdown.clone()));

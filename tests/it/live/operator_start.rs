@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crds::condition::kind;
-use harness::chart;
-use harness::kubernetes::Ground;
 use harness::operator::Operator;
 use harness::private::{PrivateClickHouse, PrivateKafka};
+use harness::private_cluster::PrivateCluster;
+use harness::stand_in::StandIn;
 use harness::wait::{Look, until, within};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -34,14 +34,14 @@ fn flags(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_that_starts_without_kafka_and_clickhouse_says_so_and_recovers() -> anyhow::Result<()> {
-    let shared_operator = chart::no_operator().await?;
     within(TEST, async {
-        let ground = Ground::make("unreachable").await?;
+        let cluster = PrivateCluster::start().await?;
+        let ground = cluster.ground("unreachable").await?;
         let folder = tempfile::TempDir::new()?;
         let (kafka, clickhouse) = (PrivateKafka::start().await?, PrivateClickHouse::start().await?);
         let flags = flags(&kafka, &clickhouse, &folder)?;
         clickhouse.kill().await?;
-        let operator = Operator::start(&ground.name, &flags).await?;
+        let operator = Operator::start_with(cluster.client().await?, &flags)?;
         ground.tenant("acme", json!({})).await?;
         ground.tenant_with("acme", kind::DATABASE_READY, "False", SEEN).await?;
         assert!(operator.is_running());
@@ -54,24 +54,25 @@ async fn an_operator_that_starts_without_kafka_and_clickhouse_says_so_and_recove
         ground.pipeline_with("acme-default", kind::TOPIC_READY, "True", RECOVERED).await?;
         assert!(operator.is_running());
 
-        // The images of this operator do not exist, so that the workloads stay away and say so.
+        // Nothing makes pods here, so that the workloads stay away and say so.
         ground.pipeline_with("acme-default", kind::WORKLOADS_AVAILABLE, "False", SEEN).await?;
-        operator.stop().await?;
-        ground.abandon("acme").await?;
-        ground.leave().await
+        let _stand_in = StandIn::start(&ground.client);
+        ground.pipeline_with("acme-default", kind::WORKLOADS_AVAILABLE, "True", SEEN).await?;
+        ground.pipeline_with("acme-default", kind::READY, "True", SEEN).await?;
+        operator.stop().await
     })
-    .await?;
-    shared_operator.bring_back().await
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_waits_for_an_absent_clickhouse_until_it_is_abandoned() -> anyhow::Result<()> {
-    let shared_operator = chart::no_operator().await?;
     within(TEST, async {
-        let ground = Ground::make("blocked").await?;
+        let cluster = PrivateCluster::start().await?;
+        let ground = cluster.ground("blocked").await?;
         let folder = tempfile::TempDir::new()?;
         let (kafka, clickhouse) = (PrivateKafka::start().await?, PrivateClickHouse::start().await?);
-        let operator = Operator::start(&ground.name, &flags(&kafka, &clickhouse, &folder)?).await?;
+        let flags = flags(&kafka, &clickhouse, &folder)?;
+        let operator = Operator::start_with(cluster.client().await?, &flags)?;
         ground.tenant("acme", json!({"defaultPipeline": "None"})).await?;
         ground.tenant_with("acme", kind::READY, "True", SEEN).await?;
         clickhouse.kill().await?;
@@ -86,9 +87,7 @@ async fn a_deletion_waits_for_an_absent_clickhouse_until_it_is_abandoned() -> an
             Ok(Look::at(tenants.get_opt("acme").await?.is_none(), "it is still there"))
         })
         .await?;
-        operator.stop().await?;
-        ground.leave().await
+        operator.stop().await
     })
-    .await?;
-    shared_operator.bring_back().await
+    .await
 }
