@@ -63,6 +63,12 @@ pub(crate) fn listeners() -> Vec<Listener> {
         .collect()
 }
 
+/// Whether this process, and not a stranger, listens where it was told to.
+pub(crate) fn is_listened_on_by(wanted: SocketAddrV4, pid: u32) -> bool {
+    let own = sockets(pid);
+    listeners().iter().any(|listener| listener.blocks(wanted) && own.contains(&listener.inode))
+}
+
 /// Which process holds which socket, by the sockets' inodes.
 pub(crate) fn owners() -> HashMap<u64, u32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -131,6 +137,8 @@ mod tests {
         let wanted = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         let found = listeners().into_iter().find(|listener| listener.blocks(wanted)).unwrap();
         assert_eq!(found.owner(&owners()), Some(std::process::id()));
+        assert!(is_listened_on_by(wanted, std::process::id()));
+        assert!(!is_listened_on_by(wanted, 1), "the first process of the machine is a stranger");
     }
 
     #[test]

@@ -7,10 +7,8 @@
 //! Nothing runs in it: it has neither scheduler nor kubelet, and of the controllers only those of
 //! [`Controllers::Deletion`]. It uses no network but loopback.
 
-use std::convert::Infallible;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,8 +22,12 @@ use super::{START, certificates, configuration, kubeconfig};
 use crate::folders::Folders;
 use crate::{artifacts, ports, process};
 
-/// Its parts, each after those it needs.
-const PARTS: [Component; 3] = [Component::Etcd, Component::ApiServer, Component::ControllerManager];
+/// One of its processes, and where it listens.
+type Part = (Component, fn(&ControlPlaneOptions) -> u16);
+
+const ETCD: Part = (Component::Etcd, |options| options.etcd_port);
+const API_SERVER: Part = (Component::ApiServer, |options| options.api_port);
+const CONTROLLER_MANAGER: Part = (Component::ControllerManager, |options| options.controller_manager_port);
 
 /// How often it is started on other ports when another program took one of them between the look and the use.
 const ATTEMPTS: usize = 3;
@@ -105,8 +107,9 @@ impl PrivateApiServer {
     /// # Errors
     /// When it does not become ready.
     pub fn start_again(&self) -> anyhow::Result<()> {
-        PARTS.into_iter().try_for_each(|part| self.bring_up_part(part))?;
-        self.cluster_is_at_work()
+        self.bring_up_part(ETCD)?;
+        self.bring_up_part(API_SERVER)?;
+        self.bring_up_part(CONTROLLER_MANAGER)
     }
 
     /// Everything that has to be on disk before the first part starts.
@@ -127,17 +130,25 @@ impl PrivateApiServer {
     }
 
     fn bring_up(&self, definitions: &[Value]) -> anyhow::Result<()> {
-        self.bring_up_part(Component::Etcd)?;
-        self.bring_up_part(Component::ApiServer)?;
+        self.bring_up_part(ETCD)?;
+        self.bring_up_part(API_SERVER)?;
         self.define(definitions)?;
-        self.bring_up_part(Component::ControllerManager)?;
-        self.cluster_is_at_work()
+        self.bring_up_part(CONTROLLER_MANAGER)?;
+        self.wait_for_accounts()
     }
 
-    fn bring_up_part(&self, part: Component) -> anyhow::Result<()> {
-        process::start_bound(&self.folders, &part.spec(&self.paths, &self.tools, &self.options))?;
+    fn bring_up_part(&self, (part, port): Part) -> anyhow::Result<()> {
+        let spec = part.spec(&self.paths, &self.tools, &self.options);
+        let process = process::start_bound(&self.folders, &spec)?;
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port(&self.options));
         process::until(&self.folders, part.name(), START, || {
-            part.check(&self.paths, &self.cluster, &self.options)
+            part.check(&self.paths, &self.cluster, &self.options)?;
+            // A stranger on the port may give a good answer, until the part notices and ends.
+            anyhow::ensure!(
+                ports::is_listened_on_by(address, process.pid),
+                "another program listens on {address}"
+            );
+            Ok::<(), anyhow::Error>(())
         })
     }
 
@@ -151,14 +162,9 @@ impl PrivateApiServer {
         Ok(self.cluster.define(&file)?)
     }
 
-    /// The controllers act, and the parts that answered are ours: a part whose port a stranger has ends after
-    /// the stranger's first answer.
-    fn cluster_is_at_work(&self) -> anyhow::Result<()> {
+    fn wait_for_accounts(&self) -> anyhow::Result<()> {
         process::until(&self.folders, Component::ControllerManager.name(), START, || {
             self.cluster.expect_default_account()
-        })?;
-        PARTS.into_iter().try_for_each(|part| {
-            process::until(&self.folders, part.name(), Duration::ZERO, || Ok::<(), Infallible>(()))
         })
     }
 }
@@ -166,7 +172,7 @@ impl PrivateApiServer {
 impl Drop for PrivateApiServer {
     fn drop(&mut self) {
         // Whoever calls goes before whom it calls. The folder goes next; a process that is left ends with this program.
-        for part in PARTS.iter().rev() {
+        for (part, _) in [CONTROLLER_MANAGER, API_SERVER, ETCD] {
             let _ = process::kill(&self.folders, part.name());
         }
     }

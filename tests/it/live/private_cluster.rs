@@ -1,6 +1,6 @@
 //! The private API server itself: that it is alone, and does what tests of deletions and rights rely on.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crds::AnalyticsTenant;
@@ -12,6 +12,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 const TEST: Duration = Duration::from_secs(240);
 /// The API server and its controllers need some tenths of a second each, and the end of a namespace several.
@@ -183,9 +185,9 @@ async fn a_deployment_is_available_when_the_stand_in_says_so_and_survives_the_ap
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_that_is_taken_is_left_for_another_and_a_failed_start_says_why() -> anyhow::Result<()> {
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let port = taken.local_addr()?.port();
-    within(TEST, async {
+    let stranger = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let port = stranger.local_addr()?.port();
+    let test = within(TEST, async {
         let mut attempts = 0;
         PrivateCluster::with(move |options| {
             attempts += 1;
@@ -201,8 +203,20 @@ async fn a_port_that_is_taken_is_left_for_another_and_a_failed_start_says_why() 
         assert!(text.starts_with("failed to see `etcd` ready: it ended; last lines of"), "{text}");
         assert!(text.contains("bind: address already in use"), "{text}");
         Ok(())
-    })
-    .await
+    });
+    tokio::select! {
+        outcome = test => outcome,
+        ended = answer_as_an_etcd_that_is_well(stranger) => ended,
+    }
+}
+
+/// It must not be taken for the etcd that was started.
+async fn answer_as_an_etcd_that_is_well(stranger: TcpListener) -> anyhow::Result<()> {
+    loop {
+        let (mut connection, _) = stranger.accept().await?;
+        let _asked = connection.read(&mut [0; 1024]).await?;
+        connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+    }
 }
 
 /// Waits until there is none of this name.
