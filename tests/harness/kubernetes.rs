@@ -25,15 +25,7 @@ use crate::wait::{Look, until};
 /// # Errors
 /// When the stack does not run.
 pub async fn client() -> anyhow::Result<Client> {
-    Ok(Client::try_from(config().await?)?)
-}
-
-/// How the cluster's administrator reaches the API server.
-///
-/// # Errors
-/// When the stack does not run.
-pub async fn config() -> anyhow::Result<Config> {
-    config_of(&stack()?.kubeconfig).await
+    Ok(Client::try_from(config_of(&stack()?.kubeconfig).await?)?)
 }
 
 /// How the user of a kubeconfig reaches its cluster, which is on this machine.

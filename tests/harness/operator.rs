@@ -1,21 +1,16 @@
-//! The operator inside the test's process, on a real API server, for tests whose backends are broken.
+//! The operator inside the test's process, on a private API server, for tests with backends of their own.
 //!
-//! On the shared API server it sees one namespace as if it were the whole cluster, so that it touches nothing of its
-//! neighbours. On a private one it sees what its client may see.
+//! The shared API server has the operator of the chart, and two of them are not what these tests are about.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use hyper::Uri;
 use kube::Client;
-use kube::client::{Body, ClientBuilder};
 use operator::args::Options;
 use runtime::shutdown::Shutdown;
 use tokio::task::JoinHandle;
-use tower::util::MapRequestLayer;
 
-use crate::kubernetes::config;
 use crate::process::free_port;
 
 /// Time that it gets to end.
@@ -29,19 +24,11 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts it on the shared API server, with these flags beside those that every operator needs.
-    ///
-    /// # Errors
-    /// When the flags are wrong or the stack does not run.
-    pub async fn start(namespace: &str, flags: &[String]) -> anyhow::Result<Self> {
-        Self::start_with(client_of_one_namespace(namespace.to_owned()).await?, flags)
-    }
-
-    /// As `start`, with this client.
+    /// Starts it with this client, and with these flags beside those that every operator needs.
     ///
     /// # Errors
     /// When the flags are wrong.
-    pub fn start_with(client: Client, flags: &[String]) -> anyhow::Result<Self> {
+    pub fn start(client: Client, flags: &[String]) -> anyhow::Result<Self> {
         let mut words = vec![
             "operator".to_owned(),
             format!("--listen=127.0.0.1:{}", free_port()?),
@@ -78,50 +65,5 @@ impl Drop for Operator {
     fn drop(&mut self) {
         self.shutdown.request();
         self.task.abort();
-    }
-}
-
-/// A client for which questions about all namespaces are questions about one.
-async fn client_of_one_namespace(namespace: String) -> anyhow::Result<Client> {
-    let narrow = move |mut request: hyper::Request<Body>| {
-        if let Some(uri) = narrowed(request.uri(), &namespace) {
-            *request.uri_mut() = uri;
-        }
-        request
-    };
-    Ok(ClientBuilder::try_from(config().await?)?.with_layer(&MapRequestLayer::new(narrow)).build())
-}
-
-/// `/apis/apps/v1/deployments?watch=1` becomes `/apis/apps/v1/namespaces/x/deployments?watch=1`.
-fn narrowed(uri: &Uri, namespace: &str) -> Option<Uri> {
-    let segments: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
-    let (group, kind) = match segments.as_slice() {
-        ["api", version, kind] => (format!("/api/{version}"), kind),
-        ["apis", group, version, kind] => (format!("/apis/{group}/{version}"), kind),
-        _ => return None,
-    };
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{group}/namespaces/{namespace}/{kind}{query}").parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(from: &'static str, expected: Option<&'static str>) {
-        assert_eq!(narrowed(&Uri::from_static(from), "x"), expected.map(Uri::from_static));
-    }
-
-    #[test]
-    fn a_collection_of_all_namespaces_is_narrowed() {
-        check("/apis/apps/v1/deployments?watch=1", Some("/apis/apps/v1/namespaces/x/deployments?watch=1"));
-        check("/api/v1/secrets", Some("/api/v1/namespaces/x/secrets"));
-    }
-
-    #[test]
-    fn what_names_a_namespace_stays() {
-        check("/api/v1/namespaces/y/secrets/z", None);
-        check("/version", None);
     }
 }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use dev::kafka::SecuredKafka;
 
 use crate::clickhouse::ClickHouse;
 use crate::process::{free_port, signal};
@@ -26,6 +27,16 @@ impl PrivateKafka {
     /// When it does not become ready.
     pub async fn start() -> anyhow::Result<Self> {
         Ok(Self { broker: Arc::new(blocking(dev::kafka::PrivateKafka::start).await?) })
+    }
+
+    /// As `start`, with a listener that wants TLS and a user beside the one in the clear, and how it is used.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn start_secured() -> anyhow::Result<(Self, SecuredKafka)> {
+        let broker = blocking(dev::kafka::PrivateKafka::start_secured).await?;
+        let secured = broker.secured()?;
+        Ok((Self { broker: Arc::new(broker) }, secured))
     }
 
     /// As `start`, with a proxy between it and every client: the broker names the proxy's address as its own.

@@ -41,7 +41,7 @@ async fn an_operator_that_starts_without_kafka_and_clickhouse_says_so_and_recove
         let (kafka, clickhouse) = (PrivateKafka::start().await?, PrivateClickHouse::start().await?);
         let flags = flags(&kafka, &clickhouse, &folder)?;
         clickhouse.kill().await?;
-        let operator = Operator::start_with(cluster.client().await?, &flags)?;
+        let operator = Operator::start(cluster.client().await?, &flags)?;
         ground.tenant("acme", json!({})).await?;
         ground.tenant_with("acme", kind::DATABASE_READY, "False", SEEN).await?;
         assert!(operator.is_running());
@@ -72,7 +72,7 @@ async fn a_deletion_waits_for_an_absent_clickhouse_until_it_is_abandoned() -> an
         let folder = tempfile::TempDir::new()?;
         let (kafka, clickhouse) = (PrivateKafka::start().await?, PrivateClickHouse::start().await?);
         let flags = flags(&kafka, &clickhouse, &folder)?;
-        let operator = Operator::start_with(cluster.client().await?, &flags)?;
+        let operator = Operator::start(cluster.client().await?, &flags)?;
         ground.tenant("acme", json!({"defaultPipeline": "None"})).await?;
         ground.tenant_with("acme", kind::READY, "True", SEEN).await?;
         clickhouse.kill().await?;

@@ -5,15 +5,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crds::Pipeline;
 use crds::condition::kind;
-use harness::chart;
+use dev::kafka::SecuredKafka;
+use harness::clickhouse::ClickHouse;
 use harness::http::Http;
-use harness::kafka::metadata;
-use harness::kubernetes::Ground;
+use harness::kafka::{Kafka, metadata};
 use harness::ledger::Outcome;
 use harness::line::Line;
 use harness::load::Load;
-use harness::names::unique;
 use harness::operator::Operator;
+use harness::private::{PrivateClickHouse, PrivateKafka};
+use harness::private_cluster::PrivateCluster;
 use harness::shared;
 use harness::wait::{Look, until, within};
 use kube::api::DeleteParams;
@@ -70,11 +71,14 @@ async fn a_wrong_password_makes_the_ingester_unready_and_answers_503() -> anyhow
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operator_makes_grows_and_deletes_topics_of_a_secured_kafka() -> anyhow::Result<()> {
-    let shared_operator = chart::no_operator().await?;
     within(TEST, async {
-        let ground = Ground::make("secured").await?;
+        let cluster = PrivateCluster::start().await?;
+        let ground = cluster.ground("secured").await?;
         let folder = TempDir::new()?;
-        let operator = Operator::start(&ground.name, &secured_flags(&folder)?).await?;
+        let (kafka, secured) = PrivateKafka::start_secured().await?;
+        let clickhouse = PrivateClickHouse::start().await?;
+        let flags = flags(&secured, &clickhouse.reader(), &folder)?;
+        let operator = Operator::start(cluster.client().await?, &flags)?;
         let policy = json!({"kafka": "Delete", "clickhouse": "Delete"});
         ground.tenant("acme", json!({"defaultPipeline": "None", "deletionPolicy": policy})).await?;
         let spec =
@@ -82,12 +86,12 @@ async fn the_operator_makes_grows_and_deletes_topics_of_a_secured_kafka() -> any
         ground.pipeline("web", spec(2)).await?;
         let first = ground.pipeline_with("web", kind::TOPIC_READY, "True", DONE).await?;
         let topic = first.status.and_then(|status| status.topic).context("a topic in the status")?;
-        let broker = &shared::stack()?.kafka;
+        let broker = &kafka.address();
         assert_eq!(topic.id, metadata::topic_id(broker, &topic.name).await?.to_string());
 
         ground.pipeline("web", spec(4)).await?;
         until(DONE, "grown topic", || async {
-            let ends = shared::kafka()?.ends(&topic.name).await?;
+            let ends = Kafka::plain(broker).ends(&topic.name).await?;
             Ok(Look::at(ends.len() == 4, ends.len()))
         })
         .await?;
@@ -100,30 +104,25 @@ async fn the_operator_makes_grows_and_deletes_topics_of_a_secured_kafka() -> any
         .await?;
         assert!(metadata::topic_id(broker, &topic.name).await.is_err(), "the topic is gone");
         ground.delete_tenant("acme", DONE).await?;
-        operator.stop().await?;
-        ground.leave().await
+        operator.stop().await
     })
-    .await?;
-    shared_operator.bring_back().await
+    .await
 }
 
-fn secured_flags(folder: &TempDir) -> anyhow::Result<Vec<String>> {
-    let stack = shared::stack()?;
+fn flags(kafka: &SecuredKafka, clickhouse: &ClickHouse, folder: &TempDir) -> anyhow::Result<Vec<String>> {
     let written = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).map(|()| path.display().to_string())
     };
-    let secured = &stack.secured_kafka;
     Ok(vec![
-        format!("--topic-prefix={}", unique("secured")),
-        format!("--kafka-bootstrap-servers={}", secured.bootstrap_servers),
+        format!("--kafka-bootstrap-servers={}", kafka.bootstrap_servers),
         "--kafka-security-protocol=SASL_SSL".to_owned(),
         "--kafka-sasl-mechanism=SCRAM-SHA-512".to_owned(),
-        format!("--kafka-sasl-username={}", secured.username),
-        format!("--kafka-sasl-password-file={}", written("kafka", &secured.password)?),
-        format!("--kafka-ca-file={}", written("ca.pem", &secured.ca_pem)?),
-        format!("--clickhouse-url={}", stack.clickhouse_url),
-        format!("--clickhouse-user={}", stack.clickhouse_user),
-        format!("--clickhouse-password-file={}", written("clickhouse", &stack.clickhouse_password)?),
+        format!("--kafka-sasl-username={}", kafka.username),
+        format!("--kafka-sasl-password-file={}", written("kafka", &kafka.password)?),
+        format!("--kafka-ca-file={}", written("ca.pem", &kafka.ca_pem)?),
+        format!("--clickhouse-url={}", clickhouse.url),
+        format!("--clickhouse-user={}", clickhouse.user),
+        format!("--clickhouse-password-file={}", written("clickhouse", &clickhouse.password)?),
     ])
 }
