@@ -81,20 +81,33 @@ fn secret(uid: &str) -> ObjectMeta {
     }
 }
 
-/// The object is made between the look at its name and the change.
+/// Somebody else makes the object between the look at its name and the change.
 #[tokio::test]
 async fn an_object_that_appears_meanwhile_keeps_its_values() {
     let world = world_with_a_secret();
-    let key = |value: &str| json!({"default": value});
-    world.edit(ACME_KEYS, |secret| secret["data"] = key("dGhlaXJz"));
-    let manifest = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": "acme-api-keys", "namespace": "team"}, "data": key("b3Vycw=="),
-    });
+    let theirs = json!({"default": "dGhlaXJz"});
+    world.edit(ACME_KEYS, |secret| secret["data"] = theirs.clone());
     world.state().refusals = vec![(format!("GET {ACME_KEYS}"), 404)];
-    let refused = kubernetes(&world).apply::<Secret>(&manifest).await.unwrap_err();
+    let refused = kubernetes(&world).apply::<Secret>(&with_key("b3Vycw==")).await.unwrap_err();
     assert_eq!(refused.reason(), Reason::KubernetesChanged);
-    assert_eq!(world.object(ACME_KEYS).unwrap()["data"], key("dGhlaXJz"));
+    assert_eq!(world.object(ACME_KEYS).unwrap()["data"], theirs);
+}
+
+fn with_key(value: &str) -> serde_json::Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "acme-api-keys", "namespace": "team"}, "data": {"default": value},
+    })
+}
+
+/// Both saw the name free. Server-side apply knows managers, and two operators are one.
+#[tokio::test]
+async fn an_object_that_another_operator_applies_meanwhile_is_overwritten() {
+    let world = World::default();
+    kubernetes(&world).apply::<Secret>(&with_key("dGhlaXJz")).await.unwrap();
+    world.state().refusals = vec![(format!("GET {ACME_KEYS}"), 404)];
+    kubernetes(&world).apply::<Secret>(&with_key("b3Vycw==")).await.unwrap();
+    assert_eq!(world.object(ACME_KEYS).unwrap()["data"], json!({"default": "b3Vycw=="}));
 }
 
 #[tokio::test]

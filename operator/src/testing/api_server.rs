@@ -1,5 +1,7 @@
 //! The API server: get, list, create, server-side apply, merge patches, status, deletion with finalizers.
 
+mod managed_fields;
+
 use http_body_util::BodyExt as _;
 use hyper::{Request, Response, StatusCode};
 use kube::{Client, client::Body};
@@ -61,7 +63,9 @@ impl Call {
         let parts: Vec<&str> =
             self.path.split('/').skip_while(|part| *part != "namespaces").skip(1).collect();
         let (namespace, plural) = (parts[0], parts[1]);
-        let name = parts.get(2).copied().unwrap_or_default();
+        // What is made bears its name in the body alone.
+        let in_body = self.body["metadata"]["name"].as_str().filter(|_| self.method == "POST");
+        let name = parts.get(2).copied().or(in_body).unwrap_or_default();
         (format!("{plural}/{namespace}/{name}"), parts.get(3) == Some(&"status"))
     }
 
@@ -84,10 +88,11 @@ impl Call {
             assert!(!is_status || self.query.contains("force=true"), "{}", self.query);
         }
         let answer = match verb {
-            "POST" => {
+            "POST" if key.starts_with("events/") => {
                 vocabulary::assert_event_is_known(&self.body);
                 Ok(self.body)
             }
+            "POST" => post(state, &key, self.body, manager(&self.query)),
             "DELETE" => {
                 is_expected(&get(state, &key)?, &self.body["preconditions"])?;
                 Ok(delete(state, &key))
@@ -117,6 +122,11 @@ fn is_expected(object: &Value, expected: &Value) -> Result<(), u16> {
     if differs("uid") || differs("resourceVersion") { Err(409) } else { Ok(()) }
 }
 
+/// The field manager that a request names.
+fn manager(query: &str) -> &str {
+    query.split("fieldManager=").nth(1).and_then(|rest| rest.split('&').next()).unwrap_or_default()
+}
+
 pub(super) fn create(state: &mut State, mut object: Value) {
     let plural = match object["kind"].as_str().unwrap() {
         "AnalyticsTenant" => "analyticstenants",
@@ -142,13 +152,26 @@ fn touched(object: &mut Value) {
     object["metadata"]["resourceVersion"] = json!((version + 1).to_string());
 }
 
+fn post(state: &mut State, key: &str, mut object: Value, manager: &str) -> Result<Value, u16> {
+    if state.objects.contains_key(key) {
+        return Err(409);
+    }
+    managed_fields::note_created(&mut object, manager);
+    born(state, &mut object);
+    state.objects.insert(key.to_owned(), object.clone());
+    Ok(object)
+}
+
 fn apply(state: &mut State, key: &str, sent: Value, query: &str) -> Result<Value, u16> {
+    let (is_forced, manager) = (query.contains("force=true"), manager(query));
     match state.objects.get(key) {
-        // As the API server, where others own these fields.
-        Some(found) if !query.contains("force=true") && differs(found, &sent) => return Err(409),
         Some(found) => {
-            assert!(sent["metadata"]["uid"].is_string(), "{key} is written to whoever it is");
-            is_expected(found, &json!({ "uid": sent["metadata"]["uid"] }))?;
+            let names_one = sent["metadata"]["uid"].is_string();
+            assert!(!is_forced || names_one, "{key} is written to whoever it is");
+            is_expected(found, &sent["metadata"])?;
+            if !is_forced && managed_fields::is_in_conflict(found, &sent, manager) {
+                return Err(409);
+            }
         }
         // As the API server: a UID means an object that is there.
         None if sent["metadata"]["uid"].is_string() => return Err(409),
@@ -161,11 +184,7 @@ fn apply(state: &mut State, key: &str, sent: Value, query: &str) -> Result<Value
     });
     let before = object.clone();
     for (field, value) in sent.as_object().unwrap() {
-        if field == "metadata" || key.starts_with("pipelines/") {
-            deep_merge(&mut object[field], value);
-        } else {
-            object[field] = value.clone();
-        }
+        deep_merge(&mut object[field], value);
     }
     if object["spec"] != before["spec"] {
         let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
@@ -178,34 +197,12 @@ fn apply(state: &mut State, key: &str, sent: Value, query: &str) -> Result<Value
             "replicas": replicas, "updatedReplicas": replicas, "availableReplicas": replicas,
         });
     }
-    let manager = query.split("fieldManager=").nth(1).and_then(|rest| rest.split('&').next());
-    object["metadata"]["managedFields"] = json!([{ "manager": manager, "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": fields(&sent) }]);
+    managed_fields::note_applied(&mut object, &sent, manager);
     if object != before || !state.objects.contains_key(key) {
         touched(&mut object);
     }
     state.objects.insert(key.to_owned(), object.clone());
     Ok(object)
-}
-
-/// Whether a field of both has another value.
-fn differs(found: &Value, sent: &Value) -> bool {
-    match (found, sent) {
-        (Value::Object(found), Value::Object(sent)) => {
-            sent.iter().any(|(field, sent)| found.get(field).is_some_and(|found| differs(found, sent)))
-        }
-        (found, sent) => found != sent,
-    }
-}
-
-/// The fields of a manifest as a manager owns them; lists as a whole.
-fn fields(sent: &Value) -> Value {
-    const IDENTITY: [&str; 5] = ["apiVersion", "kind", "name", "namespace", "uid"];
-    let owned =
-        sent.as_object().into_iter().flatten().filter(|(field, _)| !IDENTITY.contains(&field.as_str()));
-    owned
-        .map(|(field, value)| (format!("f:{field}"), fields(value)))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
 }
 
 fn merge(state: &mut State, key: &str, patch: &Value) -> Result<Value, u16> {
