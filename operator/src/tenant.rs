@@ -1,7 +1,7 @@
 //! The AnalyticsTenant controller: keys, a database with its tables, and the managed Pipeline.
 //!
 //! ```text
-//! reconcile:  fetch* -> validate -> build -> apply* -> status*        deletion:  cleanup*
+//! reconcile:  fetch* -> validate -> keys* -> database* -> build -> apply* -> status*        deletion:  cleanup*
 //! ```
 
 mod apply;
@@ -64,8 +64,11 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant) ->
     let fetched = fetch::fetch(ctx, &tenant).await?;
     let outcome = match validate::validate(&tenant, &fetched.rivals) {
         Ok(validated) => {
-            let desired = build::build(&validated, fetched, rand::random);
-            apply::apply(ctx, &tenant, &validated, desired).await
+            // Before ClickHouse is asked, which may take long: a key that was revoked dies, and a new one is there.
+            let keys = build::api_keys::api_keys(&validated, fetched.keys.as_ref(), rand::random);
+            let credentials = apply::apply_keys(ctx, &tenant, keys).await;
+            let desired = build::build(&validated, fetch::database(ctx, &validated).await, fetched.pipeline);
+            apply::apply(ctx, &tenant, &validated, desired).await.with_credentials(credentials)
         }
         Err(invalid) => apply::Outcome::refused(invalid),
     };

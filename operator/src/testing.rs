@@ -5,17 +5,18 @@
 
 mod api_server;
 mod backends;
+mod pause;
 mod vocabulary;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use crds::{AnalyticsTenant, Pipeline};
 use kube::{
     Client,
-    runtime::{reflector, watcher},
+    runtime::{controller::Action, reflector, watcher},
 };
 use schema::retention::Retention;
 use serde_json::Value;
@@ -33,6 +34,7 @@ use crate::{
 
 pub(crate) use backends::Fakes;
 use backends::{FakeTables, FakeTopics};
+use pause::Pause;
 
 /// When a crash happens: the change was made or it was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub(crate) enum Crash {
 #[derive(Clone, Default)]
 pub(crate) struct World {
     state: Arc<Mutex<State>>,
+    pause: Arc<Pause>,
 }
 
 #[derive(Default)]
@@ -67,6 +70,8 @@ pub(crate) struct State {
     /// As many looks at topics are answered by a broker that knows of none.
     pub(crate) lagging_looks: usize,
     pub(crate) is_clickhouse_away: bool,
+    /// Databases about which ClickHouse takes every statement and answers none.
+    pub(crate) hanging: BTreeSet<String>,
     /// A listing of the topics shows none, as without the ACL for it.
     pub(crate) are_topics_hidden: bool,
     /// Pods never become ready.
@@ -224,6 +229,12 @@ impl World {
         failures
     }
 
+    /// One look at a tenant.
+    pub(crate) async fn reconcile_tenant(&self, key: &str) -> Result<Action, tenant::Error> {
+        let tenant = serde_json::from_value(self.object(key).unwrap()).unwrap();
+        tenant::reconcile(Arc::new(tenant), self.context(tenant::MANAGER)).await
+    }
+
     /// One look at every Pipeline. The failures, if there are any.
     pub(crate) async fn reconcile_pipelines(&self) -> Vec<pipeline::Error> {
         let mut failures = Vec::new();
@@ -273,3 +284,9 @@ spec: {deletionPolicy: {kafka: Delete, clickhouse: Delete}}
 pub(crate) const ACME: &str = "analyticstenants/team/acme";
 pub(crate) const ACME_KEYS: &str = "secrets/team/acme-api-keys";
 pub(crate) const ACME_DEFAULT: &str = "pipelines/team/acme-default";
+
+/// The names of the keys in the Secret of the tenant `acme`.
+pub(crate) fn names_of_keys(world: &World) -> Vec<String> {
+    let secret = world.object(ACME_KEYS).unwrap();
+    secret["data"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+}

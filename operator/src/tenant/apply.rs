@@ -1,6 +1,6 @@
 //! The apply step of the AnalyticsTenant controller. It writes Kubernetes and ClickHouse.
 //!
-//! Each aspect is brought about by itself, so that ClickHouse away does not hold up the keys.
+//! Each aspect is brought about by itself, so that ClickHouse away does not hold up the rest.
 
 use crds::{
     AnalyticsTenant, Pipeline, Reason,
@@ -63,6 +63,11 @@ impl Outcome {
         }
     }
 
+    /// The same, with what came of the keys.
+    pub(crate) fn with_credentials(self, credentials: Result<Vec<ApiKeyStatus>, Error>) -> Self {
+        Self { credentials: credentials.into(), ..self }
+    }
+
     /// Whether nothing is missing.
     pub(crate) fn is_complete(&self) -> bool {
         self.credentials.done().is_some()
@@ -95,33 +100,8 @@ pub(crate) async fn hold<B: Backends>(
     ctx.kubernetes.add_finalizer(&tenant).await.map_err(|source| Error::Hold { source })
 }
 
-pub(crate) async fn apply<B: Backends>(
-    ctx: &Context<B>,
-    tenant: &AnalyticsTenant,
-    validated: &ValidatedTenant,
-    desired: Desired,
-) -> Outcome {
-    let credentials = apply_keys(ctx, tenant, desired.keys).await;
-    let database = apply_database(ctx, tenant, validated, desired.database).await;
-    let (schema, table) = match &database {
-        Ok(_) => migrate(ctx, validated).await,
-        Err(_) => (Progress::Untried, None),
-    };
-    let (pipeline, endpoint) = match apply_pipeline(ctx, desired.pipeline).await {
-        Ok(state) => state,
-        Err(error) => (Progress::Failed(error), None),
-    };
-    Outcome {
-        spec: Progress::Done(validated.id.clone()),
-        credentials: credentials.into(),
-        database: database.map(|database| database_status(tenant, &database, table)).into(),
-        schema,
-        pipeline,
-        endpoint,
-    }
-}
-
-async fn apply_keys<B: Backends>(
+/// Brings about the keys.
+pub(crate) async fn apply_keys<B: Backends>(
     ctx: &Context<B>,
     tenant: &AnalyticsTenant,
     keys: ApiKeys,
@@ -136,6 +116,32 @@ async fn apply_keys<B: Backends>(
         ctx.events.tell(tenant.object_ref(&()), EventReason::ApiKeysReplaced, note).await;
     }
     Ok(keys.status)
+}
+
+/// Brings about what has to be there besides the keys.
+pub(crate) async fn apply<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    validated: &ValidatedTenant,
+    desired: Desired,
+) -> Outcome {
+    let database = apply_database(ctx, tenant, validated, desired.database).await;
+    let (schema, table) = match &database {
+        Ok(_) => migrate(ctx, validated).await,
+        Err(_) => (Progress::Untried, None),
+    };
+    let (pipeline, endpoint) = match apply_pipeline(ctx, desired.pipeline).await {
+        Ok(state) => state,
+        Err(error) => (Progress::Failed(error), None),
+    };
+    Outcome {
+        spec: Progress::Done(validated.id.clone()),
+        credentials: Progress::Untried,
+        database: database.map(|database| database_status(tenant, &database, table)).into(),
+        schema,
+        pipeline,
+        endpoint,
+    }
 }
 
 async fn apply_database<B: Backends>(

@@ -1,14 +1,13 @@
-//! The fetch step of the AnalyticsTenant controller. It reads Kubernetes and ClickHouse and writes nothing.
+//! The fetch step of the AnalyticsTenant controller. It reads Kubernetes, then ClickHouse, and writes nothing.
 
 use crds::AnalyticsTenant;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _};
-use schema::names::DatabaseName;
 
 use super::{
     Error,
     build::{api_keys, default_pipeline},
-    validate::{self, Rival},
+    validate::{self, Rival, ValidatedTenant},
 };
 use crate::{
     context::{Backends, Context},
@@ -22,8 +21,6 @@ pub(crate) struct Fetched {
     pub(crate) rivals: Vec<Rival>,
     /// The Secret of the keys, if there is one.
     pub(crate) keys: Option<Secret>,
-    /// The database of the tenant's name, if there is one. ClickHouse away holds up only what needs it.
-    pub(crate) database: Result<Option<Database>, TablesError>,
     /// The Pipeline of the managed one's name, if there is one.
     pub(crate) pipeline: Option<crds::Pipeline>,
 }
@@ -46,20 +43,16 @@ pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenan
     Ok(Fetched {
         rivals: rivals(ctx, tenant),
         keys: ctx.kubernetes.get(&namespace, &api_keys::name(&name)).await.map_err(failed)?,
-        database: database(ctx, tenant).await,
         pipeline: ctx.kubernetes.get(&namespace, &default_pipeline::name(&name)).await.map_err(failed)?,
     })
 }
 
-async fn database<B: Backends>(
+/// The database of the tenant's name, if there is one. Read last: a ClickHouse that hangs holds up only what needs it.
+pub(crate) async fn database<B: Backends>(
     ctx: &Context<B>,
-    tenant: &AnalyticsTenant,
+    tenant: &ValidatedTenant,
 ) -> Result<Option<Database>, TablesError> {
-    match validate::id(tenant) {
-        Ok(id) => ctx.tables.describe(&DatabaseName::of(&id)).await,
-        // Validation tells what is wrong with the id.
-        Err(_) => Ok(None),
-    }
+    ctx.tables.describe(&tenant.database).await
 }
 
 /// The other tenants of the same id. A cache is enough: the owner in the database's comment has the last word.

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod database;
+mod hanging;
 
 const RIVAL: &str = "
 apiVersion: analytics.millrace.dev/v1alpha1

@@ -137,6 +137,7 @@ impl FakeTables {
 impl Tables for FakeTables {
     async fn describe(&self, name: &DatabaseName) -> Result<Option<Database>, TablesError> {
         self.0.panic_if_buggy();
+        self.0.hang_if_asked(name).await;
         let state = self.0.state();
         if state.is_clickhouse_away || state.has_crashed {
             return Err(clickhouse_away(name));
@@ -146,6 +147,7 @@ impl Tables for FakeTables {
 
     async fn create(&self, name: &DatabaseName, owner: &DatabaseOwner) -> Result<Database, TablesError> {
         let away = |_| clickhouse_away(name);
+        self.0.hang_if_asked(name).await;
         let mut state = self.0.state();
         state.begin(format!("CREATE DATABASE {name}")).map_err(away)?;
         let uuid = Uuid::from_u128(state.number());
@@ -161,6 +163,7 @@ impl Tables for FakeTables {
     }
 
     async fn migrate(&self, name: &DatabaseName, wanted: WantedRetention) -> Result<Migrated, TablesError> {
+        self.0.hang_if_asked(name).await;
         let mut state = self.0.state();
         let Some(database) = state.databases.get(name.as_str()) else { return Err(clickhouse_away(name)) };
         let generation = TableGeneration(Uuid::from_u128(database.uuid.as_u128() + 1_000));
