@@ -12,12 +12,14 @@
 //! - No event is deleted by a shorter retention without consent.
 //! - Every statement can be repeated, and what comes next is decided from what the server says now: a run after a
 //!   crash between any two statements goes on where it stopped.
-//! - Every statement has a deadline, and their number at one time is bounded.
+//! - Every statement has a deadline, their number at one time is bounded, and so is the wait for that bound.
+//! - A tenant whose statements hang leaves turns to the others.
 
 mod comment;
 mod connection;
 mod error;
 mod statement;
+mod turns;
 
 use std::future::Future;
 
@@ -169,16 +171,16 @@ impl ClickHouseTables {
 
     async fn write_comment(&self, name: &DatabaseName, comment: &DatabaseComment) -> Result<(), TablesError> {
         self.connection
-            .change(&statement::change_comment(name, comment))
+            .change(name, &statement::change_comment(name, comment))
             .await
             .map_err(|source| TablesError::WriteOwner { database: name.clone(), source })
     }
 
     async fn apply_migrations(&self, name: &DatabaseName, retention: Retention) -> Result<(), TablesError> {
         let reading = |source| TablesError::ReadMigrations { database: name.clone(), source };
-        self.connection.change(&migrations::migrations_table(name)).await.map_err(reading)?;
+        self.connection.change(name, &migrations::migrations_table(name)).await.map_err(reading)?;
         let applied: Vec<MigrationRow> =
-            self.connection.read(&statement::applied_migrations(name)).await.map_err(reading)?;
+            self.connection.read(name, &statement::applied_migrations(name)).await.map_err(reading)?;
         let applied: Vec<AppliedMigration> = applied
             .into_iter()
             .map(|row| AppliedMigration { number: row.number, checksum: row.checksum })
@@ -188,7 +190,7 @@ impl ClickHouseTables {
         for step in pending {
             tracing::info!(database = %name, number = step.number, "applying migration to database `{name}`");
             for statement in [step.statement(name, retention), statement::record_migration(name, &step)] {
-                self.connection.change(&statement).await.map_err(|source| TablesError::Migrate {
+                self.connection.change(name, &statement).await.map_err(|source| TablesError::Migrate {
                     database: name.clone(),
                     number: step.number,
                     source,
@@ -205,10 +207,8 @@ impl ClickHouseTables {
     ) -> Result<(), TablesError> {
         for view in views {
             tracing::info!(database = %name, view = view.name, "defining view `{name}.{}`", view.name);
-            self.connection.change(&view.statement).await.map_err(|source| TablesError::DefineView {
-                database: name.clone(),
-                view: view.name,
-                source,
+            self.connection.change(name, &view.statement).await.map_err(|source| {
+                TablesError::DefineView { database: name.clone(), view: view.name, source }
             })?;
         }
         Ok(())
@@ -217,7 +217,7 @@ impl ClickHouseTables {
     async fn keep_for(&self, name: &DatabaseName, retention: Retention) -> Result<(), TablesError> {
         tracing::info!(database = %name, hours = retention.hours(), "changing the retention of database `{name}`");
         self.connection
-            .change(&migrations::change_retention(name, retention))
+            .change(name, &migrations::change_retention(name, retention))
             .await
             .map_err(|source| TablesError::ChangeRetention { database: name.clone(), source })
     }
@@ -227,7 +227,7 @@ impl Tables for ClickHouseTables {
     async fn describe(&self, name: &DatabaseName) -> Result<Option<Database>, TablesError> {
         let rows: Vec<DatabaseRow> = self
             .connection
-            .read(&statement::describe_database(name))
+            .read(name, &statement::describe_database(name))
             .await
             .map_err(|source| TablesError::Describe { database: name.clone(), source })?;
         let Some(row) = rows.into_iter().next() else {
@@ -239,7 +239,7 @@ impl Tables for ClickHouseTables {
 
     async fn create(&self, name: &DatabaseName, owner: &DatabaseOwner) -> Result<Database, TablesError> {
         let comment = DatabaseComment::Owned(owner.clone());
-        match self.connection.change(&statement::create_database(name, &comment)).await {
+        match self.connection.change(name, &statement::create_database(name, &comment)).await {
             // Somebody was faster, or our last answer got lost.
             Err(error) if error.says_it_exists() => {}
             outcome => outcome.map_err(|source| TablesError::Create { database: name.clone(), source })?,
@@ -264,7 +264,7 @@ impl Tables for ClickHouseTables {
         self.apply_migrations(name, wanted.retention).await?;
         let tables: Vec<TableRow> = self
             .connection
-            .read(&statement::describe_tables(name))
+            .read(name, &statement::describe_tables(name))
             .await
             .map_err(|source| TablesError::DescribeTables { database: name.clone(), source })?;
         let storage = tables
@@ -314,7 +314,7 @@ impl Tables for ClickHouseTables {
             return Err(not_ours(database, &found.comment));
         }
         self.connection
-            .change(&statement::drop_database(&database.name))
+            .change(&database.name, &statement::drop_database(&database.name))
             .await
             .map_err(|source| TablesError::Drop { database: database.name.clone(), source })
     }

@@ -1,4 +1,6 @@
 //! The connection to ClickHouse: HTTP or HTTPS, an authority of one's own, and a deadline for every statement.
+//!
+//! Reads and changes have turns of their own: a read takes seconds at most, and a change that waits for a lock minutes.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -13,13 +15,13 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
-use schema::secret::Secret;
-use tokio::sync::Semaphore;
+use schema::{names::DatabaseName, secret::Secret};
 
-use super::error::{ConnectionError, QueryError};
+use super::{
+    error::{ConnectionError, QueryError},
+    turns::{LIMITS, Limits, Turns},
+};
 
-/// Statements at one time. A schema change is rare and small; more would only wait for each other's locks.
-const MAX_STATEMENTS: usize = 4;
 /// How long a connection may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a read of the system tables may take.
@@ -48,11 +50,16 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(super) struct Connection {
     client: Client,
-    statements: Arc<Semaphore>,
+    reads: Arc<Turns>,
+    changes: Arc<Turns>,
 }
 
 impl Connection {
     pub(super) fn new(server: &Server) -> Result<Self, ConnectionError> {
+        Self::with_limits(server, LIMITS)
+    }
+
+    pub(super) fn with_limits(server: &Server, limits: Limits) -> Result<Self, ConnectionError> {
         let http =
             HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE).build(connector(server)?);
         let client = Client::with_http_client(http)
@@ -61,33 +68,40 @@ impl Connection {
             .with_password(server.password.expose())
             .with_product_info("millrace-operator", env!("CARGO_PKG_VERSION"))
             .with_setting("lock_acquire_timeout", LOCK_SECONDS);
-        Ok(Self { client, statements: Arc::new(Semaphore::new(MAX_STATEMENTS)) })
+        let turns = || Arc::new(Turns::new(limits));
+        Ok(Self { client, reads: turns(), changes: turns() })
     }
 
-    /// Runs a statement that answers nothing.
-    pub(super) async fn change(&self, statement: &str) -> Result<(), QueryError> {
-        self.within(CHANGE_DEADLINE, self.client.query_raw(statement).execute()).await
+    /// Runs a statement about a database that answers nothing.
+    pub(super) async fn change(&self, database: &DatabaseName, statement: &str) -> Result<(), QueryError> {
+        let work = self.client.query_raw(statement).execute();
+        in_turn(&self.changes, database, CHANGE_DEADLINE, work).await
     }
 
-    /// Reads all rows of a statement that answers few.
-    pub(super) async fn read<T: RowOwned + RowRead>(&self, statement: &str) -> Result<Vec<T>, QueryError> {
-        self.within(READ_DEADLINE, self.client.query_raw(statement).fetch_all::<T>()).await
-    }
-
-    async fn within<T>(
+    /// Reads all rows of a statement about a database that answers few.
+    pub(super) async fn read<T: RowOwned + RowRead>(
         &self,
-        deadline: Duration,
-        work: impl Future<Output = Result<T, clickhouse::error::Error>>,
-    ) -> Result<T, QueryError> {
-        let turn = async {
-            // The semaphore is never closed; without a permit the statement would only be one too many.
-            let _permit = self.statements.acquire().await;
-            work.await
-        };
-        match tokio::time::timeout(deadline, turn).await {
-            Ok(outcome) => outcome.map_err(QueryError::new),
-            Err(_) => Err(QueryError::Deadline { seconds: deadline.as_secs() }),
-        }
+        database: &DatabaseName,
+        statement: &str,
+    ) -> Result<Vec<T>, QueryError> {
+        let work = self.client.query_raw(statement).fetch_all::<T>();
+        in_turn(&self.reads, database, READ_DEADLINE, work).await
+    }
+}
+
+/// Waits for a turn, then for the answer, each within its time.
+async fn in_turn<T>(
+    turns: &Turns,
+    database: &DatabaseName,
+    deadline: Duration,
+    work: impl Future<Output = Result<T, clickhouse::error::Error>>,
+) -> Result<T, QueryError> {
+    let Some(_turn) = turns.next(database).await else {
+        return Err(QueryError::Busy { waited: turns.wait() });
+    };
+    match tokio::time::timeout(deadline, work).await {
+        Ok(outcome) => outcome.map_err(QueryError::new),
+        Err(_) => Err(QueryError::Deadline { seconds: deadline.as_secs() }),
     }
 }
 
@@ -162,8 +176,9 @@ mod tests {
     async fn a_server_that_is_away_is_an_error_at_once() {
         // A port that was free a moment ago: the connection is refused.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let database = DatabaseName::of(&schema::tenant_id::TenantId::parse("acme").unwrap());
         let connection = Connection::new(&server(&format!("http://127.0.0.1:{port}"), None)).unwrap();
-        let error = connection.change("SELECT 1").await.unwrap_err();
+        let error = connection.change(&database, "SELECT 1").await.unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with("Connection refused"), "{text}");
     }

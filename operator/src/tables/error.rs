@@ -1,5 +1,7 @@
 //! What can go wrong with ClickHouse, and what kind of failure it is.
 
+use std::time::Duration;
+
 use clickhouse::error::Error as ClientError;
 use crds::Reason;
 use schema::{migrations::MigrationError, names::DatabaseName};
@@ -111,6 +113,9 @@ pub(crate) enum QueryError {
     /// No answer: the statement may have been executed or not.
     #[error("no answer within {seconds} s")]
     Deadline { seconds: u64 },
+    /// It was not sent.
+    #[error("other statements kept ClickHouse busy for {} ms", .waited.as_millis())]
+    Busy { waited: Duration },
     /// The server's own answer, with its code (<https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>).
     #[error("{text}")]
     Exception { code: u32, text: String },
@@ -151,7 +156,7 @@ impl QueryError {
     /// What helps. The codes are the server's and grow with it: one that is unknown here is tried again.
     fn failure(&self) -> Failure {
         match self {
-            Self::Deadline { .. } => Failure::Transient,
+            Self::Busy { .. } | Self::Deadline { .. } => Failure::Transient,
             Self::Client { error: ClientError::InvalidParams(_) | ClientError::Unsupported(_), .. } => {
                 Failure::Refused
             }

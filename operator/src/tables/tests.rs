@@ -6,6 +6,8 @@ use serde::Serialize;
 use super::*;
 use crate::failure::Failure;
 
+mod hanging;
+
 const UUID: &str = "6d2a1f5e-0c3b-4a58-9d2c-3c1f6a7b8c9d";
 const STORAGE_UUID: &str = "7d2a1f5e-0c3b-4a58-9d2c-3c1f6a7b8c9d";
 
