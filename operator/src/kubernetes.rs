@@ -7,6 +7,8 @@
 //! - An object that was seen to be somebody else's is not written to, and one that is as it should be is only read.
 //! - What was seen to be absent is made without force: an object that somebody makes meanwhile keeps its values. One
 //!   that has no other value for a field of ours gets that field, since server-side apply knows no "only if absent".
+//! - To server-side apply two operators are one, so each overwrites what the other applied. That is harmless where both
+//!   apply the same. What is random is made empty by `create`, and filled under the version that was seen.
 
 mod applied;
 mod error;
@@ -15,7 +17,7 @@ use std::{fmt::Debug, future::Future, time::Duration};
 
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions},
     core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -90,7 +92,8 @@ impl Kubernetes {
     }
 
     /// Makes a child, or brings the fields that we own back to what they should be. Gives the child as it is then.
-    /// One that is as it should be is only read. A manifest with a UID changes that incarnation and makes nothing.
+    /// One that is as it should be is only read. A manifest with a UID changes that incarnation and makes nothing; one
+    /// with a resource version changes that version.
     ///
     /// # Errors
     /// [`Error::Foreign`] when the name belongs to an object of somebody else.
@@ -118,6 +121,22 @@ impl Kubernetes {
         in_time(self.api::<K>(namespace).patch(name, &params, &Patch::Apply(&manifest)))
             .await
             .map_err(|source| Error::Apply { object: object::<K>(name), source })
+    }
+
+    /// Makes a child where nothing bears its name. What bears it by now is given as it is, whoever made it.
+    ///
+    /// The child may hold only what it holds for ever: server-side apply removes what was applied before, and no field
+    /// that an object was made with.
+    pub(crate) async fn create<K: Kind>(&self, child: &K) -> Result<K, Error> {
+        let (namespace, name) = (child.namespace().unwrap_or_default(), child.name_any());
+        let params = PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
+        let failed = |source| Error::Create { object: object::<K>(&name), source };
+        match in_time(self.api::<K>(&namespace).create(&params, child)).await {
+            Err(error) if error.says_it_exists() => {
+                self.get(&namespace, &name).await?.ok_or_else(|| failed(error))
+            }
+            outcome => outcome.map_err(failed),
+        }
     }
 
     /// Asks for the deletion of exactly this incarnation of an object; one that is gone is deleted.

@@ -14,6 +14,8 @@
 //! - Data is deleted only together with its resource, and only where the spec says Delete. A retention gets shorter,
 //!   and a lost database is given up, only where an annotation names it; until then a condition says what to annotate.
 //! - No pod works with a topic or for a tenant that is somebody else's.
+//! - Two operators at once bring about the same. What is random, an API key, only one of them makes: it is written to
+//!   the version of its Secret in which it was seen to be missing.
 //! - Keys and passwords stand in Secrets and nowhere else: no log, status, event, annotation or argument has them.
 //!
 //! It does not touch events: ingester and consumer go on without it.

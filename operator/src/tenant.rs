@@ -14,7 +14,8 @@ mod validate;
 
 use std::sync::Arc;
 
-use crds::AnalyticsTenant;
+use crds::{AnalyticsTenant, analytics_tenant::ApiKeyStatus};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 
 use crate::{
@@ -22,6 +23,8 @@ use crate::{
     context::{Backends, Context},
     retries,
 };
+
+use validate::ValidatedTenant;
 
 pub(crate) use {build::api_keys::name as keys_secret, error::Error, status::is_disowned, validate::scope};
 
@@ -65,8 +68,7 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant) ->
     let outcome = match validate::validate(&tenant, &fetched.rivals) {
         Ok(validated) => {
             // Before ClickHouse is asked, which may take long: a key that was revoked dies, and a new one is there.
-            let keys = build::api_keys::api_keys(&validated, fetched.keys.as_ref(), rand::random);
-            let credentials = apply::apply_keys(ctx, &tenant, keys).await;
+            let credentials = bring_about_keys(ctx, &tenant, &validated, fetched.keys).await;
             let desired = build::build(&validated, fetch::database(ctx, &validated).await, fetched.pipeline);
             apply::apply(ctx, &tenant, &validated, desired).await.with_credentials(credentials)
         }
@@ -74,6 +76,17 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant) ->
     };
     status::report(ctx, &tenant, &outcome).await?;
     next(outcome)
+}
+
+async fn bring_about_keys<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    validated: &ValidatedTenant,
+    found: Option<Secret>,
+) -> Result<Vec<ApiKeyStatus>, Error> {
+    let secret = apply::hold_keys(ctx, validated, found).await?; // a version to fill, so that one operator alone does
+    let keys = build::api_keys::api_keys(validated, &secret, rand::random);
+    apply::apply_keys(ctx, tenant, keys).await
 }
 
 /// When to look again. A failure is the attempt's failure; the aspects beside it were brought about all the same.

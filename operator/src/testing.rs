@@ -78,6 +78,9 @@ pub(crate) struct State {
     pub(crate) are_pods_stuck: bool,
     crash: Option<Crash>,
     has_crashed: bool,
+    /// Calls of the API server, and the one after which whoever made it stands still.
+    calls: usize,
+    pause_after: Option<usize>,
     changes: usize,
     next_number: u128,
 }

@@ -11,6 +11,8 @@ pub(crate) enum Error {
     Read { object: String, source: CallError },
     #[error("failed to list objects of kind {kind}")]
     List { kind: String, source: CallError },
+    #[error("failed to create {object}")]
+    Create { object: String, source: CallError },
     #[error("failed to apply {object}")]
     Apply { object: String, source: CallError },
     #[error("failed to change {object}")]
@@ -61,6 +63,11 @@ impl CallError {
         self.code() == Some(404)
     }
 
+    /// The answer to what only makes an object.
+    pub(super) fn says_it_exists(&self) -> bool {
+        self.code() == Some(409)
+    }
+
     fn failure(&self) -> Failure {
         match self.code() {
             Some(401 | 403) => Failure::Permission,
@@ -86,6 +93,7 @@ impl Error {
         match self {
             Self::Read { source, .. }
             | Self::List { source, .. }
+            | Self::Create { source, .. }
             | Self::Apply { source, .. }
             | Self::Change { source, .. }
             | Self::Delete { source, .. }
@@ -102,6 +110,7 @@ impl Error {
         match self {
             Self::Read { source, .. }
             | Self::List { source, .. }
+            | Self::Create { source, .. }
             | Self::Apply { source, .. }
             | Self::Change { source, .. }
             | Self::Delete { source, .. }

@@ -110,6 +110,38 @@ async fn an_object_that_another_operator_applies_meanwhile_is_overwritten() {
     assert_eq!(world.object(ACME_KEYS).unwrap()["data"], json!({"default": "b3Vycw=="}));
 }
 
+fn typed(manifest: serde_json::Value) -> Secret {
+    serde_json::from_value(manifest).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_only_made_leaves_what_is_there() {
+    let world = World::default();
+    let made = kubernetes(&world).create(&typed(with_key("dGhlaXJz"))).await.unwrap();
+    let given = kubernetes(&world).create(&typed(with_key("b3Vycw=="))).await.unwrap();
+    assert_eq!(given, made);
+    assert!(made.metadata.uid.is_some() && made.metadata.resource_version.is_some());
+}
+
+#[tokio::test]
+async fn another_version_than_the_seen_one_is_not_changed() {
+    let world = World::default();
+    let seen = kubernetes(&world).create(&typed(with_key("dGhlaXJz"))).await.unwrap();
+    world.edit(ACME_KEYS, |secret| {
+        secret["metadata"]["resourceVersion"] = json!("99");
+        secret["metadata"]["labels"] = json!(labels::of_tenant("acme"));
+    });
+    let mut manifest = with_key("b3Vycw==");
+    manifest["metadata"]["uid"] = json!(seen.metadata.uid);
+    let versions = [("1", Some(Reason::KubernetesChanged)), ("99", None)];
+    for (version, refusal) in versions {
+        manifest["metadata"]["resourceVersion"] = json!(version);
+        let outcome = kubernetes(&world).apply::<Secret>(&manifest).await;
+        assert_eq!(outcome.err().map(|error| error.reason()), refusal, "{version}");
+    }
+    assert_eq!(world.object(ACME_KEYS).unwrap()["data"], json!({"default": "b3Vycw=="}));
+}
+
 #[tokio::test]
 async fn another_incarnation_is_not_deleted() {
     let world = world_with_a_secret();

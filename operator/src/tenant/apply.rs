@@ -14,7 +14,11 @@ use schema::{names::TableGeneration, tenant_id::TenantId};
 
 use super::{
     Error,
-    build::{Desired, api_keys::ApiKeys, database, default_pipeline},
+    build::{
+        Desired,
+        api_keys::{self, ApiKeys},
+        database, default_pipeline,
+    },
     validate::{Invalid, ValidatedTenant},
 };
 use crate::{
@@ -100,7 +104,23 @@ pub(crate) async fn hold<B: Backends>(
     ctx.kubernetes.add_finalizer(&tenant).await.map_err(|source| Error::Hold { source })
 }
 
-/// Brings about the keys.
+/// The Secret of the keys, made without any where there is none.
+pub(crate) async fn hold_keys<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &ValidatedTenant,
+    found: Option<Secret>,
+) -> Result<Secret, Error> {
+    match found {
+        Some(found) => Ok(found),
+        None => ctx
+            .kubernetes
+            .create(&api_keys::empty(tenant))
+            .await
+            .map_err(|source| Error::ApplyKeys { source }),
+    }
+}
+
+/// Brings about the keys, unless the Secret changed since they were read.
 pub(crate) async fn apply_keys<B: Backends>(
     ctx: &Context<B>,
     tenant: &AnalyticsTenant,

@@ -17,6 +17,7 @@ use crate::{
 
 mod database;
 mod hanging;
+mod two_operators;
 
 const RIVAL: &str = "
 apiVersion: analytics.millrace.dev/v1alpha1

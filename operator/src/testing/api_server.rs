@@ -32,6 +32,7 @@ pub(super) fn client(world: World) -> Client {
                 Ok(answer) => (200, answer),
                 Err(code) => (code, failure(code)),
             };
+            world.pause_if_asked().await;
             let response = Response::builder()
                 .status(StatusCode::from_u16(code)?)
                 .body(Body::from(serde_json::to_vec(&answer)?))?;

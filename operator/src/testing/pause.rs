@@ -1,4 +1,4 @@
-//! An operator that stands still at a chosen point, while a test looks around.
+//! An operator that stands still at a chosen point, while a test looks around or lets another operator work.
 
 use schema::names::DatabaseName;
 use tokio::sync::Notify;
@@ -8,12 +8,36 @@ use super::World;
 #[derive(Default)]
 pub(super) struct Pause {
     stands: Notify,
+    goes_on: Notify,
 }
 
 impl World {
+    /// Whoever makes this call of the API server, counted from now, stands still before the next one.
+    pub(crate) fn pause_after(&self, call: usize) {
+        let mut state = self.state();
+        (state.calls, state.pause_after) = (0, Some(call));
+    }
+
     /// Waits until somebody stands still.
     pub(crate) async fn stands_still(&self) {
         self.pause.stands.notified().await;
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.pause.goes_on.notify_one();
+    }
+
+    /// Follows each call of the API server.
+    pub(super) async fn pause_if_asked(&self) {
+        let is_asked = {
+            let mut state = self.state();
+            state.calls += 1;
+            state.pause_after == Some(state.calls)
+        };
+        if is_asked {
+            self.pause.stands.notify_one();
+            self.pause.goes_on.notified().await;
+        }
     }
 
     /// Never ends where the test asks for a ClickHouse that does not answer about this database.

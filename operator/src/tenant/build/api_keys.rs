@@ -1,4 +1,7 @@
 //! The Secret of a tenant's API keys: one entry a key, made once and kept.
+//!
+//! A key is random, so of two operators that make it at once only one may succeed: the Secret is made without keys, and
+//! the manifest with keys names the version that they were read from.
 
 use std::collections::BTreeMap;
 
@@ -36,11 +39,26 @@ pub(crate) fn name(tenant: &str) -> String {
     format!("{tenant}-api-keys")
 }
 
+/// The Secret before it has keys.
+pub(crate) fn empty(tenant: &ValidatedTenant) -> Secret {
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(name(&tenant.name)),
+            namespace: Some(tenant.namespace.clone()),
+            labels: Some(labels::of_tenant(&tenant.name)),
+            owner_references: Some(vec![tenant.owner_reference.clone()]),
+            ..ObjectMeta::default()
+        },
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    }
+}
+
 /// Keeps the keys that are there, makes those that are missing, and leaves out those of removed entries:
 /// server-side apply removes what we applied before and no longer send.
 pub(crate) fn api_keys(
     tenant: &ValidatedTenant,
-    found: Option<&Secret>,
+    found: &Secret,
     mut entropy: impl FnMut() -> [u8; ENTROPY_BYTES],
 ) -> ApiKeys {
     let (mut data, mut status, mut replaced) = (BTreeMap::new(), Vec::new(), Vec::new());
@@ -58,12 +76,12 @@ pub(crate) fn api_keys(
         });
         data.insert(wanted.name.clone(), ByteString(key.into_bytes()));
     }
-    ApiKeys { secret: secret(tenant, data), status, replaced }
+    ApiKeys { secret: filled(tenant, found, data), status, replaced }
 }
 
 /// The key that is there, if it is one and may have the scopes: a write key may sit in a browser, so it never reads.
-fn existing(wanted: &WantedKey, found: Option<&Secret>) -> Option<String> {
-    let entry = found?.data.as_ref()?.get(&wanted.name)?;
+fn existing(wanted: &WantedKey, found: &Secret) -> Option<String> {
+    let entry = found.data.as_ref()?.get(&wanted.name)?;
     let key = String::from_utf8(entry.0.clone()).ok()?;
     let is_of_kind = match KeyKind::for_scopes(&wanted.scopes) {
         KeyKind::Write => true,
@@ -72,18 +90,17 @@ fn existing(wanted: &WantedKey, found: Option<&Secret>) -> Option<String> {
     (api_key::is_well_formed(&key) && is_of_kind).then_some(key)
 }
 
-fn secret(tenant: &ValidatedTenant, data: BTreeMap<String, ByteString>) -> Secret {
+/// The Secret with keys, as a change of the version that was found.
+fn filled(tenant: &ValidatedTenant, found: &Secret, data: BTreeMap<String, ByteString>) -> Secret {
+    let empty = empty(tenant);
     Secret {
         metadata: ObjectMeta {
-            name: Some(name(&tenant.name)),
-            namespace: Some(tenant.namespace.clone()),
-            labels: Some(labels::of_tenant(&tenant.name)),
-            owner_references: Some(vec![tenant.owner_reference.clone()]),
-            ..ObjectMeta::default()
+            uid: found.metadata.uid.clone(),
+            resource_version: found.metadata.resource_version.clone(),
+            ..empty.metadata
         },
-        type_: Some("Opaque".to_owned()),
         data: Some(data),
-        ..Secret::default()
+        ..empty
     }
 }
 

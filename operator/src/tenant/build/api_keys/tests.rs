@@ -23,13 +23,19 @@ fn names(keys: &ApiKeys) -> Vec<&str> {
     keys.secret.data.as_ref().unwrap().keys().map(String::as_str).collect()
 }
 
+/// The keys of a tenant that had none.
+fn first(keys: &str, entropy: [u8; ENTROPY_BYTES]) -> ApiKeys {
+    let tenant = validated(keys, &[]);
+    api_keys(&tenant, &empty(&tenant), || entropy)
+}
+
 const WEB: &str = "[{name: web, scopes: [Ingest]}]";
 const WEB_READS: &str = "[{name: web, scopes: [Ingest, Query]}]";
 
 #[test]
 fn the_secret_holds_a_key_for_each_entry() {
     let tenant = validated("[{name: web, scopes: [Ingest]}, {name: bi, scopes: [Query]}]", &[]);
-    let keys = api_keys(&tenant, None, || [7; ENTROPY_BYTES]);
+    let keys = api_keys(&tenant, &empty(&tenant), || [7; ENTROPY_BYTES]);
     insta::assert_yaml_snapshot!(keys.secret);
     insta::assert_yaml_snapshot!(keys.status);
     assert!(keys.replaced.is_empty());
@@ -37,8 +43,8 @@ fn the_secret_holds_a_key_for_each_entry() {
 
 #[test]
 fn an_existing_key_is_kept() {
-    let first = api_keys(&validated(WEB, &[]), None, || [1; ENTROPY_BYTES]);
-    let second = api_keys(&validated(WEB, &["web"]), Some(&first.secret), || [2; ENTROPY_BYTES]);
+    let first = first(WEB, [1; ENTROPY_BYTES]);
+    let second = api_keys(&validated(WEB, &["web"]), &first.secret, || [2; ENTROPY_BYTES]);
     assert_eq!(entry(&first, "web"), entry(&second, "web"));
     assert!(second.replaced.is_empty());
 }
@@ -46,37 +52,50 @@ fn an_existing_key_is_kept() {
 #[test]
 fn the_key_of_a_removed_entry_is_left_out() {
     let both = validated("[{name: web, scopes: [Ingest]}, {name: old, scopes: [Ingest]}]", &[]);
-    let first = api_keys(&both, None, || [1; ENTROPY_BYTES]);
-    let second = api_keys(&validated(WEB, &["web", "old"]), Some(&first.secret), || [2; ENTROPY_BYTES]);
+    let first = api_keys(&both, &empty(&both), || [1; ENTROPY_BYTES]);
+    let second = api_keys(&validated(WEB, &["web", "old"]), &first.secret, || [2; ENTROPY_BYTES]);
     assert_eq!(names(&second), ["web"]);
 }
 
 #[test]
 fn a_lost_key_is_made_anew_and_told() {
-    let keys = api_keys(&validated(WEB, &["web"]), None, || [1; ENTROPY_BYTES]);
+    let tenant = validated(WEB, &["web"]);
+    let keys = api_keys(&tenant, &empty(&tenant), || [1; ENTROPY_BYTES]);
     assert_eq!(keys.replaced, ["web"]);
 }
 
 #[test]
 fn a_text_that_is_no_key_is_replaced() {
-    let mut broken = api_keys(&validated(WEB, &[]), None, || [1; ENTROPY_BYTES]).secret;
+    let mut broken = first(WEB, [1; ENTROPY_BYTES]).secret;
     broken.data.as_mut().unwrap().insert("web".to_owned(), ByteString(b"hunter2".to_vec()));
-    let keys = api_keys(&validated(WEB, &["web"]), Some(&broken), || [2; ENTROPY_BYTES]);
+    let keys = api_keys(&validated(WEB, &["web"]), &broken, || [2; ENTROPY_BYTES]);
     assert!(is_well_formed(&entry(&keys, "web")));
     assert_eq!(keys.replaced, ["web"]);
 }
 
 #[test]
 fn a_write_key_is_replaced_before_it_may_read() {
-    let write = api_keys(&validated(WEB, &[]), None, || [1; ENTROPY_BYTES]);
-    let reads = api_keys(&validated(WEB_READS, &["web"]), Some(&write.secret), || [2; ENTROPY_BYTES]);
+    let write = first(WEB, [1; ENTROPY_BYTES]);
+    let reads = api_keys(&validated(WEB_READS, &["web"]), &write.secret, || [2; ENTROPY_BYTES]);
     assert!(entry(&write, "web").starts_with("mrw_") && entry(&reads, "web").starts_with("mrq_"));
     assert_eq!(reads.replaced, ["web"]);
 }
 
 #[test]
+fn keys_are_for_the_version_that_they_were_read_from() {
+    let tenant = validated(WEB, &[]);
+    let mut found = empty(&tenant);
+    found.metadata.uid = Some("u5".to_owned());
+    found.metadata.resource_version = Some("7".to_owned());
+    let keys = api_keys(&tenant, &found, || [1; ENTROPY_BYTES]);
+    let metadata = &keys.secret.metadata;
+    assert_eq!((metadata.uid.as_deref(), metadata.resource_version.as_deref()), (Some("u5"), Some("7")));
+    assert_eq!(empty(&tenant).data, None);
+}
+
+#[test]
 fn no_key_shows_in_debug() {
-    let keys = api_keys(&validated(WEB, &[]), None, || [1; ENTROPY_BYTES]);
+    let keys = first(WEB, [1; ENTROPY_BYTES]);
     assert!(!format!("{keys:?}").contains(&entry(&keys, "web")));
 }
 
@@ -84,8 +103,8 @@ proptest! {
     #[test]
     fn what_was_built_once_stays(entropy: [u8; ENTROPY_BYTES], other: [u8; ENTROPY_BYTES]) {
         for spec in [WEB, WEB_READS] {
-            let first = api_keys(&validated(spec, &[]), None, || entropy);
-            let second = api_keys(&validated(spec, &["web"]), Some(&first.secret), || other);
+            let first = first(spec, entropy);
+            let second = api_keys(&validated(spec, &["web"]), &first.secret, || other);
             prop_assert_eq!(&first.secret, &second.secret);
         }
     }

@@ -1,0 +1,54 @@
+//! Two operators at once, as for a moment during a rollout: keys are random, so only one of them may make them.
+
+use std::pin::pin;
+
+use super::*;
+
+fn keys(world: &World) -> serde_json::Value {
+    world.object(ACME_KEYS).unwrap()["data"].clone()
+}
+
+/// One operator stands still after each of its calls in turn, and another one does its work meanwhile.
+async fn check(world: impl AsyncFn() -> World) {
+    for call in 1.. {
+        let world = world().await;
+        world.pause_after(call);
+        let mut slow = pin!(world.reconcile_tenants());
+        tokio::select! {
+            biased;
+            () = world.stands_still() => {}
+            _ = &mut slow => {
+                assert!(call > 5, "an operator makes more than {call} calls");
+                return;
+            }
+        }
+        world.reconcile_tenants().await;
+        let made = keys(&world);
+        assert!(made.is_object());
+        world.go_on();
+        slow.await;
+        assert_eq!(keys(&world), made, "after call {call}");
+        world.settle().await;
+        assert_eq!(keys(&world), made, "after call {call}");
+        assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+    }
+}
+
+#[tokio::test]
+async fn one_of_two_operators_makes_the_first_key() {
+    check(async || with_tenant(TENANT)).await;
+}
+
+#[tokio::test]
+async fn one_of_two_operators_makes_a_further_key() {
+    check(async || {
+        let world = with_tenant(TENANT);
+        world.settle().await;
+        world.edit(ACME, |tenant| {
+            let key = |name: &str| serde_json::json!({"name": name, "scopes": ["Ingest"]});
+            tenant["spec"]["apiKeys"] = serde_json::json!([key("default"), key("second")]);
+        });
+        world
+    })
+    .await;
+}
