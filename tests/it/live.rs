@@ -11,6 +11,8 @@ mod operator_start;
 mod poison;
 mod private_cluster;
 mod readme;
+mod rendered;
+mod roles;
 mod rows;
 mod secured_kafka;
 mod tables;
