@@ -4,7 +4,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser as _};
+use clap::{
+    Args, Parser, ValueEnum,
+    builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser as _},
+};
 use k8s_openapi::api::core::v1::Toleration;
 use runtime::telemetry::LogOptions;
 use schema::{
@@ -184,6 +187,15 @@ pub struct DataPlaneOptions {
     /// The taints to bear, as a JSON list of Kubernetes tolerations.
     #[arg(long, env = "MILLRACE_TOLERATIONS", default_value = "[]", value_name = "JSON", value_parser = tolerations)]
     pub tolerations: Tolerations,
+
+    /// The PriorityClass of the pods. Without it, the cluster's default.
+    #[arg(
+        long,
+        env = "MILLRACE_PRIORITY_CLASS_NAME",
+        value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub priority_class_name: Option<String>,
 }
 
 /// Kubernetes' `imagePullPolicy`.
@@ -300,6 +312,11 @@ mod tests {
     }
 
     #[test]
+    fn a_priority_class_without_a_name_is_refused() {
+        assert!(parsed(&["--priority-class-name="]).is_err());
+    }
+
+    #[test]
     fn a_secured_installation_with_placed_pods_is_understood() {
         let options = parsed(&[
             "--kafka-security-protocol=SASL_SSL",
@@ -310,11 +327,13 @@ mod tests {
             "--image-pull-secret=two",
             r#"--node-selector={"disk":"fast"}"#,
             r#"--tolerations=[{"key":"dedicated","operator":"Exists"}]"#,
+            "--priority-class-name=events",
         ])
         .unwrap();
         assert_eq!(options.kafka.sasl_mechanism, Some(SaslMechanism::ScramSha512));
         assert_eq!(options.data_plane.image_pull_secrets, ["one", "two"]);
         assert_eq!(options.data_plane.node_selector.0["disk"], "fast");
         assert_eq!(options.data_plane.tolerations.0[0].key.as_deref(), Some("dedicated"));
+        assert_eq!(options.data_plane.priority_class_name.as_deref(), Some("events"));
     }
 }

@@ -41,14 +41,18 @@ fn merge(into: &mut Value, more: &Value) {
 
 /// A value and what it adds to the manifests. Without the value, none of it is there.
 fn additions() -> Vec<(Value, Vec<&'static str>)> {
-    vec![(
-        json!({"rbac": {"aggregate": true}}),
-        vec![
-            r#"rbac.authorization.k8s.io/aggregate-to-view: "true""#,
-            r#"rbac.authorization.k8s.io/aggregate-to-edit: "true""#,
-            r#"rbac.authorization.k8s.io/aggregate-to-admin: "true""#,
-        ],
-    )]
+    vec![
+        (
+            json!({"rbac": {"aggregate": true}}),
+            vec![
+                r#"rbac.authorization.k8s.io/aggregate-to-view: "true""#,
+                r#"rbac.authorization.k8s.io/aggregate-to-edit: "true""#,
+                r#"rbac.authorization.k8s.io/aggregate-to-admin: "true""#,
+            ],
+        ),
+        (json!({"operator": {"priorityClassName": "platform"}}), vec![r#"priorityClassName: "platform""#]),
+        (json!({"dataPlane": {"priorityClassName": "events"}}), vec!["--priority-class-name=events"]),
+    ]
 }
 
 #[tokio::test]
@@ -72,7 +76,11 @@ async fn each_value_adds_its_lines_and_none_is_there_without_it() -> anyhow::Res
 async fn values_that_an_older_chart_did_not_have_may_be_absent() -> anyhow::Result<()> {
     within(TEST, async {
         let plain = chart::template(NAMESPACE, &smallest()).await?;
-        let absent = with(&json!({"rbac": null}));
+        let absent = with(&json!({
+            "rbac": null,
+            "operator": {"priorityClassName": null},
+            "dataPlane": {"priorityClassName": null},
+        }));
         assert_eq!(chart::template(NAMESPACE, &absent).await?, plain);
         Ok(())
     })

@@ -66,6 +66,7 @@ pub(super) fn template(
             ),
             node_selector: (!options.node_selector.0.is_empty()).then(|| options.node_selector.0.clone()),
             tolerations: list(options.tolerations.0.iter().cloned()),
+            priority_class_name: options.priority_class_name.clone(),
             security_context: Some(pod_security()),
             termination_grace_period_seconds: Some(template.grace_period_seconds),
             topology_spread_constraints: Some(spread(&selector)),

@@ -37,6 +37,7 @@ fn elaborate() -> Installation {
         "--image-pull-secret=registry",
         r#"--node-selector={"disk":"fast"}"#,
         r#"--tolerations=[{"key":"dedicated","operator":"Exists","effect":"NoSchedule"}]"#,
+        "--priority-class-name=events",
         "--log-format=json",
     ]);
     Installation::load(&options).unwrap()
