@@ -1,4 +1,4 @@
-//! What is built or downloaded once per machine: the Kubernetes programs, Helm, Kafka, ClickHouse and its launcher.
+//! What is built or downloaded once per machine: the Kubernetes programs, Helm, Lua, Kafka, ClickHouse and its launcher.
 //!
 //! Each is a folder in the cache, named after a hash of its lock files and of how it is made.
 //! Invariant: a folder of that name is whole. It is made beside its place and renamed,
@@ -62,7 +62,7 @@ pub fn prepare(folders: &Folders, console: &Console) -> anyhow::Result<()> {
     };
     thread::scope(|scope| {
         let downloads = scope.spawn(|| make(&[Artifact::ClickHouse, Artifact::Kafka]));
-        let compiled = make(&[Artifact::Launcher, Artifact::Kubernetes, Artifact::Helm]);
+        let compiled = make(&[Artifact::Launcher, Artifact::Lua, Artifact::Kubernetes, Artifact::Helm]);
         let downloaded = downloads.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         downloaded.and(compiled)
     })?;
@@ -85,6 +85,12 @@ pub fn kubernetes_programs(folders: &Folders) -> PathBuf {
 #[must_use]
 pub fn helm(folders: &Folders) -> PathBuf {
     folder(folders, Artifact::Helm).join("helm")
+}
+
+/// The program `glua`: the Lua that Argo CD runs health checks with.
+#[must_use]
+pub fn lua(folders: &Folders) -> PathBuf {
+    folder(folders, Artifact::Lua).join("glua")
 }
 
 /// The folder with Kafka's jars.

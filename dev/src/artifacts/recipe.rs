@@ -30,12 +30,15 @@ const KUBERNETES_FLAGS: &str = "-s -w \
     -X k8s.io/component-base/version.gitTreeState=clean \
     -X k8s.io/component-base/version.gitCommit=unknown";
 
+const LUA_FLAGS: &str = "-s -w";
+
 const HELM_FLAGS: &str = "-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Artifact {
     Kubernetes,
     Helm,
+    Lua,
     Kafka,
     ClickHouse,
     Launcher,
@@ -58,14 +61,15 @@ pub(crate) enum Error {
 }
 
 impl Artifact {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Kubernetes, Self::Helm, Self::Kafka, Self::ClickHouse, Self::Launcher];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Kubernetes, Self::Helm, Self::Lua, Self::Kafka, Self::ClickHouse, Self::Launcher];
 
     /// Its folder in the cache and its log.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kubernetes => "kubernetes",
             Self::Helm => "helm",
+            Self::Lua => "lua",
             Self::Kafka => "kafka",
             Self::ClickHouse => "clickhouse",
             Self::Launcher => "clickhouse-launcher",
@@ -77,6 +81,7 @@ impl Artifact {
         match self {
             Self::Kubernetes => "compile Kubernetes (once, 5 to 10 minutes)",
             Self::Helm => "compile Helm (once, 2 minutes)",
+            Self::Lua => "compile Lua (once)",
             Self::Kafka => "download Kafka (once)",
             Self::ClickHouse => "download ClickHouse (once, 550 MB)",
             Self::Launcher => "compile ClickHouse's launcher (once)",
@@ -90,7 +95,7 @@ impl Artifact {
             Self::Helm => 2 * GIB,
             Self::Kafka => GIB / 2,
             Self::ClickHouse => GIB,
-            Self::Launcher => GIB / 64,
+            Self::Lua | Self::Launcher => GIB / 64,
         }
     }
 
@@ -115,6 +120,7 @@ impl Artifact {
         match self {
             Self::Kubernetes => run(kubernetes(&sources, into), COMPILATION, &mut counted(progress)),
             Self::Helm => run(helm(&sources, into), COMPILATION, &mut counted(progress)),
+            Self::Lua => run(lua(&sources, into), COMPILATION, &mut counted(progress)),
             Self::Kafka => {
                 run(kafka(&sources, into), DOWNLOAD, &mut |_| ())?;
                 progress.detail("class archive");
@@ -133,6 +139,7 @@ impl Artifact {
         match self {
             Self::Kubernetes => KUBERNETES_FLAGS,
             Self::Helm => HELM_FLAGS,
+            Self::Lua => LUA_FLAGS,
             Self::Kafka | Self::ClickHouse | Self::Launcher => "1",
         }
     }
@@ -143,6 +150,7 @@ impl Artifact {
                 &[include_bytes!("../../kubernetes/go.mod"), include_bytes!("../../kubernetes/go.sum")]
             }
             Self::Helm => &[include_bytes!("../../tools/go.mod"), include_bytes!("../../tools/go.sum")],
+            Self::Lua => &[include_bytes!("../../lua/go.mod"), include_bytes!("../../lua/go.sum")],
             Self::Kafka => &[include_bytes!("../../kafka/pom.xml"), include_bytes!("class_archive.rs")],
             Self::ClickHouse => &[include_bytes!("../../clickhouse/package-lock.json")],
             Self::Launcher => &[include_bytes!("../bin/clickhouse-server.rs")],
@@ -160,6 +168,12 @@ fn kubernetes(sources: &Path, into: &Path) -> Command {
 fn helm(sources: &Path, into: &Path) -> Command {
     let mut command = go_build(&sources.join("tools"), into, HELM_FLAGS);
     command.arg("helm.sh/helm/v3/cmd/helm");
+    command
+}
+
+fn lua(sources: &Path, into: &Path) -> Command {
+    let mut command = go_build(&sources.join("lua"), into, LUA_FLAGS);
+    command.arg("github.com/yuin/gopher-lua/cmd/glua");
     command
 }
 

@@ -61,7 +61,7 @@ impl Tool {
 
     pub(super) fn purpose(self) -> &'static str {
         match self {
-            Self::Go => "compiling Kubernetes and Helm",
+            Self::Go => "compiling Kubernetes, Helm and Lua",
             Self::Java => "running Kafka",
             Self::Maven => "downloading Kafka",
             Self::Npm | Self::Node => "downloading ClickHouse",

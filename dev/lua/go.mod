@@ -1,0 +1,12 @@
+// The Lua of Argo CD, which tests run its health check with, built from the Go module proxy.
+module millrace.dev/dev/lua
+
+go 1.26.0
+
+tool github.com/yuin/gopher-lua/cmd/glua
+
+require (
+	github.com/chzyer/readline v0.0.0-20180603132655-2972be24d48e // indirect
+	github.com/yuin/gopher-lua v1.1.2 // indirect
+	golang.org/x/sys v0.47.0 // indirect
+)
