@@ -17,6 +17,10 @@ use schema::{
 
 use std::collections::BTreeMap;
 
+mod network_policies;
+
+pub use network_policies::{NetworkPolicies, Ports};
+
 /// Turns AnalyticsTenant and Pipeline resources into Kafka topics, ClickHouse databases, keys and pods.
 ///
 /// Every option is a flag or an environment variable; the flag wins.
@@ -196,6 +200,11 @@ pub struct DataPlaneOptions {
         value_parser = NonEmptyStringValueParser::new()
     )]
     pub priority_class_name: Option<String>,
+
+    /// What the pods may reach, as a JSON object with `kafkaPorts`, `clickhousePorts` and, if only its pods may read
+    /// metrics, `monitoringNamespace`. Without it, no NetworkPolicies are made.
+    #[arg(long, env = "MILLRACE_NETWORK_POLICIES", value_name = "JSON", value_parser = network_policies::parse)]
+    pub network_policies: Option<NetworkPolicies>,
 }
 
 /// Kubernetes' `imagePullPolicy`.

@@ -15,7 +15,7 @@ use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Secret, Service},
-    networking::v1::Ingress,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
@@ -84,6 +84,7 @@ pub(crate) async fn pipelines<B: Backends>(
         .owns_stream(children::<Service>(&client))
         .owns_stream(children::<Ingress>(&client))
         .owns_stream(children::<PodDisruptionBudget>(&client))
+        .owns_stream(children::<NetworkPolicy>(&client))
         .watches_stream(children::<Secret>(&client), move |secret| served_by(&of_secrets, &secret))
         .watches_stream(tenants, move |tenant| {
             of_tenant(&of_tenants, &tenant.namespace().unwrap_or_default(), &tenant.name_any())

@@ -22,6 +22,7 @@ use schema::retention::Retention;
 use serde_json::Value;
 
 use crate::{
+    args::NetworkPolicies,
     context::{Context, Events},
     installation,
     kubernetes::Kubernetes,
@@ -76,6 +77,8 @@ pub(crate) struct State {
     pub(crate) are_topics_hidden: bool,
     /// Pods never become ready.
     pub(crate) are_pods_stuck: bool,
+    /// What the operator was started with.
+    pub(crate) network_policies: Option<NetworkPolicies>,
     crash: Option<Crash>,
     has_crashed: bool,
     /// Calls of the API server, and the one after which whoever made it stands still.
@@ -212,10 +215,12 @@ impl World {
         }
         writer.apply_watcher_event(&watcher::Event::InitDone);
         let client = self.client();
+        let mut installation = installation::tests::plain();
+        installation.data_plane.network_policies = self.state().network_policies.clone();
         Arc::new(Context {
             kubernetes: Kubernetes::new(client.clone(), manager),
             events: Events::new(client, manager),
-            installation: Arc::new(installation::tests::plain()),
+            installation: Arc::new(installation),
             topics: Arc::new(FakeTopics(self.clone())),
             tables: Arc::new(FakeTables(self.clone())),
             tenants,

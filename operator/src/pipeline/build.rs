@@ -6,6 +6,7 @@ pub(crate) mod consumer;
 pub(crate) mod disruption_budget;
 pub(crate) mod ingester;
 pub(crate) mod ingress;
+mod network_policy;
 mod pod;
 pub(crate) mod settings;
 pub(crate) mod topics;
@@ -16,7 +17,7 @@ use crds::Pipeline;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Secret, Service},
-    networking::v1::Ingress,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
 use kube::api::ObjectMeta;
@@ -44,6 +45,7 @@ pub(crate) struct Desired {
     pub(crate) http: Option<Http>,
     pub(crate) consumer: Deployment,
     pub(crate) consumer_budget: Option<PodDisruptionBudget>,
+    pub(crate) consumer_policy: Option<NetworkPolicy>,
     pub(crate) group: ConsumerGroup,
 }
 
@@ -54,6 +56,7 @@ pub(crate) struct Http {
     pub(crate) service: Service,
     pub(crate) ingress: Option<Ingress>,
     pub(crate) budget: Option<PodDisruptionBudget>,
+    pub(crate) policy: Option<NetworkPolicy>,
     pub(crate) endpoint: String,
 }
 
@@ -87,6 +90,12 @@ pub(crate) fn build(
             consumer::name(name),
             pipeline.consumer.replicas,
         ),
+        consumer_policy: network_policy::of(
+            installation.data_plane.network_policies.as_ref(),
+            pipeline,
+            Component::Consumer,
+            consumer::name(name),
+        ),
         group,
     })
 }
@@ -107,6 +116,12 @@ fn http(
             Component::Ingester,
             ingester::name(pipeline.name.as_str()),
             source.ingester.replicas,
+        ),
+        policy: network_policy::of(
+            installation.data_plane.network_policies.as_ref(),
+            pipeline,
+            Component::Ingester,
+            ingester::name(pipeline.name.as_str()),
         ),
         endpoint: ingester::endpoint(pipeline, source.ingester.ingress.as_ref()),
     }

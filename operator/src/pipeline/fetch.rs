@@ -1,7 +1,11 @@
 //! The fetch step of the Pipeline controller. It reads Kubernetes, then Kafka, and writes nothing.
 
 use crds::{AnalyticsTenant, Pipeline};
-use k8s_openapi::api::{core::v1::Secret, networking::v1::Ingress, policy::v1::PodDisruptionBudget};
+use k8s_openapi::api::{
+    core::v1::Secret,
+    networking::v1::{Ingress, NetworkPolicy},
+    policy::v1::PodDisruptionBudget,
+};
 use kube::{ResourceExt as _, api::ObjectMeta};
 use schema::names::TopicName;
 
@@ -33,12 +37,14 @@ pub(crate) struct ObservedTopics {
     pub(crate) dead_letter: Result<Option<Topic>, TopicsError>,
 }
 
-/// The children that not every spec asks for, as they are there now.
+/// The children that not every spec or installation asks for, as they are there now.
 #[derive(Debug)]
 pub(crate) struct Optional {
     pub(crate) ingress: Option<ObjectMeta>,
     pub(crate) ingester_budget: Option<ObjectMeta>,
     pub(crate) consumer_budget: Option<ObjectMeta>,
+    pub(crate) ingester_policy: Option<ObjectMeta>,
+    pub(crate) consumer_policy: Option<ObjectMeta>,
 }
 
 /// The Pipeline as the API server has it now: a cache may be older than our own last write.
@@ -114,7 +120,7 @@ async fn topic<B: Backends>(
     }
 }
 
-/// The children that not every spec asks for. Keys do not wait for these either.
+/// The children that not every spec or installation asks for. Keys do not wait for these either.
 pub(crate) async fn optional<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Optional, Error> {
     let (namespace, name) = (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
     let failed = |source| Error::Fetch { source };
@@ -129,6 +135,16 @@ pub(crate) async fn optional<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline)
         consumer_budget: ctx
             .kubernetes
             .get_metadata::<PodDisruptionBudget>(&namespace, &consumer)
+            .await
+            .map_err(failed)?,
+        ingester_policy: ctx
+            .kubernetes
+            .get_metadata::<NetworkPolicy>(&namespace, &ingester)
+            .await
+            .map_err(failed)?,
+        consumer_policy: ctx
+            .kubernetes
+            .get_metadata::<NetworkPolicy>(&namespace, &consumer)
             .await
             .map_err(failed)?,
     })

@@ -11,6 +11,7 @@ use crate::{
 
 mod foreign;
 mod keys;
+mod network_policies;
 mod topics;
 
 const TOPIC: &str = "millrace.team-acme.acme-default";

@@ -50,6 +50,38 @@ fn additions() -> Vec<(Value, Vec<&'static str>)> {
                 r#"rbac.authorization.k8s.io/aggregate-to-admin: "true""#,
             ],
         ),
+        (
+            json!({"networkPolicies": {"enabled": true}}),
+            vec![
+                "kind: NetworkPolicy",
+                r#"--network-policies={\"clickhousePorts\":[8123],\"kafkaPorts\":[9092]}"#,
+                "- port: 6443\n",
+                "- port: 9092\n",
+                "- port: 8123\n",
+            ],
+        ),
+        (
+            json!({
+                "kafka": {"bootstrapServers": "a.example.com:9092,[fd00::1]:9094,c.example.com:9094"},
+                "clickhouse": {"url": "https://clickhouse.example.com/"},
+                "networkPolicies": {"enabled": true, "monitoringNamespace": "monitoring"},
+            }),
+            vec![
+                r#"{\"clickhousePorts\":[443],\"kafkaPorts\":[9092,9094],\"monitoringNamespace\":\"monitoring\"}"#,
+                r#"kubernetes.io/metadata.name: "monitoring""#,
+            ],
+        ),
+        (
+            json!({"networkPolicies": {
+                "enabled": true, "kafkaPorts": [9093], "clickhousePorts": [8443], "apiServerPorts": [8444],
+            }}),
+            vec![
+                r#"{\"clickhousePorts\":[8443],\"kafkaPorts\":[9093]}"#,
+                "- port: 8444\n",
+                "- port: 9093\n",
+                "- port: 8443\n",
+            ],
+        ),
         (json!({"operator": {"priorityClassName": "platform"}}), vec![r#"priorityClassName: "platform""#]),
         (json!({"dataPlane": {"priorityClassName": "events"}}), vec!["--priority-class-name=events"]),
     ]
@@ -78,6 +110,7 @@ async fn values_that_an_older_chart_did_not_have_may_be_absent() -> anyhow::Resu
         let plain = chart::template(NAMESPACE, &smallest()).await?;
         let absent = with(&json!({
             "rbac": null,
+            "networkPolicies": null,
             "operator": {"priorityClassName": null},
             "dataPlane": {"priorityClassName": null},
         }));

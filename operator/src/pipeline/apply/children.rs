@@ -4,7 +4,7 @@ use crds::{Pipeline, Reason};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Secret, Service},
-    networking::v1::Ingress,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{ResourceExt as _, api::ObjectMeta};
@@ -50,7 +50,14 @@ pub(super) async fn apply<B: Backends>(
         ours,
     )
     .await;
-    match (consumer, ingester, budget) {
+    let policy = wanted_or_gone::<_, NetworkPolicy>(
+        ctx,
+        desired.consumer_policy.as_ref(),
+        existing.consumer_policy.as_ref(),
+        ours,
+    )
+    .await;
+    match (consumer, ingester, budget.and(policy)) {
         (Ok(consumer), Ok(ingester), Ok(())) => rolled_out(ingester.as_ref(), &consumer),
         (Err(error), _, _) | (Ok(_), Err(error), _) | (Ok(_), Ok(_), Err(error)) => Progress::Failed(error),
     }
@@ -71,6 +78,13 @@ async fn apply_http<B: Backends>(
             ctx,
             http.budget.as_ref(),
             existing.ingester_budget.as_ref(),
+            ours,
+        )
+        .await,
+        wanted_or_gone::<_, NetworkPolicy>(
+            ctx,
+            http.policy.as_ref(),
+            existing.ingester_policy.as_ref(),
             ours,
         )
         .await,

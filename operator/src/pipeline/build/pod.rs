@@ -28,7 +28,7 @@ const USER: i64 = 65_532;
 /// Readable for the pod's group, which is [`USER`] too, and nobody else.
 const SETTINGS_FILE_MODE: i32 = 0o440;
 /// Where metrics and probes are served.
-const METRICS_PORT: i32 = 9090;
+pub(super) const METRICS_PORT: i32 = 9090;
 
 /// What differs between the pods.
 pub(super) struct Template<'a> {

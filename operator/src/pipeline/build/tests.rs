@@ -38,6 +38,7 @@ fn elaborate() -> Installation {
         r#"--node-selector={"disk":"fast"}"#,
         r#"--tolerations=[{"key":"dedicated","operator":"Exists","effect":"NoSchedule"}]"#,
         "--priority-class-name=events",
+        r#"--network-policies={"kafkaPorts":[9092,9093],"clickhousePorts":[8443],"monitoringNamespace":"monitoring"}"#,
         "--log-format=json",
     ]);
     Installation::load(&options).unwrap()
@@ -91,7 +92,35 @@ fn a_pipeline_that_asks_for_everything() {
     insta::assert_yaml_snapshot!("everything_ingress", http.ingress);
     insta::assert_yaml_snapshot!("everything_ingester_budget", http.budget);
     insta::assert_yaml_snapshot!("everything_consumer_budget", desired.consumer_budget);
+    insta::assert_yaml_snapshot!("everything_ingester_policy", http.policy);
+    insta::assert_yaml_snapshot!("everything_consumer_policy", desired.consumer_policy);
     assert_eq!(http.endpoint, "https://events.example.com");
+}
+
+#[test]
+fn without_network_policies_in_the_installation_there_are_none() {
+    let desired = built(EVERYTHING);
+    assert!(desired.http.unwrap().policy.is_none() && desired.consumer_policy.is_none());
+}
+
+/// A policy that selects no pods would close and open nothing.
+#[test]
+fn the_policies_are_those_of_the_pods() {
+    let desired = built_in(&elaborate(), "");
+    let http = desired.http.unwrap();
+    for (deployment, policy) in [(http.ingester, http.policy), (desired.consumer, desired.consumer_policy)] {
+        let pods = deployment.spec.unwrap().template.metadata.unwrap().labels.unwrap();
+        let selected = policy.unwrap().spec.unwrap().pod_selector.unwrap().match_labels.unwrap();
+        assert!(!selected.is_empty() && selected.iter().all(|(key, value)| pods.get(key) == Some(value)));
+    }
+}
+
+#[test]
+fn metrics_are_open_to_all_where_no_namespace_is_named() {
+    let mut installation = elaborate();
+    installation.data_plane.network_policies.as_mut().unwrap().monitoring_namespace = None;
+    let rules = built_in(&installation, "").consumer_policy.unwrap().spec.unwrap().ingress.unwrap();
+    assert!(rules.len() == 1 && rules[0].from.is_none(), "{rules:?}");
 }
 
 #[test]
