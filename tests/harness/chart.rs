@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use dev::artifacts;
 use dev::console::Console;
 use dev::folders::Folders;
 use dev::images::{self, ImageRef};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::kubernetes::{helm, kubectl};
+use crate::kubernetes::{helm, kubectl, run};
 use crate::process::folder;
 use crate::shared::stack;
 use crate::wait::{Look, until};
@@ -173,25 +174,17 @@ pub async fn uninstall(release: &str, namespace: &str) -> anyhow::Result<()> {
     gone.and(kubectl(&words).await.map(drop))
 }
 
-/// The manifests that the chart makes of these values.
+/// The manifests that the chart makes of these values. It needs no stack.
 ///
 /// # Errors
-/// When the chart refuses the values.
+/// When the chart refuses the values, or when Helm was never built (run `make up`).
 pub async fn template(namespace: &str, values: &Value) -> anyhow::Result<String> {
     let file = written(values)?;
     let (chart, values) = (path()?, file.path().display().to_string());
-    helm(&[
-        "template",
-        RELEASE,
-        &chart,
-        "--namespace",
-        namespace,
-        "--values",
-        &values,
-        "--kube-version",
-        "1.34.4",
-    ])
-    .await
+    let words =
+        ["template", RELEASE, &chart, "-n", namespace, "--values", &values, "--kube-version", "1.34.4"];
+    // Nothing is asked of a cluster, so there is none.
+    run(artifacts::helm(&Folders::of_this_user()?), Path::new("none"), &words).await
 }
 
 /// The chart's folder.

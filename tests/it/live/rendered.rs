@@ -1,15 +1,17 @@
-//! What single values of the chart come to, read from `helm template`.
+//! What single values of the chart come to, read from `helm template` and shown to an API server.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use harness::chart::{self, NAMESPACE};
+use harness::private_cluster::PrivateCluster;
 use harness::wait::within;
 use serde_json::{Value, json};
 
 const TEST: Duration = Duration::from_secs(60);
 
 /// The smallest values that the chart takes. Nothing is installed, so the images need not exist.
-fn smallest() -> Value {
+pub(super) fn smallest() -> Value {
     json!({
         "kafka": {"bootstrapServers": "kafka.example.com:9092"},
         "clickhouse": {
@@ -103,6 +105,28 @@ async fn each_value_adds_its_lines_and_none_is_there_without_it() -> anyhow::Res
     .await
 }
 
+#[tokio::test]
+async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow::Result<()> {
+    within(TEST, async {
+        let cases = [
+            (json!({"rbac": {"aggregate": "yes"}}), "aggregate"),
+            (json!({"rbac": {"aggregated": true}}), "aggregated"),
+            (json!({"operator": {"priorityClassName": "Not_A_Name"}}), "priorityClassName"),
+            (json!({"dataPlane": {"priorityClassName": "-"}}), "priorityClassName"),
+            (json!({"networkPolicies": {"kafkaPorts": [0]}}), "kafkaPorts"),
+            (json!({"networkPolicies": {"clickhousePorts": ["http"]}}), "clickhousePorts"),
+            (json!({"networkPolicies": {"apiServerPorts": []}}), "apiServerPorts"),
+            (json!({"networkPolicies": {"monitoringNamespace": "a.b"}}), "monitoringNamespace"),
+        ];
+        for (more, expected) in cases {
+            let said = chart::template(NAMESPACE, &with(&more)).await.map_err(|error| error.to_string());
+            assert!(said.as_ref().is_err_and(|said| said.contains(expected)), "{more}: {said:?}");
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// As with `helm upgrade --reuse-values` from a chart that did not know them.
 #[tokio::test]
 async fn values_that_an_older_chart_did_not_have_may_be_absent() -> anyhow::Result<()> {
@@ -115,6 +139,29 @@ async fn values_that_an_older_chart_did_not_have_may_be_absent() -> anyhow::Resu
             "dataPlane": {"priorityClassName": null},
         }));
         assert_eq!(chart::template(NAMESPACE, &absent).await?, plain);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_value_at_once_passes_a_strict_server_side_dry_run() -> anyhow::Result<()> {
+    within(TEST, async {
+        let mut values = smallest();
+        for (more, _) in additions() {
+            merge(&mut values, &more);
+        }
+        let mut file = tempfile::NamedTempFile::with_suffix(".yaml")?;
+        file.write_all(chart::template(NAMESPACE, &values).await?.as_bytes())?;
+        let path = file.path().display().to_string();
+        let cluster = PrivateCluster::start().await?;
+        cluster.kubectl(&["create", "namespace", NAMESPACE]).await?;
+        let words =
+            ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f"];
+        let said = cluster.kubectl(&[words.as_slice(), &[path.as_str()]].concat()).await?;
+        for kind in ["deployment.apps", "networkpolicy.networking", "clusterrole.rbac"] {
+            assert!(said.contains(kind), "{said}");
+        }
         Ok(())
     })
     .await
