@@ -8,6 +8,7 @@ mod definitions;
 mod examples;
 mod faults;
 mod foreign_topic;
+mod manifest;
 mod operator_start;
 mod poison;
 mod private_cluster;
