@@ -9,6 +9,7 @@ mod examples;
 mod faults;
 mod foreign_topic;
 mod manifest;
+mod network_policies;
 mod operator_start;
 mod poison;
 mod private_cluster;
