@@ -7,8 +7,10 @@ use crate::protocol::{Action, Arrival, Assignment, BatchId, Event, LogRange, Pos
 pub(super) const PARTITIONS: usize = 2;
 pub(super) const CONSUMERS: usize = 2;
 
-/// The offsets of a row, and what else is in its key.
-pub(super) type Row = (i32, i64, u8);
+/// A record: where it lies, and whether it was written after its log had been cut.
+pub(super) type Record = (i32, i64, bool);
+/// A row: its record, and what else is in its key.
+pub(super) type Row = (Record, u8);
 
 /// What the shell around the machine does wrong, to see that the model would find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(super) enum Flaw {
     KeyFromClock,
     /// What is stored is committed, whether or not what is before it is.
     CommitBeyondPrefix,
+    /// Kafka is never asked what a log holds.
+    LogNotAsked,
 }
 
 #[derive(Debug, Clone)]
@@ -30,6 +34,8 @@ pub(super) struct Setting {
     /// Where a group that has committed nothing begins.
     pub(super) begins: [i64; PARTITIONS],
     pub(super) faults: u8,
+    /// Logs that may be cut, once each, and grow again.
+    pub(super) cuts: usize,
     pub(super) max_storing: usize,
 }
 
@@ -38,7 +44,7 @@ pub(super) struct Consumer {
     pub(super) protocol: Protocol,
     /// Where it reads on, of the partitions that it was given.
     pub(super) positions: BTreeMap<i32, i64>,
-    pub(super) filling: Vec<Position>,
+    pub(super) filling: Vec<Record>,
     pub(super) storing: BTreeMap<BatchId, Batch>,
     /// Commits that Kafka has not answered, in order.
     pub(super) commits: Vec<Vec<Position>>,
@@ -50,7 +56,7 @@ pub(super) struct Consumer {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Batch {
-    pub(super) rows: Vec<Position>,
+    pub(super) rows: Vec<Record>,
     pub(super) has_landed: bool,
 }
 
@@ -59,6 +65,8 @@ pub(super) struct World {
     pub(super) consumers: [Consumer; CONSUMERS],
     pub(super) owners: [Option<usize>; PARTITIONS],
     pub(super) starts: [i64; PARTITIONS],
+    pub(super) ends: [i64; PARTITIONS],
+    pub(super) cuts: [Option<Cut>; PARTITIONS],
     pub(super) committed: [Option<i64>; PARTITIONS],
     pub(super) table: BTreeSet<Row>,
     /// Inserts that nobody waits for any more and that may land all the same.
@@ -73,9 +81,19 @@ pub(super) struct World {
     pub(super) faults: u8,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Cut {
+    pub(super) at: i64,
+    /// Somebody was told since where the log ends.
+    pub(super) is_seen: bool,
+}
+
+/// What may happen. Of a log that is unknown Kafka does not say what it holds; a cut loses the last record of a log, and
+/// when that grows another one is written in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Give { consumer: usize, partition: i32 },
+    GiveUnknown { consumer: usize, partition: i32 },
     TakeBack { consumer: usize, partition: i32 },
     Read { consumer: usize, partition: i32 },
     Close { consumer: usize },
@@ -95,6 +113,8 @@ pub(super) enum Step {
     CommitLate { commit: usize },
     LoseOffsets { partition: i32 },
     Remove { partition: i32 },
+    Cut { partition: i32 },
+    Grow { partition: i32 },
 }
 
 impl Consumer {
@@ -112,14 +132,31 @@ impl Consumer {
     }
 }
 
-impl Setting {
+impl World {
     pub(super) fn end(&self, partition: i32) -> i64 {
-        self.records[partition as usize]
+        self.ends[partition as usize]
     }
 
-    pub(super) fn row(&self, world: &World, (partition, offset): Position) -> Row {
+    /// Where the records end that lay there from the beginning.
+    pub(super) fn end_of_first(&self, partition: i32) -> i64 {
+        self.cuts[partition as usize].map_or(self.end(partition), |cut| cut.at)
+    }
+
+    /// The record that lies there.
+    pub(super) fn record(&self, (partition, offset): Position) -> Record {
+        (partition, offset, offset >= self.end_of_first(partition))
+    }
+
+    pub(super) fn is_stored(&self, position: Position) -> bool {
+        let record = self.record(position);
+        self.table.iter().any(|row| row.0 == record)
+    }
+}
+
+impl Setting {
+    pub(super) fn row(&self, world: &World, record: Record) -> Row {
         let salt = if self.flaw == Flaw::KeyFromClock { world.clock } else { 0 };
-        (partition, offset, salt)
+        (record, salt)
     }
 
     /// Lets a consumer take an event in, and does what it asks for.
@@ -137,12 +174,9 @@ impl Setting {
             Action::NoteLost { .. } | Action::Hold => {}
             Action::Accept(starts) => {
                 for (partition, start) in starts {
-                    let earliest = world.starts[partition as usize];
-                    let log = earliest..=self.end(partition);
                     let position = match start {
-                        Start::At(offset) if log.contains(&offset) => offset,
-                        // Kafka has no such record, and librdkafka begins at the earliest.
-                        Start::At(_) | Start::Earliest => earliest,
+                        Start::At(offset) => offset,
+                        Start::Earliest => world.starts[partition as usize],
                     };
                     consumer.positions.insert(partition, position);
                 }
@@ -183,7 +217,7 @@ impl Setting {
 
     /// The insert goes on without its process.
     fn abandon(&self, world: &mut World, batch: Batch) {
-        let rows: Vec<Row> = batch.rows.iter().map(|position| self.row(world, *position)).collect();
+        let rows: Vec<Row> = batch.rows.iter().map(|record| self.row(world, *record)).collect();
         if rows.iter().any(|row| !world.table.contains(row)) {
             world.late_inserts.insert(rows);
         }
@@ -195,26 +229,20 @@ impl Setting {
 
     pub(super) fn apply(&self, world: &mut World, step: Step) {
         match step {
-            Step::Give { consumer, partition } => self.give(world, consumer, partition),
+            Step::Give { consumer, partition } => {
+                let log = LogRange { start: world.starts[partition as usize], end: world.end(partition) };
+                let log = Some(log).filter(|_| self.flaw != Flaw::LogNotAsked);
+                self.give(world, consumer, partition, log);
+            }
+            Step::GiveUnknown { consumer, partition } => {
+                world.faults += 1;
+                self.give(world, consumer, partition, None);
+            }
             Step::TakeBack { consumer, partition } => {
                 world.faults += 1;
                 self.tell(world, consumer, Event::Revoked(vec![partition]));
             }
-            Step::Read { consumer, partition } => {
-                let position =
-                    world.consumers[consumer].positions.get_mut(&partition).expect("it is read from");
-                let offset = (*position).max(world.starts[partition as usize]);
-                *position = offset + 1;
-                if offset < self.end(partition) {
-                    let consumer = &mut world.consumers[consumer];
-                    match consumer.protocol.take(partition, offset) {
-                        Arrival::InOrder | Arrival::AfterGap { .. } | Arrival::Again => {
-                            consumer.filling.push((partition, offset));
-                        }
-                        Arrival::Skipped => {}
-                    }
-                }
-            }
+            Step::Read { consumer, partition } => read(world, consumer, partition),
             Step::Close { consumer } => self.tell(world, consumer, Event::Full),
             Step::Hold { consumer } => self.tell(world, consumer, Event::Held),
             Step::Land { consumer, batch } => self.land(world, consumer, batch),
@@ -285,16 +313,25 @@ impl Setting {
                 world.starts[partition as usize] += 1;
                 world.removed.insert((partition, offset));
             }
+            Step::Cut { partition } => {
+                let at = world.end(partition) - 1;
+                world.ends[partition as usize] = at;
+                world.cuts[partition as usize] = Some(Cut { at, is_seen: false });
+            }
+            Step::Grow { partition } => world.ends[partition as usize] += 1,
         }
     }
 
-    fn give(&self, world: &mut World, consumer: usize, partition: i32) {
+    fn give(&self, world: &mut World, consumer: usize, partition: i32, log: Option<LogRange>) {
         let at = partition as usize;
         world.owners[at] = Some(consumer);
+        if let Some(cut) = &mut world.cuts[at] {
+            cut.is_seen = true;
+        }
         let assignment = Assignment {
             partition,
             committed: world.committed[at],
-            log: Some(LogRange { start: world.starts[at], end: self.end(partition) }),
+            log,
             begin: Some(self.begins[at].max(world.starts[at])).filter(|_| self.begins[at] > 0),
         };
         self.tell(world, consumer, Event::Assigned(vec![assignment]));
@@ -302,7 +339,7 @@ impl Setting {
 
     fn land(&self, world: &mut World, consumer: usize, batch: BatchId) {
         let rows = world.consumers[consumer].storing[&batch].rows.clone();
-        let rows: Vec<Row> = rows.into_iter().map(|position| self.row(world, position)).collect();
+        let rows: Vec<Row> = rows.into_iter().map(|record| self.row(world, record)).collect();
         world.table.extend(rows);
         if let Some(batch) = world.consumers[consumer].storing.get_mut(&batch) {
             if batch.has_landed {
@@ -338,10 +375,29 @@ impl Setting {
     }
 }
 
+/// A consumer takes the next record.
+fn read(world: &mut World, number: usize, partition: i32) {
+    let (start, end) = (world.starts[partition as usize], world.end(partition));
+    let position = world.consumers[number].positions.get_mut(&partition).expect("it is read from");
+    // Kafka has no record beyond the end, and librdkafka goes to the earliest.
+    let offset = if *position > end { start } else { (*position).max(start) };
+    if offset == end {
+        *position = end;
+        return;
+    }
+    *position = offset + 1;
+    let record = world.record((partition, offset));
+    let consumer = &mut world.consumers[number];
+    match consumer.protocol.take(partition, offset) {
+        Arrival::InOrder | Arrival::AfterGap { .. } | Arrival::Again => consumer.filling.push(record),
+        Arrival::Skipped => {}
+    }
+}
+
 /// The ends of what is in a batch, by partition.
-pub(super) fn ends(rows: &[Position]) -> Vec<Position> {
+pub(super) fn ends(rows: &[Record]) -> Vec<Position> {
     let mut ends = BTreeMap::new();
-    for (partition, offset) in rows {
+    for (partition, offset, _) in rows {
         ends.insert(*partition, offset + 1);
     }
     ends.into_iter().collect()
