@@ -136,7 +136,7 @@ fn describe_inserts() {
     );
     describe_gauge!(
         INSERT_BLOCKED,
-        "1 while inserts wait until somebody mends the table, the rights or a proxy."
+        "1 while inserts wait until somebody mends the table, the rights, a proxy or the topic."
     );
 }
 
