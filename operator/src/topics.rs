@@ -132,6 +132,7 @@ pub(crate) trait Topics: Send + Sync {
 pub(crate) struct KafkaTopics {
     admin: Arc<Admin>,
     calls: Arc<Semaphore>,
+    deadline: Duration,
 }
 
 impl KafkaTopics {
@@ -145,7 +146,7 @@ impl KafkaTopics {
 
     fn with_deadline(settings: &KafkaSettings, deadline: Duration) -> Result<Self, ConfigureError> {
         let admin = Admin::new(settings, deadline).map_err(|source| ConfigureError { source })?;
-        Ok(Self { admin: Arc::new(admin), calls: Arc::new(Semaphore::new(MAX_CALLS)) })
+        Ok(Self { admin: Arc::new(admin), calls: Arc::new(Semaphore::new(MAX_CALLS)), deadline })
     }
 
     async fn create(&self, spec: &TopicSpec) -> Result<(), TopicsError> {
@@ -205,12 +206,15 @@ impl KafkaTopics {
         }
     }
 
-    /// Runs one blocking call of the admin client off the async threads. It ends by its own deadline.
+    /// Runs one blocking call of the admin client off the async threads. It ends by its own deadline, and waits for its
+    /// turn no longer than that either.
     async fn call<T: Send + 'static>(
         &self,
         call: impl FnOnce(&Admin) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, AdminError> {
-        let permit = Arc::clone(&self.calls).acquire_owned().await.map_err(|_| AdminError::abandoned())?;
+        let turn = tokio::time::timeout(self.deadline, Arc::clone(&self.calls).acquire_owned());
+        let permit =
+            turn.await.map_err(|_| AdminError::without_turn())?.map_err(|_| AdminError::abandoned())?;
         let admin = Arc::clone(&self.admin);
         // The permit goes into the thread: a caller that gives up does not make room for one call too many.
         let work = tokio::task::spawn_blocking(move || {

@@ -133,6 +133,11 @@ impl AdminError {
         Self::new(Code::BrokerDestroy, "the call was abandoned")
     }
 
+    /// The calls before it take too long.
+    pub(super) fn without_turn() -> Self {
+        Self::new(Code::OperationTimedOut, "earlier calls to Kafka did not end in time")
+    }
+
     /// The broker is too old to give a topic an id (KIP-516, Kafka 2.8).
     pub(super) fn without_topic_id() -> Self {
         Self::new(Code::UnsupportedFeature, "the broker gives topics no id, Kafka 2.8 or newer is needed")

@@ -200,6 +200,18 @@ async fn a_cluster_that_is_away_is_a_transient_failure_within_the_deadline() {
     assert_eq!(error.reason(), Reason::KafkaUnreachable);
 }
 
+#[tokio::test]
+async fn a_call_waits_for_the_calls_before_it_no_longer_than_for_its_own_answer() {
+    let topics = KafkaTopics::with_deadline(&settings_of("127.0.0.1:1"), Duration::from_millis(10)).unwrap();
+    let earlier_calls = topics.calls.acquire_many(MAX_CALLS.try_into().unwrap()).await.unwrap();
+    let (name, long) = (name(), Duration::from_secs(5));
+    let error = tokio::time::timeout(long, topics.describe(&name)).await.unwrap().unwrap_err();
+    assert_eq!((error.failure(), error.reason()), (Failure::Transient, Reason::KafkaUnreachable));
+    let TopicsError::Describe { source, .. } = error else { panic!("{error}") };
+    assert_eq!(source, AdminError::without_turn());
+    drop(earlier_calls);
+}
+
 #[test]
 fn a_certificate_that_is_none_is_refused_at_once() {
     let mut settings = settings_of("127.0.0.1:1");
