@@ -15,6 +15,8 @@ use schema::{
     settings::{SaslMechanism, SecurityProtocol},
 };
 
+use crate::retries::RECHECK_SECONDS;
+
 use std::collections::BTreeMap;
 
 mod network_policies;
@@ -35,6 +37,17 @@ pub struct Options {
     /// The first part of every topic; two installations on one Kafka need different ones.
     #[arg(long, env = "MILLRACE_TOPIC_PREFIX", default_value = "millrace", value_parser = TopicPrefix::parse)]
     pub topic_prefix: TopicPrefix,
+
+    /// Seconds until every resource is looked at again although nothing tells of a change: Kafka and ClickHouse
+    /// cannot be watched.
+    #[arg(
+        long,
+        env = "MILLRACE_RECHECK_SECONDS",
+        default_value_t = RECHECK_SECONDS,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u16).range(1..=3600)
+    )]
+    pub recheck_seconds: u16,
 
     #[command(flatten)]
     pub kafka: KafkaOptions,
@@ -308,6 +321,15 @@ mod tests {
     #[test]
     fn a_user_without_a_mechanism_is_refused() {
         assert!(parsed(&["--kafka-sasl-username=millrace"]).is_err());
+    }
+
+    #[test]
+    fn a_recheck_is_from_a_second_to_an_hour() {
+        assert_eq!(parsed(&[]).unwrap().recheck_seconds, 300);
+        assert_eq!(parsed(&["--recheck-seconds=1"]).unwrap().recheck_seconds, 1);
+        assert_eq!(parsed(&["--recheck-seconds=3600"]).unwrap().recheck_seconds, 3_600);
+        assert!(parsed(&["--recheck-seconds=0"]).is_err());
+        assert!(parsed(&["--recheck-seconds=3601"]).is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     metrics,
     progress::{Problem, told},
-    retries::{self, Retries},
+    retries::Retries,
 };
 
 /// The longest attempt. Each call inside has a shorter deadline of its own; this one guards against the sum.
@@ -91,17 +91,17 @@ pub(crate) fn after_failure(subject: &Subject, problem: &impl Problem, retries: 
         Failure::Refused => {
             retries.forget(&subject.uid);
             info!(reason, error = %cause, "{subject} needs a change");
-            Action::requeue(retries::recheck())
+            Action::requeue(retries.pace.recheck())
         }
         // The other one may go any time, and nothing tells of it.
         Failure::Conflict => {
             retries.forget(&subject.uid);
             info!(reason, error = %cause, "{subject} is in conflict with another");
-            Action::requeue(retries::conflict())
+            Action::requeue(retries.pace.conflict())
         }
         Failure::Bug => {
             error!(reason, error = %cause, "{subject} met a bug of the operator");
-            Action::requeue(retries::longest())
+            Action::requeue(retries.pace.longest())
         }
     }
 }

@@ -65,7 +65,7 @@ use crate::{
     context::{Backends, Context, Events},
     installation::Installation,
     kubernetes::Kubernetes,
-    retries::Retries,
+    retries::{Pace, Retries},
     tables::{ClickHouseTables, Server},
     topics::KafkaTopics,
 };
@@ -101,6 +101,7 @@ pub async fn run(options: Options, client: Client, shutdown: Shutdown) -> anyhow
 
     let (tenants, tenant_writer) = reflector::store::<AnalyticsTenant>();
     let pipeline_writer = Writer::<Pipeline>::default();
+    let pace = Pace { recheck: Duration::from_secs(options.recheck_seconds.into()), ..Pace::default() };
     let context = |manager: &'static str| {
         Arc::new(Context::<Live> {
             kubernetes: Kubernetes::new(client.clone(), manager),
@@ -109,7 +110,7 @@ pub async fn run(options: Options, client: Client, shutdown: Shutdown) -> anyhow
             topics: Arc::clone(&topics),
             tables: Arc::clone(&tables),
             tenants: tenants.clone(),
-            retries: Retries::default(),
+            retries: Retries::at(pace),
         })
     };
 

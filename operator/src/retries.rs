@@ -8,31 +8,84 @@ use std::{
     time::Duration,
 };
 
-/// After the first failure.
-const FIRST: Duration = Duration::from_secs(1);
-/// After many: a backend that is away for an hour is found again within minutes.
-const LONGEST: Duration = Duration::from_secs(5 * 60);
+/// How long the operator waits, before each delay is spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// After the first failure; each further one in a row doubles it.
+    pub(crate) first: Duration,
+    /// After many failures of an object.
+    pub(crate) longest: Duration,
+    /// Until an object is looked at although all is well.
+    pub(crate) recheck: Duration,
+    /// Until an object is looked at that misses something no watch tells of.
+    pub(crate) soon: Duration,
+    /// Until an object is looked at whose name belongs to somebody else.
+    pub(crate) conflict: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            // A backend that is away for an hour is found again within minutes.
+            longest: Duration::from_secs(5 * 60),
+            recheck: Duration::from_secs(RECHECK_SECONDS.into()),
+            soon: Duration::from_secs(10),
+            conflict: Duration::from_secs(60),
+        }
+    }
+}
+
 /// Kafka and ClickHouse cannot be watched; what somebody changed there is found within this time.
-const RECHECK: Duration = Duration::from_secs(5 * 60);
-/// While something is missing that no watch tells of.
-const SOON: Duration = Duration::from_secs(10);
-/// While something of the same name belongs to somebody else.
-const CONFLICT: Duration = Duration::from_secs(60);
+pub(crate) const RECHECK_SECONDS: u16 = 5 * 60;
+
 /// Delays are spread by this part of themselves, so that objects do not come back all at once.
 const SPREAD: f64 = 0.2;
+
+impl Pace {
+    /// Until the periodic look.
+    pub(crate) fn recheck(&self) -> Duration {
+        spread(self.recheck, rand::random())
+    }
+
+    /// Until the next look while something is missing.
+    pub(crate) fn soon(&self) -> Duration {
+        spread(self.soon, rand::random())
+    }
+
+    /// Until the next look at a name that belongs to somebody else.
+    pub(crate) fn conflict(&self) -> Duration {
+        spread(self.conflict, rand::random())
+    }
+
+    /// The longest delay, for failures that waiting does not mend.
+    pub(crate) fn longest(&self) -> Duration {
+        spread(self.longest, rand::random())
+    }
+
+    /// The delay after so many earlier failures, up to the longest.
+    fn after(&self, failures: u32) -> Duration {
+        self.first.saturating_mul(2_u32.saturating_pow(failures)).min(self.longest)
+    }
+}
 
 /// The failures in a row of each object, by its UID.
 #[derive(Debug, Default)]
 pub(crate) struct Retries {
+    pub(crate) pace: Pace,
     failures: Mutex<HashMap<String, u32>>,
 }
 
 impl Retries {
+    pub(crate) fn at(pace: Pace) -> Self {
+        Self { pace, failures: Mutex::default() }
+    }
+
     /// Counts a failure and says how long to wait after it.
     pub(crate) fn failed(&self, uid: &str) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(uid.to_owned()).or_insert(0);
-        let delay = after(*count);
+        let delay = self.pace.after(*count);
         *count = count.saturating_add(1);
         spread(delay, rand::random())
     }
@@ -41,30 +94,6 @@ impl Retries {
     pub(crate) fn forget(&self, uid: &str) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
-}
-
-/// Until the periodic look.
-pub(crate) fn recheck() -> Duration {
-    spread(RECHECK, rand::random())
-}
-
-/// Until the next look while something is missing.
-pub(crate) fn soon() -> Duration {
-    spread(SOON, rand::random())
-}
-
-/// Until the next look at a name that belongs to somebody else.
-pub(crate) fn conflict() -> Duration {
-    spread(CONFLICT, rand::random())
-}
-
-/// The longest delay, for failures that waiting does not mend.
-pub(crate) fn longest() -> Duration {
-    spread(LONGEST, rand::random())
-}
-
-fn after(failures: u32) -> Duration {
-    FIRST.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST)
 }
 
 /// Takes away up to [`SPREAD`] of a delay. `chance` is from 0 to 1.
@@ -80,7 +109,8 @@ mod tests {
 
     #[test]
     fn delays_double_from_a_second_to_five_minutes() {
-        let delays: Vec<u64> = (0..12).map(|failures| after(failures).as_secs()).collect();
+        let pace = Pace::default();
+        let delays: Vec<u64> = (0..12).map(|failures| pace.after(failures).as_secs()).collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
     }
 
@@ -99,7 +129,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_spread_delay_is_never_longer_and_not_much_shorter(failures: u32, chance in 0.0..=1.0) {
-            let (delay, spread) = (after(failures), spread(after(failures), chance));
+            let pace = Pace::default();
+            let delay = pace.after(failures);
+            let spread = spread(delay, chance);
             prop_assert!(spread <= delay && spread >= delay.mul_f64(0.79));
         }
     }

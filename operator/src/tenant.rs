@@ -21,7 +21,7 @@ use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use crate::{
     attempt::{self, Subject},
     context::{Backends, Context},
-    retries,
+    retries::Pace,
 };
 
 use validate::ValidatedTenant;
@@ -75,7 +75,7 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant) ->
         Err(invalid) => apply::Outcome::refused(invalid),
     };
     status::report(ctx, &tenant, &outcome).await?;
-    next(outcome)
+    next(outcome, ctx.retries.pace)
 }
 
 async fn bring_about_keys<B: Backends>(
@@ -90,12 +90,12 @@ async fn bring_about_keys<B: Backends>(
 }
 
 /// When to look again. A failure is the attempt's failure; the aspects beside it were brought about all the same.
-fn next(outcome: apply::Outcome) -> Result<Action, Error> {
+fn next(outcome: apply::Outcome, pace: Pace) -> Result<Action, Error> {
     let is_complete = outcome.is_complete();
     match outcome.into_failure() {
         Some(failure) => Err(failure),
-        None if is_complete => Ok(Action::requeue(retries::recheck())),
-        None => Ok(Action::requeue(retries::soon())),
+        None if is_complete => Ok(Action::requeue(pace.recheck())),
+        None => Ok(Action::requeue(pace.soon())),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     kubernetes::{is_controlled_by, is_held},
     labels,
     progress::told,
-    retained, retries,
+    retained,
     topics::{Topic, Topics as _},
 };
 
@@ -38,7 +38,7 @@ pub(crate) async fn clean_up<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline)
     let pods = stop_pods(ctx, pipeline).await?;
     if pods == Pods::Stopping && !is_overdue(pipeline, Timestamp::now()) {
         status::report_deletion(ctx, pipeline, None).await?;
-        return Ok(Action::requeue(retries::soon()));
+        return Ok(Action::requeue(ctx.retries.pace.soon()));
     }
     if let Err(error) = settle_topics(ctx, pipeline).await {
         if !is_abandoned(pipeline) {

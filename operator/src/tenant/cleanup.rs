@@ -19,7 +19,7 @@ use crate::{
     kubernetes::{is_controlled_by, is_held},
     labels,
     progress::told,
-    retained, retries,
+    retained,
     tables::{Database, DatabaseOwner, Tables},
 };
 
@@ -38,7 +38,7 @@ pub(crate) async fn clean_up<B: Backends>(
         Remaining::InTheWay(blocked) => Some(blocked),
     };
     status::report_deletion(ctx, tenant, blocked).await?;
-    Ok(Action::requeue(retries::soon()))
+    Ok(Action::requeue(ctx.retries.pace.soon()))
 }
 
 /// Settles the database and removes the finalizer, once no Pipeline is left.

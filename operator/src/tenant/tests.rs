@@ -12,6 +12,7 @@ use crate::{
     attempt::Interruption,
     failure::Failure,
     progress::{Problem as _, Progress},
+    retries::Pace,
     testing::{ACME, ACME_DEFAULT, ACME_KEYS, FLEETING_TENANT, TENANT, World},
 };
 
@@ -217,5 +218,5 @@ fn interrupted(interruption: Interruption) -> Progress<ManagedPipeline, Error> {
 fn a_failure_that_waiting_mends_decides_when_to_try_again() {
     let outcome =
         Outcome { pipeline: interrupted(Interruption::Deadline), ..Outcome::refused(Invalid::RetentionUnit) };
-    assert_eq!(next(outcome).unwrap_err().failure(), Failure::Transient);
+    assert_eq!(next(outcome, Pace::default()).unwrap_err().failure(), Failure::Transient);
 }
