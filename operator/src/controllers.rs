@@ -3,6 +3,8 @@
 //! Only AnalyticsTenants and Pipelines are kept in memory. Of children, the metadata of those with our label passes
 //! by: a change is a reason to look, and what is looked at is read from the API server.
 
+mod streams;
+
 use std::{
     fmt::Debug,
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -11,7 +13,7 @@ use std::{
 };
 
 use crds::{AnalyticsTenant, Pipeline};
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Secret, Service},
@@ -19,11 +21,11 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Client, Resource, ResourceExt,
     api::PartialObjectMeta,
     runtime::{
-        Controller, Predicate as _, PredicateConfig, WatchStreamExt as _, controller, predicates,
-        reflector::{self, ObjectRef, Store, store::Writer},
+        Controller, PredicateConfig, WatchStreamExt as _, controller,
+        reflector::{ObjectRef, Store, store::Writer},
         watcher,
     },
 };
@@ -33,9 +35,9 @@ use tracing::warn;
 
 use crate::{
     context::{Backends, Context},
-    kubernetes::Kind,
-    labels, metrics, pipeline, tenant,
+    labels, pipeline, tenant,
 };
+use streams::Streams;
 
 /// Reconciles at a time and controller. One that waits for a slow backend must not hold up the others.
 const CONCURRENCY: u16 = 8;
@@ -50,11 +52,11 @@ pub(crate) async fn tenants<B: Backends>(
     listed: Flag,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let streams = Streams { client, controller: "tenant", pace: ctx.retries.pace };
     let store = writer.as_reader();
-    let pipelines = watcher(Api::<Pipeline>::all(client.clone()), watcher::Config::default());
-    Controller::for_stream(primaries(&client, writer, listed), store)
-        .owns_stream(children::<Secret>(&client))
-        .watches_stream(pipelines.touched_objects(), |pipeline| {
+    Controller::for_stream(streams.primaries(writer, listed), store)
+        .owns_stream(streams.children::<Secret>())
+        .watches_stream(streams.others::<Pipeline>(), |pipeline| {
             let tenant = ObjectRef::new(&pipeline.spec.tenant_ref.name);
             Some(tenant.within(&pipeline.namespace().unwrap_or_default()))
         })
@@ -74,18 +76,18 @@ pub(crate) async fn pipelines<B: Backends>(
     listed: Flag,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let streams = Streams { client, controller: "pipeline", pace: ctx.retries.pace };
     let store = writer.as_reader();
     let (of_tenants, of_secrets) = (store.clone(), store.clone());
-    let tenants = watcher(Api::<AnalyticsTenant>::all(client.clone()), watcher::Config::default())
-        .touched_objects()
-        .predicate_filter(what_pipelines_need, PredicateConfig::default());
-    Controller::for_stream(primaries(&client, writer, listed), store)
-        .owns_stream(children::<Deployment>(&client))
-        .owns_stream(children::<Service>(&client))
-        .owns_stream(children::<Ingress>(&client))
-        .owns_stream(children::<PodDisruptionBudget>(&client))
-        .owns_stream(children::<NetworkPolicy>(&client))
-        .watches_stream(children::<Secret>(&client), move |secret| served_by(&of_secrets, &secret))
+    let tenants =
+        streams.others::<AnalyticsTenant>().predicate_filter(what_pipelines_need, PredicateConfig::default());
+    Controller::for_stream(streams.primaries(writer, listed), store)
+        .owns_stream(streams.children::<Deployment>())
+        .owns_stream(streams.children::<Service>())
+        .owns_stream(streams.children::<Ingress>())
+        .owns_stream(streams.children::<PodDisruptionBudget>())
+        .owns_stream(streams.children::<NetworkPolicy>())
+        .watches_stream(streams.children::<Secret>(), move |secret| served_by(&of_secrets, &secret))
         .watches_stream(tenants, move |tenant| {
             of_tenant(&of_tenants, &tenant.namespace().unwrap_or_default(), &tenant.name_any())
         })
@@ -99,44 +101,6 @@ pub(crate) async fn pipelines<B: Backends>(
 
 fn config() -> controller::Config {
     controller::Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE)
-}
-
-/// The resources of a controller's own kind, kept in its store; `listed` is set once all are there. Our own status writes are no reason to look again.
-fn primaries<K: Kind + Send + Sync + 'static>(
-    client: &Client,
-    writer: Writer<K>,
-    listed: Flag,
-) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
-    let watched = watcher(Api::<K>::all(client.clone()), watcher::Config::default())
-        // Who set which field takes more room than the fields.
-        .modify(|resource| resource.managed_fields_mut().clear())
-        // The store's own signal wakes a single waiter, and the controller is one already.
-        .inspect(move |event| {
-            if let Ok(watcher::Event::InitDone) = event {
-                listed.set(true);
-            }
-        });
-    let changed = predicates::generation
-        .combine(predicates::annotations)
-        .combine(predicates::finalizers)
-        .combine(deletion);
-    reflector::reflector(writer, watched)
-        .applied_objects()
-        .predicate_filter(changed, PredicateConfig::default())
-}
-
-fn deletion<K: Resource>(resource: &K) -> Option<u64> {
-    resource.meta().deletion_timestamp.as_ref().map(|_| 1)
-}
-
-/// The metadata of the objects of a kind that the operator made.
-fn children<K: Kind + Send + 'static>(
-    client: &Client,
-) -> impl Stream<Item = watcher::Result<PartialObjectMeta<K>>> + Send + 'static {
-    let ours = watcher::Config::default().labels(labels::OURS);
-    watcher(Api::<PartialObjectMeta<K>>::all(client.clone()), ours)
-        .modify(|child| child.managed_fields_mut().clear())
-        .touched_objects()
 }
 
 /// What of a tenant its Pipelines are made from.
@@ -173,7 +137,7 @@ fn of_tenant(pipelines: &Store<Pipeline>, namespace: &str, tenant: &str) -> Vec<
         .collect()
 }
 
-/// Counts broken watches; kube makes them anew. Failed reconciles were told by the error policy.
+/// Failed reconciles were told by the error policy, and broken watches where they broke.
 fn note<K: Resource, E: Debug + std::error::Error>(
     controller: &'static str,
     outcome: Result<(ObjectRef<K>, controller::Action), controller::Error<E, watcher::Error>>,
@@ -181,11 +145,12 @@ fn note<K: Resource, E: Debug + std::error::Error>(
     K::DynamicType: Debug,
 {
     match outcome {
-        Ok(_) | Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
-        Err(controller::Error::QueueError(cause)) => {
-            metrics::watch_failed(controller);
-            warn!(controller, error = %cause, "a watch of the {controller} controller broke");
-        }
+        Ok(_)
+        | Err(
+            controller::Error::ReconcilerFailed(..)
+            | controller::Error::ObjectNotFound(_)
+            | controller::Error::QueueError(_),
+        ) => {}
         Err(controller::Error::RunnerError(cause)) => {
             warn!(controller, error = %cause, "the {controller} controller could not start");
         }

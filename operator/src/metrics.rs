@@ -15,9 +15,10 @@ pub(crate) fn panicked(controller: &'static str) {
     counter!("operator_reconcile_panics_total", "controller" => controller).increment(1);
 }
 
-/// A watch that broke and is made anew.
-pub(crate) fn watch_failed(controller: &'static str) {
-    counter!("operator_watch_errors_total", "controller" => controller).increment(1);
+/// A watch of a kind that broke and is made anew.
+pub(crate) fn watch_failed(controller: &'static str, kind: &str) {
+    counter!("operator_watch_errors_total", "controller" => controller, "kind" => kind.to_owned())
+        .increment(1);
 }
 
 /// Status writes; at rest there are none.

@@ -1,12 +1,15 @@
 //! When to look at an object again: after a failure ever later, and from time to time although all is well.
 //!
-//! kube's error policy has no growing delay of its own, so failures in a row are counted per object here.
+//! kube's error policy has no growing delay of its own, so failures in a row are counted per object here. Watches grow
+//! theirs in the same way.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
+
+use kube::runtime::utils::Backoff;
 
 /// How long the operator waits, before each delay is spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(crate) struct Pace {
     pub(crate) soon: Duration,
     /// Until an object is looked at whose name belongs to somebody else.
     pub(crate) conflict: Duration,
+    /// After many failures of a watch.
+    pub(crate) watch: Duration,
 }
 
 impl Default for Pace {
@@ -32,6 +37,8 @@ impl Default for Pace {
             recheck: Duration::from_secs(RECHECK_SECONDS.into()),
             soon: Duration::from_secs(10),
             conflict: Duration::from_secs(60),
+            // While a watch is broken, changes of its kind are found by the next look only.
+            watch: Duration::from_secs(30),
         }
     }
 }
@@ -64,8 +71,8 @@ impl Pace {
     }
 
     /// The delay after so many earlier failures, up to the longest.
-    fn after(&self, failures: u32) -> Duration {
-        self.first.saturating_mul(2_u32.saturating_pow(failures)).min(self.longest)
+    fn after(&self, failures: u32, longest: Duration) -> Duration {
+        self.first.saturating_mul(2_u32.saturating_pow(failures)).min(longest)
     }
 }
 
@@ -85,7 +92,7 @@ impl Retries {
     pub(crate) fn failed(&self, uid: &str) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(uid.to_owned()).or_insert(0);
-        let delay = self.pace.after(*count);
+        let delay = self.pace.after(*count, self.pace.longest);
         *count = count.saturating_add(1);
         spread(delay, rand::random())
     }
@@ -93,6 +100,35 @@ impl Retries {
     /// Forgets the failures of an object that works, or is gone.
     pub(crate) fn forget(&self, uid: &str) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// The delays of one watch, each after a failure of it.
+#[derive(Debug)]
+pub(crate) struct WatchDelays {
+    pace: Pace,
+    failures: u32,
+}
+
+impl WatchDelays {
+    pub(crate) fn at(pace: Pace) -> Self {
+        Self { pace, failures: 0 }
+    }
+}
+
+impl Iterator for WatchDelays {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let delay = self.pace.after(self.failures, self.pace.watch);
+        self.failures = self.failures.saturating_add(1);
+        Some(spread(delay, rand::random()))
+    }
+}
+
+impl Backoff for WatchDelays {
+    fn reset(&mut self) {
+        self.failures = 0;
     }
 }
 
@@ -110,7 +146,7 @@ mod tests {
     #[test]
     fn delays_double_from_a_second_to_five_minutes() {
         let pace = Pace::default();
-        let delays: Vec<u64> = (0..12).map(|failures| pace.after(failures).as_secs()).collect();
+        let delays: Vec<u64> = (0..12).map(|failures| pace.after(failures, pace.longest).as_secs()).collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
     }
 
@@ -126,11 +162,23 @@ mod tests {
         assert!(retries.failed("a") <= Duration::from_secs(1));
     }
 
+    /// A delay may be shorter by a fifth.
+    #[test]
+    fn a_watch_that_stays_broken_is_asked_for_ever_later_and_anew_at_once_after_it_worked() {
+        let mut delays = WatchDelays::at(Pace::default());
+        for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
+            let delay = delays.next().unwrap().as_secs_f64();
+            assert!(delay <= expected && delay >= expected * 0.79, "{delay} instead of {expected}");
+        }
+        delays.reset();
+        assert!(delays.next().unwrap() <= Duration::from_secs(1));
+    }
+
     proptest! {
         #[test]
         fn a_spread_delay_is_never_longer_and_not_much_shorter(failures: u32, chance in 0.0..=1.0) {
             let pace = Pace::default();
-            let delay = pace.after(failures);
+            let delay = pace.after(failures, pace.longest);
             let spread = spread(delay, chance);
             prop_assert!(spread <= delay && spread >= delay.mul_f64(0.79));
         }

@@ -7,6 +7,7 @@ mod api_server;
 mod backends;
 mod pause;
 mod vocabulary;
+mod watches;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +28,7 @@ use crate::{
     installation,
     kubernetes::Kubernetes,
     pipeline,
-    retries::Retries,
+    retries::{Pace, Retries},
     tables::Database,
     tenant,
     topics::Topic,
@@ -63,6 +64,12 @@ pub(crate) struct State {
     pub(crate) topic_retentions: BTreeMap<String, i64>,
     /// Every change that was tried, in order.
     pub(crate) log: Vec<String>,
+    /// Every list and every watch of a kind that was tried, in order.
+    pub(crate) looks: Vec<String>,
+    /// The Events that were written.
+    pub(crate) events: Vec<Value>,
+    /// How long the operator waits.
+    pub(crate) pace: Pace,
     /// Changes whose line starts with this are answered with the HTTP status; outside of Kubernetes they fail.
     pub(crate) refusals: Vec<(String, u16)>,
     pub(crate) is_kafka_away: bool,
@@ -207,14 +214,14 @@ impl World {
         api_server::client(self.clone())
     }
 
-    fn context(&self, manager: &'static str) -> Arc<Context<Fakes>> {
+    pub(crate) fn context(&self, manager: &'static str) -> Arc<Context<Fakes>> {
         let (tenants, mut writer) = reflector::store::<AnalyticsTenant>();
         writer.apply_watcher_event(&watcher::Event::Init);
         for tenant in self.all::<AnalyticsTenant>("analyticstenants") {
             writer.apply_watcher_event(&watcher::Event::InitApply(tenant.as_ref().clone()));
         }
         writer.apply_watcher_event(&watcher::Event::InitDone);
-        let client = self.client();
+        let (client, pace) = (self.client(), self.state().pace);
         let mut installation = installation::tests::plain();
         installation.data_plane.network_policies = self.state().network_policies.clone();
         Arc::new(Context {
@@ -224,7 +231,7 @@ impl World {
             topics: Arc::new(FakeTopics(self.clone())),
             tables: Arc::new(FakeTables(self.clone())),
             tenants,
-            retries: Retries::default(),
+            retries: Retries::at(pace),
         })
     }
 

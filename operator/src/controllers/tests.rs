@@ -2,6 +2,8 @@ use serde_json::json;
 
 use super::*;
 
+mod broken_watches;
+
 fn pipelines() -> Store<Pipeline> {
     let mut writer = Writer::<Pipeline>::default();
     for (namespace, name, tenant) in

@@ -1,20 +1,26 @@
-//! The API server: get, list, create, server-side apply, merge patches, status, deletion with finalizers.
+//! The API server: get, list, create, server-side apply, merge patches, status, deletion with finalizers, watches.
 
 mod managed_fields;
 
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, StatusCode};
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tower::service_fn;
 
-use super::{State, World, vocabulary};
+use super::{
+    State, World, vocabulary,
+    watches::{self, Answer},
+};
 
 /// A client whose requests this world answers.
 pub(super) fn client(world: World) -> Client {
     let service = service_fn(move |request: Request<Body>| {
         let world = world.clone();
         async move {
+            if let Some(watching) = watches::answer(&world, request.uri()) {
+                return watching;
+            }
             let (parts, body) = request.into_parts();
             let body = body.collect().await?.to_bytes();
             let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
@@ -33,16 +39,21 @@ pub(super) fn client(world: World) -> Client {
                 Err(code) => (code, failure(code)),
             };
             world.pause_if_asked().await;
-            let response = Response::builder()
-                .status(StatusCode::from_u16(code)?)
-                .body(Body::from(serde_json::to_vec(&answer)?))?;
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(response)
+            whole(code, &answer)
         }
     });
     Client::new(service, "default")
 }
 
-fn failure(code: u16) -> Value {
+/// An answer that is there as a whole.
+pub(super) fn whole(code: u16, answer: &Value) -> Answer {
+    let body = Full::from(serde_json::to_vec(answer)?);
+    Ok(Response::builder()
+        .status(StatusCode::from_u16(code)?)
+        .body(body.map_err(Into::into).boxed_unsync())?)
+}
+
+pub(super) fn failure(code: u16) -> Value {
     let reason = if code == 404 { "NotFound" } else { "Other" };
     json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure",
@@ -91,6 +102,7 @@ impl Call {
         let answer = match verb {
             "POST" if key.starts_with("events/") => {
                 vocabulary::assert_event_is_known(&self.body);
+                state.events.push(self.body.clone());
                 Ok(self.body)
             }
             "POST" => post(state, &key, self.body, manager(&self.query)),
