@@ -17,6 +17,8 @@ vocabulary! {
         TopicAdopted,
         /// A topic of the Pipeline was gone with what was not stored of it, and was made anew.
         TopicLost,
+        /// This version of the operator cannot read a field of the resource, and leaves it and all that it has as they are.
+        UnreadableResource,
     }
 }
 
@@ -49,7 +51,8 @@ impl EventReason {
             Self::ApiKeysReplaced
             | Self::ExternalResourcesAbandoned
             | Self::SourceTopicReplaced
-            | Self::TopicLost => Severity::Warning,
+            | Self::TopicLost
+            | Self::UnreadableResource => Severity::Warning,
         }
     }
 
@@ -58,7 +61,9 @@ impl EventReason {
     pub const fn resources(self) -> &'static [Resource] {
         match self {
             Self::ApiKeysReplaced | Self::DatabaseAdopted => &[Resource::AnalyticsTenant],
-            Self::ExternalResourcesAbandoned => &[Resource::AnalyticsTenant, Resource::Pipeline],
+            Self::ExternalResourcesAbandoned | Self::UnreadableResource => {
+                &[Resource::AnalyticsTenant, Resource::Pipeline]
+            }
             Self::SourceTopicReplaced | Self::TopicAdopted | Self::TopicLost => &[Resource::Pipeline],
         }
     }
@@ -79,6 +84,9 @@ impl EventReason {
             }
             Self::TopicLost => {
                 "Find out who deleted it. Events that were acknowledged and not stored are lost unless they are sent again."
+            }
+            Self::UnreadableResource => {
+                "Correct the field that the note names, or run a version of the operator that knows it."
             }
         }
     }

@@ -52,7 +52,7 @@ vocabulary! {
         RolloutInProgress,
         /// A Deployment made no progress within the time that Kubernetes gives it.
         RolloutStuck,
-        /// Pipelines that were made by hand still name the tenant.
+        /// Pipelines that were made by hand still name the tenant, or Pipelines that cannot be read may do so.
         PipelinesExist,
 
         // The spec cannot be brought about, or not without a consent.
@@ -90,6 +90,8 @@ vocabulary! {
         ChildConflict,
         /// An object of a deleted resource of the same name is about to go.
         ChildBeingDeleted,
+        /// This version of the operator cannot read an object that the resource needs, such as its tenant.
+        UnreadableObject,
 
         // Kafka.
 

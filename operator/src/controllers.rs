@@ -4,6 +4,7 @@
 //! by: a change is a reason to look, and what is looked at is read from the API server.
 
 mod streams;
+mod unreadables;
 
 use std::{
     fmt::Debug,
@@ -35,9 +36,10 @@ use tracing::warn;
 
 use crate::{
     context::{Backends, Context},
+    kubernetes::Guarded,
     labels, pipeline, tenant,
 };
-use streams::Streams;
+use {streams::Streams, unreadables::Unreadables};
 
 /// Reconciles at a time and controller. One that waits for a slow backend must not hold up the others.
 const CONCURRENCY: u16 = 8;
@@ -54,17 +56,18 @@ pub(crate) async fn tenants<B: Backends>(
 ) -> anyhow::Result<()> {
     let streams = Streams { client, controller: "tenant", pace: ctx.retries.pace };
     let store = writer.as_reader();
-    Controller::for_stream(streams.primaries(writer, listed), store)
+    let (unreadables, notices) = Unreadables::of("tenant");
+    let controller = Controller::for_stream(streams.primaries(writer, listed, unreadables), store)
         .owns_stream(streams.children::<Secret>())
         .watches_stream(streams.others::<Pipeline>(), |pipeline| {
-            let tenant = ObjectRef::new(&pipeline.spec.tenant_ref.name);
-            Some(tenant.within(&pipeline.namespace().unwrap_or_default()))
+            let tenant = pipeline::tenant_name(&pipeline).map(ObjectRef::new);
+            tenant.map(|tenant| tenant.within(&pipeline.namespace().unwrap_or_default()))
         })
         .with_config(config())
-        .graceful_shutdown_on(shutdown.cancelled_owned())
-        .run(tenant::reconcile::<B>, tenant::error_policy::<B>, ctx)
-        .for_each(async |outcome| note("tenant", outcome))
-        .await;
+        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+        .run(tenant::reconcile::<B>, tenant::error_policy::<B>, Arc::clone(&ctx))
+        .for_each(async |outcome| note("tenant", outcome));
+    futures::join!(controller, shutdown.run_until_cancelled(notices.write(&ctx.events)));
     Ok(())
 }
 
@@ -81,7 +84,8 @@ pub(crate) async fn pipelines<B: Backends>(
     let (of_tenants, of_secrets) = (store.clone(), store.clone());
     let tenants =
         streams.others::<AnalyticsTenant>().predicate_filter(what_pipelines_need, PredicateConfig::default());
-    Controller::for_stream(streams.primaries(writer, listed), store)
+    let (unreadables, notices) = Unreadables::of("pipeline");
+    let controller = Controller::for_stream(streams.primaries(writer, listed, unreadables), store)
         .owns_stream(streams.children::<Deployment>())
         .owns_stream(streams.children::<Service>())
         .owns_stream(streams.children::<Ingress>())
@@ -92,10 +96,10 @@ pub(crate) async fn pipelines<B: Backends>(
             of_tenant(&of_tenants, &tenant.namespace().unwrap_or_default(), &tenant.name_any())
         })
         .with_config(config())
-        .graceful_shutdown_on(shutdown.cancelled_owned())
-        .run(pipeline::reconcile::<B>, pipeline::error_policy::<B>, ctx)
-        .for_each(async |outcome| note("pipeline", outcome))
-        .await;
+        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+        .run(pipeline::reconcile::<B>, pipeline::error_policy::<B>, Arc::clone(&ctx))
+        .for_each(async |outcome| note("pipeline", outcome));
+    futures::join!(controller, shutdown.run_until_cancelled(notices.write(&ctx.events)));
     Ok(())
 }
 
@@ -103,8 +107,9 @@ fn config() -> controller::Config {
     controller::Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE)
 }
 
-/// What of a tenant its Pipelines are made from.
-fn what_pipelines_need(tenant: &AnalyticsTenant) -> Option<u64> {
+/// What of a tenant its Pipelines are made from; of one that cannot be read, that it is so.
+fn what_pipelines_need(tenant: &Guarded<AnalyticsTenant>) -> Option<u64> {
+    let Ok(tenant) = &tenant.0 else { return Some(0) };
     let mut hash = DefaultHasher::new();
     tenant.meta().generation.hash(&mut hash);
     tenant.meta().deletion_timestamp.is_some().hash(&mut hash);

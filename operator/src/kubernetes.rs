@@ -5,6 +5,7 @@
 //! - Every write to an object that was seen names its incarnation, by UID, so that one made from old knowledge harms
 //!   nothing new.
 //! - An object that was seen to be somebody else's is not written to, and one that is as it should be is only read.
+//! - An object that this version cannot read is not written to, and hides no other.
 //! - What was seen to be absent is made without force: an object that somebody makes meanwhile keeps its values. One
 //!   that has no other value for a field of ours gets that field, since server-side apply knows no "only if absent".
 //! - To server-side apply two operators are one, so each overwrites what the other applied. That is harmless where both
@@ -12,6 +13,7 @@
 
 mod applied;
 mod error;
+mod guarded;
 
 use std::{fmt::Debug, future::Future, time::Duration};
 
@@ -27,7 +29,10 @@ use crate::labels;
 
 use applied::is_applied;
 use error::CallError;
-pub(crate) use error::Error;
+pub(crate) use {
+    error::Error,
+    guarded::{Guarded, Unreadable},
+};
 
 /// A healthy API server answers within milliseconds; one that hangs must not hold up other tenants.
 const CALL_DEADLINE: Duration = Duration::from_secs(15);
@@ -64,11 +69,22 @@ impl Kubernetes {
         Api::namespaced(self.client.clone(), namespace)
     }
 
+    fn guarded<K: Kind>(&self, namespace: &str) -> Api<Guarded<K>> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
     /// What the API server holds now, not what some cache remembers.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when there is one that this version cannot read.
     pub(crate) async fn get<K: Kind>(&self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
-        in_time(self.api::<K>(namespace).get_opt(name))
+        let found = in_time(self.guarded::<K>(namespace).get_opt(name))
             .await
-            .map_err(|source| Error::Read { object: object::<K>(name), source })
+            .map_err(|source| Error::Read { object: object::<K>(name), source })?;
+        found
+            .map(|found| found.0)
+            .transpose()
+            .map_err(|unreadable| Error::Unreadable { object: object::<K>(name), field: unreadable.field })
     }
 
     /// The metadata of what the API server holds now.
@@ -83,9 +99,9 @@ impl Kubernetes {
             .map_err(|source| Error::Read { object: object::<K>(name), source })
     }
 
-    /// All objects of a kind in a namespace, as the API server holds them now.
-    pub(crate) async fn list<K: Kind>(&self, namespace: &str) -> Result<Vec<K>, Error> {
-        in_time(self.api::<K>(namespace).list(&ListParams::default()))
+    /// All objects of a kind in a namespace, as the API server holds them now, readable or not.
+    pub(crate) async fn list<K: Kind>(&self, namespace: &str) -> Result<Vec<Guarded<K>>, Error> {
+        in_time(self.guarded::<K>(namespace).list(&ListParams::default()))
             .await
             .map(|list| list.items)
             .map_err(|source| Error::List { kind: K::kind(&()).into_owned(), source })

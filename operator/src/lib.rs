@@ -13,6 +13,8 @@
 //!   a topic by the id in the Pipeline's status.
 //! - Data is deleted only together with its resource, and only where the spec says Delete. A retention gets shorter,
 //!   and a lost database is given up, only where an annotation names it; until then a condition says what to annotate.
+//! - A resource that this version cannot read is left alone, with all that it has, and holds up no other. Nor does a
+//!   watch that the operator may not have.
 //! - No pod works with a topic or for a tenant that is somebody else's.
 //! - Two operators at once bring about the same. What is random, an API key, only one of them makes: it is written to
 //!   the version of its Secret in which it was seen to be missing.

@@ -21,6 +21,11 @@ pub(crate) fn watch_failed(controller: &'static str, kind: &str) {
         .increment(1);
 }
 
+/// A resource that cannot be read, each time that it changed.
+pub(crate) fn unreadable(controller: &'static str) {
+    counter!("operator_unreadable_resources_total", "controller" => controller).increment(1);
+}
+
 /// Status writes; at rest there are none.
 pub(crate) fn status_written(controller: &'static str) {
     counter!("operator_status_writes_total", "controller" => controller).increment(1);

@@ -20,6 +20,7 @@ use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use crate::{
     attempt::{self, Subject},
     context::{Backends, Context},
+    kubernetes::Guarded,
     retries::Pace,
 };
 
@@ -86,6 +87,14 @@ fn next(outcome: apply::Outcome, pace: Pace) -> Result<Action, Error> {
         Some(failure) => Err(failure),
         None if is_complete => Ok(Action::requeue(pace.recheck())),
         None => Ok(Action::requeue(pace.soon())),
+    }
+}
+
+/// The name of the tenant that a Pipeline names, also where the rest of it cannot be read.
+pub(crate) fn tenant_name(pipeline: &Guarded<Pipeline>) -> Option<&str> {
+    match &pipeline.0 {
+        Ok(pipeline) => Some(&pipeline.spec.tenant_ref.name),
+        Err(unreadable) => unreadable.text("/spec/tenantRef/name"),
     }
 }
 

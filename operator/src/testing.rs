@@ -26,7 +26,7 @@ use crate::{
     args::NetworkPolicies,
     context::{Context, Events},
     installation,
-    kubernetes::Kubernetes,
+    kubernetes::{Guarded, Kubernetes},
     pipeline,
     retries::{Pace, Retries},
     tables::Database,
@@ -204,10 +204,12 @@ impl World {
         log.into_iter().filter(|line| !line.starts_with("POST events")).collect()
     }
 
+    /// The objects of a kind that can be read.
     fn all<K: serde::de::DeserializeOwned>(&self, plural: &str) -> Vec<Arc<K>> {
         let state = self.state();
         let ours = state.objects.iter().filter(|(key, _)| key.starts_with(&format!("{plural}/")));
-        ours.map(|(_, object)| Arc::new(serde_json::from_value(object.clone()).unwrap())).collect()
+        let guarded = ours.map(|(_, object)| serde_json::from_value::<Guarded<K>>(object.clone()).unwrap());
+        guarded.filter_map(|object| object.0.ok().map(Arc::new)).collect()
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -36,7 +36,7 @@ impl Reason {
             Self::KubernetesUnreachable | Self::KubernetesChanged | Self::KubernetesPermissionDenied => {
                 &[CredentialsReady, DatabaseReady, TopicReady, WorkloadsAvailable, Ready, DeletionBlocked]
             }
-            Self::KubernetesRefused => &[
+            Self::KubernetesRefused | Self::UnreadableObject => &[
                 CredentialsReady,
                 DatabaseReady,
                 TopicReady,

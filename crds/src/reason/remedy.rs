@@ -39,7 +39,9 @@ impl Reason {
                 "Look at the Events and the log of the pods of the Deployment that the message names. \
                  The next change of the spec replaces them."
             }
-            Self::PipelinesExist => "Delete the Pipelines that the message names.",
+            Self::PipelinesExist => {
+                "Delete the Pipelines that the message names, and correct those that cannot be read."
+            }
             Self::InvalidTenantId => {
                 "Make the tenant anew with a `tenantId` of at most 40 of `a-z`, `0-9` and `-`, which cannot be added later."
             }
@@ -78,6 +80,9 @@ impl Reason {
             Self::ChildConflict => "Rename or delete the object that the message names.",
             Self::ChildBeingDeleted => {
                 "Nothing. If it stays, a finalizer of somebody else holds the object that the message names."
+            }
+            Self::UnreadableObject => {
+                "Correct the field that the message names, or run a version of the operator that knows it."
             }
             Self::KafkaUnreachable => {
                 "Look at Kafka and at the network between. The operator stops no pods for it."

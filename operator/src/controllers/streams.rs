@@ -1,8 +1,9 @@
 //! Watches as the controllers take them: each fails alone, and is asked for anew ever later.
 //!
 //! ```text
-//! list and watch* -> [store, with the controller's own kind] -> objects -> delays -> errors counted and dropped
+//! list and watch* -> [store] -> objects -> delays -> errors counted and dropped -> [unreadable ones told and dropped]
 //! ```
+//! In brackets: with the controller's own kind.
 //!
 //! kube pauses a whole controller after an error in any of its streams, so none may come out of here. Delays grow
 //! behind the step from events to objects: the watch of a refused list says that it begins before each attempt, which
@@ -10,23 +11,24 @@
 
 use std::future::ready;
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::PartialObjectMeta,
     runtime::{
         Predicate as _, PredicateConfig, WatchStreamExt as _, predicates,
-        reflector::{self, store::Writer},
+        reflector::{ObjectRef, store::Writer},
         utils::Backoff,
-        watcher,
+        watcher::{self, Event, watcher},
     },
 };
 use runtime::health::Flag;
 use tokio::time::{Duration, Instant};
 use tracing::warn;
 
+use super::unreadables::Unreadables;
 use crate::{
-    kubernetes::Kind,
+    kubernetes::{Guarded, Kind},
     labels, metrics,
     retries::{Pace, WatchDelays},
 };
@@ -43,27 +45,31 @@ pub(super) struct Streams {
 
 impl Streams {
     /// The resources of the controller's own kind, kept in its store; `listed` is set once all are there. Our own
-    /// status writes are no reason to look again.
+    /// status writes are no reason to look again. Those that cannot be read go to the `told`, once for each change.
     pub(super) fn primaries<K: Kind + Send + Sync + 'static>(
         &self,
-        writer: Writer<K>,
+        mut writer: Writer<K>,
         listed: Flag,
+        told: Unreadables,
     ) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
-        let watched = watcher(self.all::<K>(), watcher::Config::default())
+        let watched = watcher(self.all::<Guarded<K>>(), watcher::Config::default())
             // Who set which field takes more room than the fields.
             .modify(|resource| resource.managed_fields_mut().clear())
-            // The store's own signal wakes a single waiter, and the controller is one already.
-            .inspect(move |event| {
-                if let Ok(watcher::Event::InitDone) = event {
+            .inspect_ok(move |event| {
+                keep(&mut writer, event);
+                // The store's own signal wakes a single waiter, and the controller is one already.
+                if let Event::InitDone = event {
                     listed.set(true);
                 }
             });
         let changed = predicates::generation
             .combine(predicates::annotations)
             .combine(predicates::finalizers)
-            .combine(deletion);
-        self.lasting(reflector::reflector(writer, watched).applied_objects())
+            .combine(deletion)
+            .combine(readability);
+        self.lasting(watched.applied_objects())
             .predicate_filter(changed, PredicateConfig::default())
+            .try_filter_map(move |resource| ready(Ok(told.sort_out(resource))))
     }
 
     /// The metadata of the objects of a kind that the operator made.
@@ -77,11 +83,11 @@ impl Streams {
         self.lasting(children)
     }
 
-    /// The resources of the other controller's kind.
+    /// The resources of the other controller's kind, readable or not.
     pub(super) fn others<K: Kind + Send + 'static>(
         &self,
-    ) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
-        self.lasting(watcher(self.all::<K>(), watcher::Config::default()).touched_objects())
+    ) -> impl Stream<Item = watcher::Result<Guarded<K>>> + Send + 'static {
+        self.lasting(watcher(self.all::<Guarded<K>>(), watcher::Config::default()).touched_objects())
     }
 
     fn all<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
@@ -99,6 +105,32 @@ impl Streams {
 
 fn deletion<K: Resource>(resource: &K) -> Option<u64> {
     resource.meta().deletion_timestamp.as_ref().map(|_| 1)
+}
+
+fn readability<K>(resource: &Guarded<K>) -> Option<u64> {
+    Some(resource.0.is_ok().into())
+}
+
+/// Keeps the readable resources in the store. One that can be read no longer goes: nothing is to be made of its past.
+fn keep<K: Kind + 'static>(writer: &mut Writer<K>, event: &Event<Guarded<K>>) {
+    let kept = match event {
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+        Event::InitApply(Guarded(Ok(resource))) => Event::InitApply(resource.clone()),
+        Event::InitApply(Guarded(Err(_))) => return,
+        Event::Apply(Guarded(Ok(resource))) => Event::Apply(resource.clone()),
+        Event::Delete(Guarded(Ok(resource))) => Event::Delete(resource.clone()),
+        Event::Apply(Guarded(Err(unreadable))) | Event::Delete(Guarded(Err(unreadable))) => {
+            let (name, namespace) = (&unreadable.metadata.name, &unreadable.metadata.namespace);
+            let reference = ObjectRef::new(name.as_deref().unwrap_or_default())
+                .within(namespace.as_deref().unwrap_or_default());
+            match writer.as_reader().get(&reference) {
+                Some(known) => Event::Delete(known.as_ref().clone()),
+                None => return,
+            }
+        }
+    };
+    writer.apply_watcher_event(&kept);
 }
 
 /// A stream without its errors, each of which delays what comes after it.

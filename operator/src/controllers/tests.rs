@@ -3,6 +3,8 @@ use serde_json::json;
 use super::*;
 
 mod broken_watches;
+mod scenario;
+mod unreadable;
 
 fn pipelines() -> Store<Pipeline> {
     let mut writer = Writer::<Pipeline>::default();
@@ -54,7 +56,7 @@ fn a_secret_without_our_labels_concerns_nobody() {
 
 #[test]
 fn pipelines_hear_of_what_they_are_made_from_and_nothing_else() {
-    let tenant = |status: serde_json::Value| -> AnalyticsTenant {
+    let tenant = |status: serde_json::Value| -> Guarded<AnalyticsTenant> {
         serde_json::from_value(json!({
             "apiVersion": "analytics.millrace.dev/v1alpha1", "kind": "AnalyticsTenant",
             "metadata": {"name": "acme", "namespace": "team", "generation": 1}, "spec": {}, "status": status,
@@ -68,5 +70,6 @@ fn pipelines_hear_of_what_they_are_made_from_and_nothing_else() {
     let retained = json!({"tenantId": "acme", "conditions": [], "retainedTopics": ["x"]});
     assert_eq!(hash(before.clone()), hash(endpoint));
     assert_ne!(hash(before.clone()), hash(table));
-    assert_ne!(hash(before), hash(retained));
+    assert_ne!(hash(before.clone()), hash(retained));
+    assert_ne!(hash(before), hash(json!({"tenantId": 7})));
 }

@@ -27,6 +27,10 @@ pub(crate) enum Error {
     RemoveFinalizer { object: String, source: CallError },
     #[error("{object} exists and belongs to {owner}; rename or delete it")]
     Foreign { object: String, owner: String },
+    #[error(
+        "this version of the operator cannot read `{field}` of {object}: correct it, or run a newer version"
+    )]
+    Unreadable { object: String, field: String },
     #[error("{object} is left from a deleted resource of the same name and about to go")]
     Leftover { object: String },
 }
@@ -44,6 +48,8 @@ pub(crate) enum CallError {
 fn told(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
+        // Its text cites the answer.
+        kube::Error::SerdeError(_) => "the answer of the API server cannot be read".to_owned(),
         other => other.to_string(),
     }
 }
@@ -102,6 +108,7 @@ impl Error {
             | Self::RemoveFinalizer { source, .. } => source.failure(),
             Self::Foreign { .. } => Failure::Conflict,
             Self::Leftover { .. } => Failure::Transient,
+            Self::Unreadable { .. } => Failure::Refused,
         }
     }
 
@@ -119,6 +126,7 @@ impl Error {
             | Self::RemoveFinalizer { source, .. } => source.reason(),
             Self::Foreign { .. } => Reason::ChildConflict,
             Self::Leftover { .. } => Reason::ChildBeingDeleted,
+            Self::Unreadable { .. } => Reason::UnreadableObject,
         }
     }
 }

@@ -58,6 +58,14 @@ fn the_kind_of_failure_follows_from_the_answer() {
     assert_eq!(failure(503), (Failure::Transient, Reason::KubernetesUnreachable));
 }
 
+#[test]
+fn an_answer_that_cannot_be_read_is_not_cited() {
+    let cause = serde_json::from_str::<u8>(r#""hunter2""#).unwrap_err();
+    assert!(cause.to_string().contains("hunter2"));
+    let source = CallError::Api { source: Box::new(kube::Error::SerdeError(cause)) };
+    assert!(!source.to_string().contains("hunter2"), "{source}");
+}
+
 fn world_with_a_secret() -> World {
     let world = World::default();
     let secret = json!({

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     context::{Backends, Context},
-    tenant,
+    kubernetes, tenant,
     topics::{Topic, Topics as _, TopicsError},
 };
 
@@ -48,14 +48,16 @@ pub(crate) struct Optional {
 }
 
 /// The Pipeline as the API server has it now: a cache may be older than our own last write.
-/// None if it is gone, or if another one bears its name by now.
+/// None if it is gone, if another one bears its name by now, or if it cannot be read any longer.
 pub(crate) async fn pipeline<B: Backends>(
     ctx: &Context<B>,
     cached: &Pipeline,
 ) -> Result<Option<Pipeline>, Error> {
     let namespace = cached.namespace().unwrap_or_default();
-    let found: Option<Pipeline> =
-        ctx.kubernetes.get(&namespace, &cached.name_any()).await.map_err(|source| Error::Fetch { source })?;
+    let found: Option<Pipeline> = match ctx.kubernetes.get(&namespace, &cached.name_any()).await {
+        Err(kubernetes::Error::Unreadable { .. }) => None,
+        found => found.map_err(|source| Error::Fetch { source })?,
+    };
     Ok(found.filter(|found| found.uid() == cached.uid()))
 }
 

@@ -16,8 +16,8 @@ use super::{Error, build::database::Loss, fetch, status, validate};
 use crate::{
     conditions::Observed,
     context::{Backends, Context},
-    kubernetes::{is_controlled_by, is_held},
-    labels,
+    kubernetes::{Guarded, is_controlled_by, is_held},
+    labels, pipeline,
     progress::told,
     retained,
     tables::{Database, DatabaseOwner, Tables},
@@ -60,14 +60,18 @@ async fn let_go<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Resu
     Ok(Action::await_change())
 }
 
-/// The tenant's Pipelines, as the API server has them now.
-async fn pipelines<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<Vec<Pipeline>, Error> {
-    let all: Vec<Pipeline> = ctx
+/// The tenant's Pipelines, as the API server has them now. One that does not even say whose it is may be among them.
+async fn pipelines<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+) -> Result<Vec<Guarded<Pipeline>>, Error> {
+    let mut pipelines = ctx
         .kubernetes
         .list(&tenant.namespace().unwrap_or_default())
         .await
         .map_err(|source| Error::Fetch { source })?;
-    Ok(all.into_iter().filter(|pipeline| pipeline.spec.tenant_ref.name == tenant.name_any()).collect())
+    pipelines.retain(|pipeline| pipeline::tenant_name(pipeline).is_none_or(|name| name == tenant.name_any()));
+    Ok(pipelines)
 }
 
 fn is_managed(pipeline: &Pipeline, tenant: &AnalyticsTenant) -> bool {
@@ -77,10 +81,11 @@ fn is_managed(pipeline: &Pipeline, tenant: &AnalyticsTenant) -> bool {
 async fn delete_managed<B: Backends>(
     ctx: &Context<B>,
     tenant: &AnalyticsTenant,
-    pipelines: &[Pipeline],
+    pipelines: &[Guarded<Pipeline>],
 ) -> Result<(), Error> {
+    let readable = pipelines.iter().filter_map(|pipeline| pipeline.0.as_ref().ok());
     let alive = |pipeline: &&Pipeline| pipeline.meta().deletion_timestamp.is_none();
-    for pipeline in pipelines.iter().filter(|pipeline| is_managed(pipeline, tenant)).filter(alive) {
+    for pipeline in readable.filter(|pipeline| is_managed(pipeline, tenant)).filter(alive) {
         ctx.kubernetes
             .delete::<Pipeline>(pipeline.meta())
             .await
@@ -95,17 +100,32 @@ enum Remaining {
     Nothing,
     /// They are on their way.
     Going,
-    /// Somebody made them by hand and has to delete them.
+    /// Somebody made them by hand and has to delete them, or they cannot be read and so are not dealt with.
     InTheWay(Observed),
 }
 
-fn remaining(pipelines: &[Pipeline], tenant: &AnalyticsTenant) -> Remaining {
-    let is_in_the_way =
-        |pipeline: &&Pipeline| !is_managed(pipeline, tenant) && pipeline.meta().deletion_timestamp.is_none();
-    let names: Vec<String> =
-        pipelines.iter().filter(is_in_the_way).map(|pipeline| format!("`{}`", pipeline.name_any())).collect();
-    if !names.is_empty() {
-        let message = format!("delete the Pipelines {} first", names.join(", "));
+fn remaining(pipelines: &[Guarded<Pipeline>], tenant: &AnalyticsTenant) -> Remaining {
+    let (mut by_hand, mut unreadable) = (Vec::new(), Vec::new());
+    for pipeline in pipelines {
+        let name = pipeline.name_any();
+        match &pipeline.0 {
+            Ok(pipeline) if is_managed(pipeline, tenant) || pipeline.meta().deletion_timestamp.is_some() => {}
+            Ok(_) => by_hand.push(format!("`{name}`")),
+            Err(cause) => unreadable.push(format!("`{name}` (at `{}`)", cause.field)),
+        }
+    }
+    let mut obstacles = Vec::new();
+    if !by_hand.is_empty() {
+        obstacles.push(format!("delete the Pipelines {} first", by_hand.join(", ")));
+    }
+    if !unreadable.is_empty() {
+        let names = unreadable.join(", ");
+        obstacles.push(format!(
+            "this version of the operator cannot read the Pipelines {names}, which may be the tenant's: correct them, or run a newer version"
+        ));
+    }
+    if !obstacles.is_empty() {
+        let message = obstacles.join("; ");
         let blocked = Observed::holds(ConditionType::DeletionBlocked, Reason::PipelinesExist, message);
         return Remaining::InTheWay(blocked);
     }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     context::{Backends, Context},
+    kubernetes,
     tables::{Database, Tables as _, TablesError},
 };
 
@@ -26,14 +27,16 @@ pub(crate) struct Fetched {
 }
 
 /// The tenant as the API server has it now: a cache may be older than our own last write.
-/// None if it is gone, or if another one bears its name by now.
+/// None if it is gone, if another one bears its name by now, or if it cannot be read any longer.
 pub(crate) async fn tenant<B: Backends>(
     ctx: &Context<B>,
     cached: &AnalyticsTenant,
 ) -> Result<Option<AnalyticsTenant>, Error> {
     let namespace = cached.namespace().unwrap_or_default();
-    let found: Option<AnalyticsTenant> =
-        ctx.kubernetes.get(&namespace, &cached.name_any()).await.map_err(|source| Error::Fetch { source })?;
+    let found: Option<AnalyticsTenant> = match ctx.kubernetes.get(&namespace, &cached.name_any()).await {
+        Err(kubernetes::Error::Unreadable { .. }) => None,
+        found => found.map_err(|source| Error::Fetch { source })?,
+    };
     Ok(found.filter(|found| found.uid() == cached.uid()))
 }
 

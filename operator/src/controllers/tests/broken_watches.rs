@@ -1,54 +1,13 @@
 //! What one broken watch does to everything else: nothing.
 
-use runtime::health::Health;
-
 use super::*;
-use crate::{
-    controllers,
-    retries::Pace,
-    testing::{ACME_DEFAULT, TENANT, World},
-};
+use scenario::{beside_the_pipelines, flag, looks, settled, until};
+
+use crate::testing::{ACME_DEFAULT, World};
 
 const INGESTER: &str = "deployments/team/acme-default-ingester";
 /// Much longer than a reconcile takes here, and shorter than what kube pauses a controller for after four errors.
 const AT_ONCE: Duration = Duration::from_millis(1_500);
-/// Nothing here takes as long.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// A tenant with everything that it needs.
-async fn settled() -> World {
-    let world = World::default();
-    world.state().pace =
-        Pace { first: Duration::from_millis(1), watch: Duration::from_millis(10), ..Pace::default() };
-    world.apply(TENANT);
-    world.settle().await;
-    world
-}
-
-/// Runs the Pipeline controller as long as the scenario takes.
-async fn beside_the_pipelines(world: &World, listed: Flag, scenario: impl Future<Output = ()>) {
-    let (ctx, stop) = (world.context(pipeline::MANAGER), CancellationToken::new());
-    let controller = controllers::pipelines(world.client(), ctx, Writer::default(), listed, stop.clone());
-    let scenario = async {
-        tokio::time::timeout(DEADLINE, scenario).await.unwrap();
-        stop.cancel();
-    };
-    futures::join!(controller, scenario).0.unwrap();
-}
-
-async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-fn looks(world: &World, look: &str) -> usize {
-    world.state().looks.iter().filter(|line| *line == look).count()
-}
-
-fn flag() -> Flag {
-    Health::new().flag("pipelines")
-}
 
 fn scale(world: &World, replicas: u64) {
     world.edit(ACME_DEFAULT, |pipeline| {

@@ -154,6 +154,49 @@ async fn a_pipeline_made_by_hand_blocks_the_deletion_until_it_is_deleted() {
     assert!(world.object(ACME).is_none());
 }
 
+/// Nobody knows what it has, and so nothing goes.
+#[tokio::test]
+async fn a_pipeline_that_cannot_be_read_blocks_the_deletion_of_its_tenant() {
+    let newer = BY_HAND.replace("}}", "}, topic: {partitions: many}}");
+    let nobodys = BY_HAND.replace("{tenantRef: {name: acme}}", "{}");
+    for manifest in [newer, nobodys] {
+        let world = settled(FLEETING_TENANT).await;
+        world.apply(&manifest);
+        let (before, stored) = (world.object("pipelines/team/web"), world.state().databases.clone());
+        world.delete(ACME);
+        world.settle().await;
+        assert_eq!(world.reason(ACME, "DeletionBlocked").as_deref(), Some("PipelinesExist"), "{manifest}");
+        let message = world.message(ACME, "DeletionBlocked").unwrap();
+        assert!(message.contains("`web` (at `spec") && !message.contains("many"), "{message}");
+        assert_eq!(world.object("pipelines/team/web"), before);
+        assert_eq!(world.state().databases, stored);
+        world.delete("pipelines/team/web");
+        world.settle().await;
+        assert!(world.object(ACME).is_none(), "{manifest}");
+    }
+}
+
+#[tokio::test]
+async fn a_managed_pipeline_that_cannot_be_read_is_not_deleted_and_blocks_the_deletion_too() {
+    let world = settled(FLEETING_TENANT).await;
+    world.edit(ACME_DEFAULT, |pipeline| pipeline["spec"]["topic"]["partitions"] = "many".into());
+    let before = world.object(ACME_DEFAULT);
+    world.delete(ACME);
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "DeletionBlocked").as_deref(), Some("PipelinesExist"));
+    assert_eq!(world.object(ACME_DEFAULT), before);
+    assert_eq!(world.stored(), (2, 1));
+}
+
+#[tokio::test]
+async fn an_unreadable_pipeline_of_another_tenant_is_not_in_the_way() {
+    let world = settled(FLEETING_TENANT).await;
+    world.apply(&BY_HAND.replace("acme}}", "other}, topic: {partitions: many}}"));
+    world.delete(ACME);
+    world.settle().await;
+    assert!(world.object(ACME).is_none());
+}
+
 #[tokio::test]
 async fn clickhouse_away_blocks_the_deletion_until_it_is_back() {
     let world = settled(FLEETING_TENANT).await;
