@@ -7,7 +7,7 @@ use crate::testing::{ACME_DEFAULT, World};
 
 const INGESTER: &str = "deployments/team/acme-default-ingester";
 /// Much longer than a reconcile takes here, and shorter than what kube pauses a controller for after four errors.
-const AT_ONCE: Duration = Duration::from_millis(1_500);
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 fn scale(world: &World, replicas: u64) {
     world.edit(ACME_DEFAULT, |pipeline| {

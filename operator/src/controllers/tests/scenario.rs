@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Nothing here takes as long.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A tenant with everything that it needs. Broken watches are asked for again within milliseconds; where something is
 /// missing, only a watch leads to another look.
