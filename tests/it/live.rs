@@ -3,6 +3,7 @@
 mod argocd;
 mod audit;
 mod bad_input;
+mod broken_watches;
 mod chart;
 mod definitions;
 mod examples;
