@@ -15,8 +15,12 @@ vocabulary! {
         SourceTopicReplaced,
         /// The Pipeline took over a topic that a Pipeline of its name left behind, with its records.
         TopicAdopted,
+        /// A topic of a deleted Pipeline holds records that are not stored, and is kept although its policy is `Delete`.
+        TopicKept,
         /// A topic of the Pipeline was gone with what was not stored of it, and was made anew.
         TopicLost,
+        /// The topics of a deleted Pipeline are kept, as its policy says.
+        TopicsRetained,
         /// This version of the operator cannot read a field of the resource, and leaves it and all that it has as they are.
         UnreadableResource,
     }
@@ -47,10 +51,11 @@ impl EventReason {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::DatabaseAdopted | Self::TopicAdopted => Severity::Normal,
+            Self::DatabaseAdopted | Self::TopicAdopted | Self::TopicsRetained => Severity::Normal,
             Self::ApiKeysReplaced
             | Self::ExternalResourcesAbandoned
             | Self::SourceTopicReplaced
+            | Self::TopicKept
             | Self::TopicLost
             | Self::UnreadableResource => Severity::Warning,
         }
@@ -64,7 +69,11 @@ impl EventReason {
             Self::ExternalResourcesAbandoned | Self::UnreadableResource => {
                 &[Resource::AnalyticsTenant, Resource::Pipeline]
             }
-            Self::SourceTopicReplaced | Self::TopicAdopted | Self::TopicLost => &[Resource::Pipeline],
+            Self::SourceTopicReplaced
+            | Self::TopicAdopted
+            | Self::TopicKept
+            | Self::TopicLost
+            | Self::TopicsRetained => &[Resource::Pipeline],
         }
     }
 
@@ -82,8 +91,16 @@ impl EventReason {
             Self::SourceTopicReplaced => {
                 "Nothing: the new topic is read from its beginning. Ask its owners for what was lost."
             }
+            Self::TopicKept => {
+                "Make a Pipeline of the same name for the same tenant: it takes the topic over and stores the records. \
+                 Or delete the topic with what is in it."
+            }
             Self::TopicLost => {
                 "Find out who deleted it. Events that were acknowledged and not stored are lost unless they are sent again."
+            }
+            Self::TopicsRetained => {
+                "Nothing. A Pipeline of the same name for the same tenant takes them over; what the note says is not stored \
+                 yet waits for it."
             }
             Self::UnreadableResource => {
                 "Correct the field that the note names, or run a version of the operator that knows it."

@@ -77,8 +77,19 @@ pub struct PipelineSpec {
     pub batch: BatchSpec,
 
     /// What happens to the topics when the Pipeline is deleted. Default: what the tenant says.
+    /// A topic with records that are not stored is kept, unless their table goes as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<PipelineDeletionPolicy>,
+
+    /// How long a deletion waits for the consumer to store what the ingester has taken. Default 60 seconds; 0 does not
+    /// wait. What is not stored by then stays in the topic, for the next Pipeline of this name.
+    #[serde(default = "default_drain_timeout_seconds")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub drain_timeout_seconds: i32,
+}
+
+fn default_drain_timeout_seconds() -> i32 {
+    60
 }
 
 /// An AnalyticsTenant of the same namespace.

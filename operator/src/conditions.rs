@@ -156,6 +156,26 @@ pub(crate) fn of_deletion(
     now: Timestamp,
 ) -> Vec<Condition> {
     let message = blocked.as_ref().map_or("being deleted", |blocked| &blocked.message).to_owned();
+    deleting(previous, message, blocked, generation, now)
+}
+
+/// The conditions of a resource that is being deleted and held by nothing: those it had, and how far it came.
+pub(crate) fn of_going(
+    previous: &[Condition],
+    message: String,
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
+    deleting(previous, message, None, generation, now)
+}
+
+fn deleting(
+    previous: &[Condition],
+    message: String,
+    blocked: Option<Observed>,
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
     let ready = Observed::fails(ConditionType::Ready, Reason::Deleting, message);
     let ours = conditions(previous, blocked.into_iter().collect(), ready, generation, now);
     beside_what_was_known(ours, previous, [ConditionType::Stalled, ConditionType::DeletionBlocked])

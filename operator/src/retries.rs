@@ -22,6 +22,8 @@ pub(crate) struct Pace {
     pub(crate) recheck: Duration,
     /// Until an object is looked at that misses something no watch tells of.
     pub(crate) soon: Duration,
+    /// Until a consumer that stores what is left is looked at: somebody waits for the end of it.
+    pub(crate) draining: Duration,
     /// Until an object is looked at whose name belongs to somebody else.
     pub(crate) conflict: Duration,
     /// After many failures of a watch.
@@ -36,6 +38,7 @@ impl Default for Pace {
             longest: Duration::from_secs(5 * 60),
             recheck: Duration::from_secs(RECHECK_SECONDS.into()),
             soon: Duration::from_secs(10),
+            draining: Duration::from_secs(2),
             conflict: Duration::from_secs(60),
             // While a watch is broken, changes of its kind are found by the next look only.
             watch: Duration::from_secs(30),
@@ -58,6 +61,11 @@ impl Pace {
     /// Until the next look while something is missing.
     pub(crate) fn soon(&self) -> Duration {
         spread(self.soon, rand::random())
+    }
+
+    /// Until the next look at a consumer that stores what is left.
+    pub(crate) fn draining(&self) -> Duration {
+        spread(self.draining, rand::random())
     }
 
     /// Until the next look at a name that belongs to somebody else.

@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(crate) retentions: BTreeMap<String, Retention>,
     /// How long each topic keeps records, in milliseconds.
     pub(crate) topic_retentions: BTreeMap<String, i64>,
+    /// How many records each consumer group has not stored.
+    pub(crate) unstored: BTreeMap<String, u64>,
     /// Every change that was tried, in order.
     pub(crate) log: Vec<String>,
     /// Every list and every watch of a kind that was tried, in order.
@@ -188,9 +190,10 @@ impl World {
         Some(condition[field].as_str()?.to_owned())
     }
 
-    /// The operator dies at a change and starts again later.
+    /// The operator dies at a change from now on and starts again later.
     pub(crate) fn crash_at(&self, crash: Crash) {
-        self.state().crash = Some(crash);
+        let mut state = self.state();
+        (state.crash, state.changes) = (Some(crash), 0);
     }
 
     pub(crate) fn restart(&self) {

@@ -3,6 +3,7 @@
 //! ```text
 //! ensure:  describe* -> create* -> check -> grow* -> describe configs* -> compare -> alter configs*
 //! delete:  describe* -> compare the id -> delete* -> describe until it is gone*
+//! unstored:  commits of the group* -> starts and ends of the partitions* -> subtract
 //! ```
 //!
 //! Invariants:
@@ -16,13 +17,14 @@
 mod admin;
 mod connection;
 mod error;
+mod offsets;
 mod settings;
 mod topic_id;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use schema::{
-    names::{TopicId, TopicName},
+    names::{ConsumerGroup, TopicId, TopicName},
     settings::KafkaSettings,
 };
 use tokio::sync::Semaphore;
@@ -125,12 +127,21 @@ pub(crate) trait Topics: Send + Sync {
     /// # Errors
     /// [`TopicsError::Replaced`] when the name belongs to another incarnation by now.
     fn delete(&self, topic: &Topic) -> impl Future<Output = Result<(), TopicsError>> + Send;
+
+    /// How many records of the topic the group has not stored: from its commit, or else the first record, to the end.
+    fn unstored(
+        &self,
+        topic: &Topic,
+        group: &ConsumerGroup,
+    ) -> impl Future<Output = Result<u64, TopicsError>> + Send;
 }
 
 /// The topics of a real cluster.
 #[derive(Clone)]
 pub(crate) struct KafkaTopics {
     admin: Arc<Admin>,
+    /// For clients that live as long as one question.
+    settings: Arc<KafkaSettings>,
     calls: Arc<Semaphore>,
     deadline: Duration,
 }
@@ -146,7 +157,12 @@ impl KafkaTopics {
 
     fn with_deadline(settings: &KafkaSettings, deadline: Duration) -> Result<Self, ConfigureError> {
         let admin = Admin::new(settings, deadline).map_err(|source| ConfigureError { source })?;
-        Ok(Self { admin: Arc::new(admin), calls: Arc::new(Semaphore::new(MAX_CALLS)), deadline })
+        Ok(Self {
+            admin: Arc::new(admin),
+            settings: Arc::new(settings.clone()),
+            deadline,
+            calls: Arc::new(Semaphore::new(MAX_CALLS)),
+        })
     }
 
     async fn create(&self, spec: &TopicSpec) -> Result<(), TopicsError> {
@@ -285,6 +301,14 @@ impl Topics for KafkaTopics {
         }
         let is_gone = |found: Option<&Topic>| found.is_none_or(|found| found.id != topic.id);
         self.wait_until(&topic.name, is_gone).await.map(|_| ())
+    }
+
+    async fn unstored(&self, topic: &Topic, group: &ConsumerGroup) -> Result<u64, TopicsError> {
+        let (settings, deadline) = (Arc::clone(&self.settings), self.deadline);
+        let (asked, group) = (topic.clone(), group.clone());
+        self.call(move |_| offsets::unstored(&settings, deadline, &asked, &group))
+            .await
+            .map_err(|source| TopicsError::Count { topic: topic.name.clone(), source })
     }
 }
 

@@ -89,6 +89,8 @@ fn a_blocked_deletion_says_so_beside_what_was_known() {
     assert_eq!((conditions[0].reason.as_str(), conditions[0].status), ("Deleting", ConditionStatus::False));
     let free = of_deletion(&conditions, None, 4, at(3));
     assert_eq!(kinds(&free), ["Ready", "Reconciling", "SpecValid"]);
+    let going = of_going(&conditions, "5 records left".to_owned(), 4, at(3));
+    assert_eq!((kinds(&going), going[0].message.as_str()), (kinds(&free), "5 records left"));
 }
 
 #[test]

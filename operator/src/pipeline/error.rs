@@ -47,6 +47,8 @@ pub(crate) enum Error {
     HaltPods { source: kubernetes::Error },
     #[error("failed to stop the pods")]
     StopPods { source: kubernetes::Error },
+    #[error("failed to learn what is not stored yet")]
+    CountUnstored { source: TopicsError },
     #[error("failed to note the topics that are kept")]
     NoteTopics { source: kubernetes::Error },
     #[error("failed to delete the topics")]
@@ -81,6 +83,7 @@ impl Error {
             | Self::Hold { .. }
             | Self::Report { .. }
             | Self::StopPods { .. }
+            | Self::CountUnstored { .. }
             | Self::NoteTopics { .. }
             | Self::DeleteTopic { .. }
             | Self::ForeignTopic { .. }
@@ -106,6 +109,7 @@ impl Error {
             | Self::RemoveChild { .. }
             | Self::HaltPods { .. }
             | Self::StopPods { .. }
+            | Self::CountUnstored { .. }
             | Self::NoteTopics { .. }
             | Self::DeleteTopic { .. }
             | Self::ForeignTopic { .. }
@@ -129,9 +133,10 @@ impl Problem for Error {
             | Self::StopPods { source }
             | Self::NoteTopics { source }
             | Self::LetGo { source } => source.failure(),
-            Self::DescribeTopic { source } | Self::EnsureTopic { source } | Self::DeleteTopic { source } => {
-                source.failure()
-            }
+            Self::DescribeTopic { source }
+            | Self::EnsureTopic { source }
+            | Self::CountUnstored { source }
+            | Self::DeleteTopic { source } => source.failure(),
             Self::Invalid(_) | Self::RetentionHeld { .. } | Self::ForeignTopic { .. } => Failure::Refused,
             Self::Unclaimable(_) => Failure::Conflict,
             Self::Interrupted(Interruption::Deadline) => Failure::Transient,
@@ -152,9 +157,10 @@ impl Problem for Error {
             | Self::StopPods { source }
             | Self::NoteTopics { source }
             | Self::LetGo { source } => source.reason(),
-            Self::DescribeTopic { source } | Self::EnsureTopic { source } | Self::DeleteTopic { source } => {
-                source.reason()
-            }
+            Self::DescribeTopic { source }
+            | Self::EnsureTopic { source }
+            | Self::CountUnstored { source }
+            | Self::DeleteTopic { source } => source.reason(),
             Self::Invalid(invalid) => invalid.reason(),
             Self::RetentionHeld { .. } => Reason::RetentionReductionHeld,
             Self::ForeignTopic { .. } => Reason::TopicRenamed,

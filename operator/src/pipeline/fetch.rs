@@ -108,7 +108,7 @@ pub(crate) async fn topics<B: Backends>(ctx: &Context<B>, pipeline: &ValidatedPi
 }
 
 /// What bears a topic's name. One look at a broker that lags behind is not enough to call the recorded one lost.
-async fn topic<B: Backends>(
+pub(crate) async fn topic<B: Backends>(
     ctx: &Context<B>,
     name: &TopicName,
     recorded: Recorded,

@@ -1,6 +1,6 @@
 //! The status step of the Pipeline controller: a pure description of the outcome, written when it differs.
 
-use crds::{Pipeline, PipelineStatus, Reason, condition::ConditionType, pipeline::TopicStatus};
+use crds::{Condition, Pipeline, PipelineStatus, Reason, condition::ConditionType, pipeline::TopicStatus};
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::{info, warn};
@@ -60,17 +60,41 @@ pub(crate) async fn report<B: Backends>(
     report_status(ctx, pipeline, describe(pipeline, outcome, Timestamp::now())).await
 }
 
-/// Writes what holds the deletion of a Pipeline, or that nothing does.
-pub(crate) async fn report_deletion<B: Backends>(
+/// Writes what holds the deletion of a Pipeline.
+pub(crate) async fn report_blocked<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
-    blocked: Option<Observed>,
+    error: &Error,
 ) -> Result<(), Error> {
-    let mut status = pipeline.status.clone().unwrap_or_default();
-    status.conditions =
-        conditions::of_deletion(&status.conditions, blocked, generation(pipeline), Timestamp::now());
-    status.observed_generation = Some(generation(pipeline));
-    report_status(ctx, pipeline, status).await
+    let blocked = Some(Observed::blocked(error));
+    let now = Timestamp::now();
+    let conditions = conditions::of_deletion(known_conditions(pipeline), blocked, generation(pipeline), now);
+    report_deletion(ctx, pipeline, conditions).await
+}
+
+/// Writes how far the deletion of a Pipeline came, and that nothing holds it.
+pub(crate) async fn report_going<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    message: String,
+) -> Result<(), Error> {
+    let now = Timestamp::now();
+    let conditions = conditions::of_going(known_conditions(pipeline), message, generation(pipeline), now);
+    report_deletion(ctx, pipeline, conditions).await
+}
+
+async fn report_deletion<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    conditions: Vec<Condition>,
+) -> Result<(), Error> {
+    let before = pipeline.status.clone().unwrap_or_default();
+    let observed_generation = Some(generation(pipeline));
+    report_status(ctx, pipeline, PipelineStatus { observed_generation, conditions, ..before }).await
+}
+
+fn known_conditions(pipeline: &Pipeline) -> &[Condition] {
+    pipeline.status.as_ref().map_or(&[], |status| &status.conditions)
 }
 
 /// Writes that an attempt failed before it had an outcome. If that fails as well, the log has to do.
@@ -91,7 +115,7 @@ async fn try_to_report_failure<B: Backends>(
 ) -> Result<(), Error> {
     let Some(pipeline) = fetch::pipeline(ctx, cached).await? else { return Ok(()) };
     if pipeline.meta().deletion_timestamp.is_some() {
-        return report_deletion(ctx, &pipeline, Some(Observed::blocked(error))).await;
+        return report_blocked(ctx, &pipeline, error).await;
     }
     let (generation, now) = (generation(&pipeline), Timestamp::now());
     let mut status = pipeline.status.clone().unwrap_or_default();
@@ -111,7 +135,7 @@ async fn report_status<B: Backends>(
     if before == Some(&status) {
         return Ok(());
     }
-    let known = before.map_or(&[][..], |status| &status.conditions);
+    let known = known_conditions(pipeline);
     if let Some(state) = conditions::new_state(known, &status.conditions) {
         info!(pipeline.name = pipeline.name_any(), "pipeline `{}` is {state}", pipeline.name_any());
     }

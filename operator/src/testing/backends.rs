@@ -1,6 +1,6 @@
 //! Kafka and ClickHouse: what they keep, and being away.
 
-use schema::names::{DatabaseName, TableGeneration, TopicId, TopicName};
+use schema::names::{ConsumerGroup, DatabaseName, TableGeneration, TopicId, TopicName};
 use uuid::Uuid;
 
 use super::{State, World};
@@ -120,6 +120,14 @@ impl Topics for FakeTopics {
         let found = state.topics.remove(topic.name.as_str());
         assert_eq!(found.map(|found| found.id), Some(topic.id), "another incarnation was deleted");
         state.end().map_err(away)
+    }
+
+    async fn unstored(&self, topic: &Topic, group: &ConsumerGroup) -> Result<u64, TopicsError> {
+        let state = self.0.state();
+        if state.is_kafka_away || state.has_crashed {
+            return Err(kafka_away(&topic.name));
+        }
+        Ok(state.unstored.get(group.as_str()).copied().unwrap_or(0))
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 use rdkafka::{
     ClientConfig, ClientContext,
     config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
     error::KafkaError,
     producer::{DeliveryResult, ProducerContext},
     types::RDKafkaErrorCode as Code,
@@ -84,3 +85,6 @@ impl ProducerContext for Connection {
     /// Nothing is ever produced with this client.
     fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
 }
+
+/// Nothing is ever read with such a client.
+impl ConsumerContext for Connection {}

@@ -30,6 +30,8 @@ pub(crate) enum TopicsError {
     ChangeSettings { topic: TopicName, source: AdminError },
     #[error("failed to delete topic `{topic}`")]
     Delete { topic: TopicName, source: AdminError },
+    #[error("failed to count the records of topic `{topic}` that are not stored")]
+    Count { topic: TopicName, source: AdminError },
     #[error("the brokers do not show the change of topic `{topic}` yet")]
     NotVisible { topic: TopicName },
     #[error("topic `{topic}` was there a moment ago and is not any longer")]
@@ -58,6 +60,7 @@ impl TopicsError {
             | Self::ReadSettings { .. }
             | Self::ChangeSettings { .. }
             | Self::Delete { .. }
+            | Self::Count { .. }
             | Self::NotVisible { .. }
             | Self::Missing { .. }
             | Self::Shrink { .. }
@@ -81,7 +84,8 @@ impl TopicsError {
             | Self::Grow { source, .. }
             | Self::ReadSettings { source, .. }
             | Self::ChangeSettings { source, .. }
-            | Self::Delete { source, .. } => source.failure(),
+            | Self::Delete { source, .. }
+            | Self::Count { source, .. } => source.failure(),
             Self::NotVisible { .. } | Self::Missing { .. } => Failure::Transient,
             Self::Shrink { .. } | Self::TooFewReplicas { .. } => Failure::Refused,
             Self::Replaced { .. } => Failure::Conflict,
@@ -102,7 +106,8 @@ impl TopicsError {
             | Self::Grow { .. }
             | Self::ReadSettings { .. }
             | Self::ChangeSettings { .. }
-            | Self::Delete { .. } => match self.failure() {
+            | Self::Delete { .. }
+            | Self::Count { .. } => match self.failure() {
                 Failure::Transient => Reason::KafkaUnreachable,
                 Failure::Permission => Reason::KafkaPermissionDenied,
                 Failure::Refused | Failure::Conflict | Failure::Bug => Reason::KafkaRefused,

@@ -1,0 +1,109 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as KubernetesTime;
+
+use super::*;
+
+const NOW: &str = "2026-01-01T01:00:00Z";
+
+fn pipeline(spec: &str) -> Pipeline {
+    let manifest = format!(
+        "{{apiVersion: analytics.millrace.dev/v1alpha1, kind: Pipeline, metadata: {{name: web, namespace: team}}, \
+         spec: {{tenantRef: {{name: acme}}{spec}}}}}"
+    );
+    serde_saphyr::from_str(&manifest).unwrap()
+}
+
+fn tenant(spec: &str) -> AnalyticsTenant {
+    let manifest = format!(
+        "{{apiVersion: analytics.millrace.dev/v1alpha1, kind: AnalyticsTenant, \
+         metadata: {{name: acme, namespace: team}}, spec: {{{spec}}}}}"
+    );
+    serde_saphyr::from_str(&manifest).unwrap()
+}
+
+fn time_of(text: &str) -> KubernetesTime {
+    KubernetesTime(text.parse().unwrap())
+}
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+#[test]
+fn the_pipelines_own_policy_wins_over_the_tenants() {
+    let deletes = tenant("deletionPolicy: {kafka: Delete}");
+    for (spec, tenant, expected) in [
+        (", deletionPolicy: {kafka: Retain}", Some(&deletes), DeletionPolicy::Retain),
+        (", deletionPolicy: {kafka: Delete}", None, DeletionPolicy::Delete),
+        ("", Some(&deletes), DeletionPolicy::Delete),
+        ("", None, DeletionPolicy::Retain),
+    ] {
+        assert_eq!(policy(&pipeline(spec), tenant), expected, "{spec}");
+    }
+}
+
+#[test]
+fn pods_are_not_waited_for_for_ever() {
+    let pods = |deleted: Option<&str>, replicas: i32| {
+        let mut deployment = Deployment::default();
+        deployment.metadata.deletion_timestamp = deleted.map(time_of);
+        deployment.spec.get_or_insert_default().replicas = Some(replicas);
+        pods_of(&deployment, now())
+    };
+    assert_eq!((pods(None, 1), pods(None, 0)), (Pods::Running, Pods::Idle));
+    assert_eq!(pods(Some("2026-01-01T00:58:00Z"), 1), Pods::Stopping);
+    assert_eq!(pods(Some("2026-01-01T00:50:00Z"), 1), Pods::Gone);
+}
+
+#[test]
+fn the_time_of_a_drain_is_that_of_the_spec() {
+    for (spec, deleted, expected) in [
+        ("", "2026-01-01T00:59:10Z", Time::Left),
+        ("", "2026-01-01T00:59:00Z", Time::Over),
+        (", drainTimeoutSeconds: 3600", "2026-01-01T00:10:00Z", Time::Left),
+        (", drainTimeoutSeconds: 0", NOW, Time::Over),
+    ] {
+        let mut pipeline = pipeline(spec);
+        pipeline.metadata.deletion_timestamp = Some(time_of(deleted));
+        assert_eq!(time(&pipeline, now()), expected, "{spec} {deleted}");
+    }
+}
+
+#[test]
+fn records_are_at_stake_while_there_is_a_table_for_them() {
+    let with_topic = |spec: &str| {
+        let mut pipeline = pipeline(spec);
+        let (name, id) = ("millrace.acme.web".to_owned(), Uuid::from_u128(1).to_string());
+        let topic = crds::pipeline::TopicStatus { name, id, partitions: 6 };
+        pipeline.status.get_or_insert_default().topic = Some(topic);
+        pipeline
+    };
+    let own = with_topic("");
+    let mut goes = tenant("deletionPolicy: {clickhouse: Delete}");
+    assert_eq!(stake(&own, Some(&goes)), Stake::Records, "the tenant stays");
+    goes.metadata.deletion_timestamp = Some(time_of(NOW));
+    assert_eq!(stake(&own, Some(&goes)), Stake::Nothing);
+    goes.spec.deletion_policy.clickhouse = DeletionPolicy::Retain;
+    assert_eq!((stake(&own, Some(&goes)), stake(&own, None)), (Stake::Records, Stake::Records));
+    assert_eq!(stake(&with_topic(", source: {kafka: {topic: theirs}}"), None), Stake::Nothing);
+    assert_eq!(stake(&pipeline(""), None), Stake::Nothing, "it has no topic yet");
+}
+
+#[test]
+fn the_group_is_that_of_the_table_that_the_consumer_writes_to() {
+    let of = |pipeline: Option<u128>, tenant_has: Option<u128>| {
+        let mut written = self::pipeline("");
+        written.status.get_or_insert_default().table = pipeline.map(|id| crds::pipeline::TableStatus {
+            database: "t_acme".to_owned(),
+            name: "events_raw".to_owned(),
+            uuid: Uuid::from_u128(id).to_string(),
+        });
+        let mut owner = tenant("");
+        owner.status.get_or_insert_default().database = tenant_has.map(|id| {
+            let uuid = Uuid::from_u128(id).to_string();
+            serde_json::from_value(serde_json::json!({"name": "t_acme", "uuid": uuid, "tableUuid": uuid}))
+                .unwrap()
+        });
+        generation(&written, Some(&owner)).0.as_u128()
+    };
+    assert_eq!((of(Some(1), Some(2)), of(None, Some(2)), of(None, None)), (1, 2, 0));
+}

@@ -1,0 +1,183 @@
+//! What is not stored when a Pipeline is deleted.
+
+use super::*;
+use crate::testing::Crash;
+
+const INGESTER: &str = "deployments/team/web-ingester";
+const CONSUMER: &str = "deployments/team/web-consumer";
+
+/// Kafka has records that the consumer did not store.
+fn leave_unstored(world: &World, records: u64) {
+    let group = world.object(WEB).unwrap()["status"]["consumerGroup"].as_str().unwrap().to_owned();
+    world.state().unstored.insert(group, records);
+}
+
+/// The time of the drain is over.
+fn let_time_pass(world: &World) {
+    world.edit(WEB, |pipeline| pipeline["metadata"]["deletionTimestamp"] = json!(LONG_AGO));
+}
+
+/// The notes of Events with this reason.
+fn told(world: &World, reason: &str) -> Vec<String> {
+    let events = world.state().events.clone();
+    let of_reason = events.iter().filter(|event| event["reason"] == reason);
+    of_reason.map(|event| event["note"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_ingester_goes_then_what_is_left_is_stored_then_the_consumer_goes_then_the_topics() {
+    let world = settled("Delete").await;
+    leave_unstored(&world, 5);
+    world.delete(WEB);
+    world.settle().await;
+    assert!(world.object(INGESTER).is_none() && world.object(CONSUMER).is_some());
+    assert_eq!(world.reason(WEB, "Ready").as_deref(), Some("Deleting"));
+    assert_eq!(world.message(WEB, "Ready").as_deref(), Some("being deleted: 5 records are not stored yet"));
+    assert!(world.reason(WEB, "DeletionBlocked").is_none(), "nothing is wrong");
+
+    leave_unstored(&world, 0);
+    world.settle().await;
+    assert!(world.object(WEB).is_none() && world.state().topics.is_empty());
+    insta::assert_yaml_snapshot!(world.take_log());
+}
+
+#[tokio::test]
+async fn nothing_is_counted_before_the_ingester_is_gone() {
+    let world = settled("Delete").await;
+    world.edit(INGESTER, |ingester| ingester["metadata"]["finalizers"] = json!(["foregroundDeletion"]));
+    world.delete(WEB);
+    world.settle().await;
+    assert!(world.object(CONSUMER).is_some(), "a request may still be acknowledged");
+    assert_eq!(world.message(WEB, "Ready").as_deref(), Some("being deleted: the pods are stopping"));
+}
+
+#[tokio::test]
+async fn a_topic_with_records_that_are_not_stored_is_kept_for_the_next_pipeline() {
+    let world = settled("Delete").await;
+    let id = world.state().topics[TOPIC].id.to_string();
+    leave_unstored(&world, 5);
+    world.delete(WEB);
+    world.settle().await;
+    let_time_pass(&world);
+    world.settle().await;
+    assert!(world.object(WEB).is_none());
+    assert_eq!(world.state().topics.keys().collect::<Vec<_>>(), [TOPIC], "the dead letters are deleted");
+    assert_eq!(world.object(ACME).unwrap()["status"]["retainedTopics"], json!([id]));
+    let notes = told(&world, "TopicKept");
+    assert!(
+        notes.len() == 1 && notes[0].contains(TOPIC) && notes[0].contains("5 of its records"),
+        "{notes:?}"
+    );
+
+    world.apply(&web("Delete"));
+    world.settle().await;
+    assert_eq!(world.reason(WEB, "Ready").as_deref(), Some("Ready"));
+    assert_eq!(world.object(WEB).unwrap()["status"]["topic"]["id"], id);
+    let group = world.object(WEB).unwrap()["status"]["consumerGroup"].as_str().unwrap().to_owned();
+    assert_eq!(world.state().unstored[&group], 5, "its consumer goes on where the other one stopped");
+}
+
+#[tokio::test]
+async fn a_deletion_that_keeps_says_how_many_records_are_not_stored() {
+    for (records, expected) in
+        [(0, "web.dlq`"), (5, "; 5 records of `millrace.team-acme.web` are not stored")]
+    {
+        let world = settled("Retain").await;
+        leave_unstored(&world, records);
+        world.delete(WEB);
+        world.settle().await;
+        if records > 0 {
+            let_time_pass(&world);
+            world.settle().await;
+        }
+        assert!(world.object(WEB).is_none());
+        let notes = told(&world, "TopicsRetained");
+        assert!(notes.len() == 1 && notes[0].contains(TOPIC) && notes[0].ends_with(expected), "{notes:?}");
+    }
+}
+
+/// As where the namespace ends and takes the Deployments before anybody asks.
+#[tokio::test]
+async fn without_a_consumer_nothing_is_waited_for_and_nothing_is_lost() {
+    type Accident = fn(&World);
+    let accidents: [(&str, Accident); 3] = [
+        ("gone", |world| {
+            world.state().objects.remove(CONSUMER);
+        }),
+        ("on a node that is gone", |world| {
+            world.edit(CONSUMER, |consumer| consumer["metadata"]["deletionTimestamp"] = json!(LONG_AGO));
+        }),
+        ("paused", |world| world.edit(CONSUMER, |consumer| consumer["spec"]["replicas"] = json!(0))),
+    ];
+    for (what, happens) in accidents {
+        let world = settled("Delete").await;
+        leave_unstored(&world, 5);
+        happens(&world);
+        world.delete(WEB);
+        world.settle().await;
+        assert!(world.object(WEB).is_none(), "{what}");
+        assert_eq!(world.state().topics.keys().collect::<Vec<_>>(), [TOPIC], "{what}");
+        assert_eq!(told(&world, "TopicKept").len(), 1, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn records_go_with_their_tables() {
+    let world = settled("Delete").await;
+    leave_unstored(&world, 5);
+    world.edit(ACME, |tenant| tenant["spec"]["deletionPolicy"] = json!({"clickhouse": "Delete"}));
+    world.delete(ACME);
+    world.delete(WEB);
+    world.settle().await;
+    assert_eq!(world.stored(), (0, 0));
+    assert!(world.object(ACME).is_none() && told(&world, "TopicKept").is_empty());
+}
+
+#[tokio::test]
+async fn kafka_away_holds_a_drain_however_long_it_takes() {
+    let world = settled("Delete").await;
+    world.state().is_kafka_away = true;
+    world.delete(WEB);
+    let_time_pass(&world);
+    world.settle().await;
+    assert_eq!(world.reason(WEB, "DeletionBlocked").as_deref(), Some("TopicNotVisible"));
+    assert!(world.object(CONSUMER).is_some(), "it may go on storing");
+    world.state().is_kafka_away = false;
+    world.settle().await;
+    assert!(world.object(WEB).is_none() && world.state().topics.is_empty());
+}
+
+/// The end is the same whichever change was the last one before a crash, and whether it was made or not.
+#[tokio::test]
+async fn a_crash_at_any_change_neither_loses_a_record_nor_hangs() {
+    let scenario = async |crash: Option<Crash>| {
+        let world = settled("Delete").await;
+        let id = world.state().topics[TOPIC].id.to_string();
+        leave_unstored(&world, 5);
+        if let Some(crash) = crash {
+            world.crash_at(crash);
+        }
+        world.delete(WEB);
+        live(&world).await;
+        let_time_pass(&world);
+        live(&world).await;
+        let is_noted = world.object(ACME).unwrap()["status"]["retainedTopics"] == json!([id]);
+        let topics: Vec<String> = world.state().topics.keys().cloned().collect();
+        let changes = world.state().log.len();
+        ((world.object(WEB).is_none(), is_noted, topics), changes)
+    };
+    let (expected, changes) = scenario(None).await;
+    assert_eq!(expected, (true, true, vec![TOPIC.to_owned()]));
+    for change in 1..=changes {
+        for crash in [Crash::Before(change), Crash::After(change)] {
+            assert_eq!(scenario(Some(crash)).await.0, expected, "{crash:?}");
+        }
+    }
+}
+
+/// Works, and starts again after a crash.
+async fn live(world: &World) {
+    world.settle().await;
+    world.restart();
+    world.settle().await;
+}
