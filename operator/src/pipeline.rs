@@ -7,6 +7,7 @@
 mod apply;
 mod build;
 mod cleanup;
+mod drain;
 mod error;
 mod fetch;
 mod status;

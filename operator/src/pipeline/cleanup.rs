@@ -17,6 +17,7 @@ use tracing::info;
 use super::{
     Error,
     build::{consumer, ingester},
+    drain::{self, Left},
     fetch, status,
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     kubernetes::{is_controlled_by, is_held},
     progress::told,
 };
-use plan::{Drain, External, Left, Observed, Stake, Step, Stop};
+use plan::{Drain, External, Observed, Stake, Step, Stop};
 
 pub(crate) async fn clean_up<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Action, Error> {
     if !is_held(pipeline) {
@@ -72,7 +73,7 @@ async fn drain<B: Backends>(
     tenant: Option<&AnalyticsTenant>,
     observed: &Observed,
 ) -> Result<Action, Error> {
-    match plan::drain(observed, observe::count(ctx, pipeline, tenant).await) {
+    match plan::drain(observed, drain::count(ctx, pipeline, tenant).await) {
         Drain::IsOver => stop_pods(ctx, pipeline, Stop::Consumer).await,
         Drain::GoesOn(left) => {
             let left = match left {
@@ -95,7 +96,7 @@ async fn settle_topics<B: Backends>(
     observed: &Observed,
 ) -> Result<Action, Error> {
     let counted = match observed.stake {
-        Stake::Records => Some(observe::count(ctx, pipeline, tenant).await),
+        Stake::Records => Some(drain::count(ctx, pipeline, tenant).await),
         Stake::Nothing => None,
     };
     let fate = plan::fate(observed.policy, counted);

@@ -8,7 +8,7 @@
 
 use crds::analytics_tenant::DeletionPolicy;
 
-use crate::topics::Topic;
+use super::super::drain::{Left, Pods, Time, Unstored};
 
 /// What a deletion meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,17 +22,6 @@ pub(super) struct Observed {
     pub(super) external: External,
 }
 
-/// The pods of one Deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pods {
-    Running,
-    /// None are asked for; the Deployment is there.
-    Idle,
-    /// The Deployment is being deleted.
-    Stopping,
-    Gone,
-}
-
 /// What a hasty deletion would lose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stake {
@@ -40,13 +29,6 @@ pub(super) enum Stake {
     Records,
     /// Nothing: there is no topic, or it is somebody else's and stays, or the tables go together with the tenant.
     Nothing,
-}
-
-/// Whether the consumer may go on storing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Time {
-    Left,
-    Over,
 }
 
 /// Whether the deletion waits for Kafka.
@@ -96,13 +78,6 @@ pub(super) fn next(observed: &Observed) -> Step {
     }
 }
 
-/// Records of the Pipeline's own topic that are not stored. There is at least one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unstored {
-    pub(super) topic: Topic,
-    pub(super) records: u64,
-}
-
 /// How far a drain came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Drain<E> {
@@ -110,15 +85,6 @@ pub(super) enum Drain<E> {
     IsOver,
     /// Whether the topic may be deleted hangs on the answer that Kafka did not give, so no time excuses its want.
     Blocked(E),
-}
-
-/// What is not stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Left {
-    Nothing,
-    Records(Unstored),
-    /// Kafka did not say.
-    Unknown,
 }
 
 pub(super) fn drain<E>(observed: &Observed, counted: Result<Option<Unstored>, E>) -> Drain<E> {
@@ -165,15 +131,6 @@ impl Observed {
         match (self.stake, self.consumer) {
             (Stake::Records, Pods::Running) => true,
             (Stake::Records, Pods::Idle | Pods::Stopping | Pods::Gone) | (Stake::Nothing, _) => false,
-        }
-    }
-}
-
-impl Pods {
-    fn has_to_be_stopped(self) -> bool {
-        match self {
-            Self::Running | Self::Idle => true,
-            Self::Stopping | Self::Gone => false,
         }
     }
 }

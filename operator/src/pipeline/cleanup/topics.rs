@@ -2,21 +2,21 @@
 
 use crds::{AnalyticsTenant, Pipeline, event::EventReason, pipeline::TopicStatus};
 use kube::{Resource as _, ResourceExt as _};
-use schema::names::{PipelineName, TopicId, TopicName, TopicPrefix};
+use schema::names::{TopicId, TopicName};
 use tracing::warn;
 
 use super::{
     super::{
         Error,
+        drain::{Left, Unstored, can_be_named, is_ours, own_topic},
         validate::{self, Recorded},
     },
-    observe::own_topic,
-    plan::{Fate, Left, Unstored},
+    plan::Fate,
 };
 use crate::{
     context::{Backends, Context},
     retained,
-    topics::{Topic, Topics as _},
+    topics::Topics as _,
 };
 
 /// Keeps or deletes the topics, and says what is kept.
@@ -121,20 +121,6 @@ async fn delete<B: Backends>(
         }
     }
     foreign.map_or(Ok(()), Err)
-}
-
-/// Whether a topic of this Pipeline can have this name.
-pub(super) fn can_be_named(prefix: &TopicPrefix, pipeline: &Pipeline, name: &TopicName) -> bool {
-    PipelineName::parse(&pipeline.name_any()).is_ok_and(|pipeline| name.belongs_to(prefix, &pipeline))
-}
-
-/// Whether a topic is the one that the status tells of. Another of its name is none of ours to delete.
-pub(super) fn is_ours(found: &Topic, status: &TopicStatus) -> bool {
-    match validate::recorded(Some(status)) {
-        Recorded::Incarnation(id) => found.id == id,
-        Recorded::Intended => true,
-        Recorded::Nothing => false,
-    }
 }
 
 /// What the status says of the topic of dead letters, which is always the Pipeline's own.

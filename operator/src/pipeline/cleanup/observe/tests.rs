@@ -1,4 +1,5 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as KubernetesTime;
+use uuid::Uuid;
 
 use super::*;
 
@@ -42,19 +43,6 @@ fn the_pipelines_own_policy_wins_over_the_tenants() {
 }
 
 #[test]
-fn pods_are_not_waited_for_for_ever() {
-    let pods = |deleted: Option<&str>, replicas: i32| {
-        let mut deployment = Deployment::default();
-        deployment.metadata.deletion_timestamp = deleted.map(time_of);
-        deployment.spec.get_or_insert_default().replicas = Some(replicas);
-        pods_of(&deployment, now())
-    };
-    assert_eq!((pods(None, 1), pods(None, 0)), (Pods::Running, Pods::Idle));
-    assert_eq!(pods(Some("2026-01-01T00:58:00Z"), 1), Pods::Stopping);
-    assert_eq!(pods(Some("2026-01-01T00:50:00Z"), 1), Pods::Gone);
-}
-
-#[test]
 fn the_time_of_a_drain_is_that_of_the_spec() {
     for (spec, deleted, expected) in [
         ("", "2026-01-01T00:59:10Z", Time::Left),
@@ -86,24 +74,4 @@ fn records_are_at_stake_while_there_is_a_table_for_them() {
     assert_eq!((stake(&own, Some(&goes)), stake(&own, None)), (Stake::Records, Stake::Records));
     assert_eq!(stake(&with_topic(", source: {kafka: {topic: theirs}}"), None), Stake::Nothing);
     assert_eq!(stake(&pipeline(""), None), Stake::Nothing, "it has no topic yet");
-}
-
-#[test]
-fn the_group_is_that_of_the_table_that_the_consumer_writes_to() {
-    let of = |pipeline: Option<u128>, tenant_has: Option<u128>| {
-        let mut written = self::pipeline("");
-        written.status.get_or_insert_default().table = pipeline.map(|id| crds::pipeline::TableStatus {
-            database: "t_acme".to_owned(),
-            name: "events_raw".to_owned(),
-            uuid: Uuid::from_u128(id).to_string(),
-        });
-        let mut owner = tenant("");
-        owner.status.get_or_insert_default().database = tenant_has.map(|id| {
-            let uuid = Uuid::from_u128(id).to_string();
-            serde_json::from_value(serde_json::json!({"name": "t_acme", "uuid": uuid, "tableUuid": uuid}))
-                .unwrap()
-        });
-        generation(&written, Some(&owner)).0.as_u128()
-    };
-    assert_eq!((of(Some(1), Some(2)), of(None, Some(2)), of(None, None)), (1, 2, 0));
 }

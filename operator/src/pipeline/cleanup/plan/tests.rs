@@ -2,6 +2,7 @@ use schema::names::{TopicId, TopicName};
 use uuid::Uuid;
 
 use super::*;
+use crate::topics::Topic;
 
 const EVERY_PODS: [Pods; 4] = [Pods::Running, Pods::Idle, Pods::Stopping, Pods::Gone];
 
