@@ -69,6 +69,8 @@ vocabulary! {
         TopicReady,
         /// The ingester, where there is one, and the consumer have all the pods that were asked for.
         WorkloadsAvailable,
+        /// Events wait in Kafka, because the spec says so: there is no consumer.
+        Paused,
         /// The operator is at work, or waits for what `Ready` names.
         Reconciling,
         /// Trying again cannot help: somebody has to change the spec or what is outside of it.
@@ -108,6 +110,7 @@ impl ConditionType {
                 Self::TableReady,
                 Self::TopicReady,
                 Self::WorkloadsAvailable,
+                Self::Paused,
                 Self::Reconciling,
                 Self::Stalled,
                 Self::DeletionBlocked,
@@ -127,7 +130,7 @@ impl ConditionType {
             | Self::TableReady
             | Self::TopicReady
             | Self::WorkloadsAvailable => Polarity::Good,
-            Self::Reconciling | Self::Stalled | Self::DeletionBlocked => Polarity::Abnormal,
+            Self::Paused | Self::Reconciling | Self::Stalled | Self::DeletionBlocked => Polarity::Abnormal,
         }
     }
 }
@@ -144,6 +147,7 @@ pub mod kind {
     pub const TOPIC_READY: &str = ConditionType::TopicReady.as_str();
     pub const TABLE_READY: &str = ConditionType::TableReady.as_str();
     pub const WORKLOADS_AVAILABLE: &str = ConditionType::WorkloadsAvailable.as_str();
+    pub const PAUSED: &str = ConditionType::Paused.as_str();
     pub const DELETION_BLOCKED: &str = ConditionType::DeletionBlocked.as_str();
     pub const RECONCILING: &str = ConditionType::Reconciling.as_str();
     pub const STALLED: &str = ConditionType::Stalled.as_str();

@@ -9,6 +9,10 @@ vocabulary! {
         ApiKeysReplaced,
         /// The tenant took over the database that a tenant of its name left behind, with its events.
         DatabaseAdopted,
+        /// The Pipeline was stopped before everything that it took was stored; the rest waits in Kafka.
+        DrainTimedOut,
+        /// The Pipeline was stopped after everything that it took was stored.
+        Drained,
         /// The deleted resource was let go as its annotation asks, and its topics or its database stay as they are.
         ExternalResourcesAbandoned,
         /// The topic of `source.kafka` was made anew by its owners; what was not stored of the one before is lost.
@@ -51,8 +55,11 @@ impl EventReason {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::DatabaseAdopted | Self::TopicAdopted | Self::TopicsRetained => Severity::Normal,
+            Self::DatabaseAdopted | Self::Drained | Self::TopicAdopted | Self::TopicsRetained => {
+                Severity::Normal
+            }
             Self::ApiKeysReplaced
+            | Self::DrainTimedOut
             | Self::ExternalResourcesAbandoned
             | Self::SourceTopicReplaced
             | Self::TopicKept
@@ -69,7 +76,9 @@ impl EventReason {
             Self::ExternalResourcesAbandoned | Self::UnreadableResource => {
                 &[Resource::AnalyticsTenant, Resource::Pipeline]
             }
-            Self::SourceTopicReplaced
+            Self::DrainTimedOut
+            | Self::Drained
+            | Self::SourceTopicReplaced
             | Self::TopicAdopted
             | Self::TopicKept
             | Self::TopicLost
@@ -85,6 +94,11 @@ impl EventReason {
                 "Give the new keys to whoever used those that the note names: the old ones are refused."
             }
             Self::DatabaseAdopted | Self::TopicAdopted => "Nothing, if that was meant.",
+            Self::DrainTimedOut => {
+                "Nothing, if the rest may wait. Or set `state` to `Running`, find out why the consumer is slow, and stop the \
+                 Pipeline again with more `drainTimeoutSeconds`."
+            }
+            Self::Drained => "Nothing.",
             Self::ExternalResourcesAbandoned => {
                 "Delete or keep by hand what was left; the note says why the operator could not."
             }

@@ -1,6 +1,7 @@
 //! The Pipeline resource: the way of events from HTTP or from a Kafka topic into a tenant's tables.
 
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analytics_tenant::DeletionPolicy;
@@ -14,7 +15,7 @@ mod workloads;
 pub use {
     batch::BatchSpec,
     source::{FieldMap, HttpSource, KafkaFormat, KafkaSource, Source, StartFrom},
-    status::{PipelineStatus, TableStatus, TopicStatus},
+    status::{DrainStatus, PipelineStatus, TableStatus, TopicStatus},
     topic::TopicSpec,
     workloads::{
         AuditSpec, ConsumerSpec, IngesterSpec, IngressSpec, ResourceList, Resources, ServiceSpec, ServiceType,
@@ -38,6 +39,7 @@ pub use {
     validation = Rule::new("!self.metadata.name.contains('.')").message("the name of a Pipeline must not contain a dot"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]')").message("the name of a Pipeline must begin with a letter: its Service carries it"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantRef.name", description = "The tenant whose events these are."),
+    printcolumn(name = "State", type_ = "string", json_path = ".spec.state", description = "Whether events are to be taken and stored."),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything the spec asks for works."),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why the pipeline is or is not ready."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "How long the pipeline exists."),
@@ -76,20 +78,38 @@ pub struct PipelineSpec {
     #[serde(default)]
     pub batch: BatchSpec,
 
+    /// Whether events are taken and stored. Default: Running.
+    #[serde(default)]
+    pub state: PipelineState,
+
+    /// How long the consumer may go on storing what the ingester has taken, when the Pipeline is stopped or deleted.
+    /// Default 60 seconds; 0 does not wait. What is not stored by then stays in the topic: for the next start, or for
+    /// the next Pipeline of this name.
+    #[serde(default = "default_drain_timeout_seconds")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub drain_timeout_seconds: i32,
+
     /// What happens to the topics when the Pipeline is deleted. Default: what the tenant says.
     /// A topic with records that are not stored is kept, unless their table goes as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<PipelineDeletionPolicy>,
-
-    /// How long a deletion waits for the consumer to store what the ingester has taken. Default 60 seconds; 0 does not
-    /// wait. What is not stored by then stays in the topic, for the next Pipeline of this name.
-    #[serde(default = "default_drain_timeout_seconds")]
-    #[schemars(range(min = 0, max = 3600))]
-    pub drain_timeout_seconds: i32,
 }
 
 fn default_drain_timeout_seconds() -> i32 {
     60
+}
+
+/// Whether events are taken and stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema, Serialize, Deserialize)]
+pub enum PipelineState {
+    /// Events are taken and stored.
+    #[default]
+    Running,
+    /// Events are taken and wait in Kafka: there is no consumer. With `source.kafka` nothing is read.
+    Paused,
+    /// No events are taken. What was taken is stored, for at most `drainTimeoutSeconds`; then there is no consumer
+    /// either.
+    Stopped,
 }
 
 /// An AnalyticsTenant of the same namespace.

@@ -23,6 +23,8 @@ vocabulary! {
         Available,
         /// Nothing is wrong and something does not flow: no ingester or no consumer was asked for.
         ScaledToZero,
+        /// There is no consumer, because the Pipeline's `state` is `Paused`: events wait in Kafka.
+        Paused,
         /// The API keys are there; the operator makes no users in ClickHouse, so pods use the installation's.
         AccessManagementDisabled,
 
@@ -46,8 +48,11 @@ vocabulary! {
         TopicNotFound,
         /// The id of the topic is not known yet, and no pod is made without it.
         TopicNotReady,
-        /// The pods are stopped, because what they would work with is gone or somebody else's.
+        /// There are no pods, because the Pipeline's `state` is `Stopped`, or what they would work with is gone or
+        /// somebody else's.
         Stopped,
+        /// The Pipeline's `state` is `Stopped`, and the consumer stores what was taken before.
+        Draining,
         /// Not all pods are of the present version and available yet.
         RolloutInProgress,
         /// A Deployment made no progress within the time that Kubernetes gives it.

@@ -136,16 +136,16 @@ fn condition(previous: &[Condition], observed: Observed, generation: i64, now: T
         kind: observed.kind.as_str().to_owned(),
         status: observed.status,
         observed_generation: generation,
-        // The API server keeps seconds only; a finer time would look like a change at each reconcile.
         last_transition_time: before
-            .map_or_else(|| Time(whole_seconds(now)), |before| before.last_transition_time.clone()),
+            .map_or_else(|| seconds(now), |before| before.last_transition_time.clone()),
         reason: observed.reason.as_str().to_owned(),
         message,
     }
 }
 
-fn whole_seconds(now: Timestamp) -> Timestamp {
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
+/// A time as the API server keeps it: a finer one would look like a change at each reconcile.
+pub(crate) fn seconds(now: Timestamp) -> Time {
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
 /// The conditions of a resource that is being deleted: those it had, and what holds it, if something does.

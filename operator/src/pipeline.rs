@@ -11,11 +11,13 @@ mod drain;
 mod error;
 mod fetch;
 mod status;
+mod stop;
 mod validate;
 
 use std::sync::Arc;
 
 use crds::Pipeline;
+use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 
 use crate::{
@@ -69,10 +71,14 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
     let outcome = match validate::validate(&ctx.installation, &pipeline, &fetched) {
         Ok(validated) => {
             let existing = fetch::optional(ctx, &pipeline).await?;
+            let tenant = fetched.tenant.as_ref();
+            let (wish, begun) = stop::wish(ctx, &pipeline, tenant, Timestamp::now()).await?;
+            let pipeline = begun.as_ref().unwrap_or(&pipeline);
             let plans = build::topics(&validated, fetch::topics(ctx, &validated).await);
-            let topics = apply::apply_topics(ctx, &pipeline, plans).await;
-            let desired = build::build(&ctx.installation, &validated, topics.known, topics.runnable);
-            apply::apply(ctx, &pipeline, &validated, topics, desired, &existing).await
+            let topics = apply::apply_topics(ctx, pipeline, plans).await.noted_after(begun.as_ref());
+            let pods = build::wanted_pods(topics.runnable, &wish);
+            let desired = build::build(&ctx.installation, &validated, topics.known, pods);
+            apply::apply(ctx, pipeline, &validated, topics, desired, &existing, &wish).await
         }
         Err(obstacle) => apply::stop(ctx, &pipeline, obstacle).await,
     };
@@ -83,9 +89,10 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
 
 /// When to look again. A failure is the attempt's failure; the aspects beside it were brought about all the same.
 fn next(outcome: apply::Outcome, pace: Pace) -> Result<Action, Error> {
-    let is_complete = outcome.is_complete();
+    let (is_complete, is_draining) = (outcome.is_complete(), outcome.is_draining());
     match outcome.into_failure() {
         Some(failure) => Err(failure),
+        None if is_draining => Ok(Action::requeue(pace.draining())),
         None if is_complete => Ok(Action::requeue(pace.recheck())),
         None => Ok(Action::requeue(pace.soon())),
     }

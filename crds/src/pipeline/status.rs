@@ -1,5 +1,6 @@
 //! What was observed of a Pipeline.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,25 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub used_retention_consent: Option<String>,
+    /// How far the Pipeline is with storing what it took; only while `state` is `Stopped`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainStatus>,
+}
+
+/// The way from the last event that was taken to the last that was stored.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainStatus {
+    /// When it began. `drainTimeoutSeconds` counts from here.
+    #[schemars(with = "String", length(max = 64), extend("format" = "date-time"))]
+    pub started_at: Time,
+    /// Whether everything was stored. Absent until it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<bool>,
+    /// The records that were not stored at its end; they wait in Kafka. Absent if Kafka did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9007199254740991_i64))]
+    pub remaining: Option<i64>,
 }
 
 /// A Kafka topic.

@@ -2,8 +2,8 @@
 
 use super::Reason;
 use crate::condition::ConditionType::{
-    self, CredentialsReady, DatabaseReady, DeletionBlocked, Ready, Reconciling, SchemaInSync, SpecValid,
-    Stalled, TableReady, TopicReady, WorkloadsAvailable,
+    self, CredentialsReady, DatabaseReady, DeletionBlocked, Paused, Ready, Reconciling, SchemaInSync,
+    SpecValid, Stalled, TableReady, TopicReady, WorkloadsAvailable,
 };
 
 impl Reason {
@@ -15,8 +15,13 @@ impl Reason {
             Self::Ready => &[DatabaseReady, TableReady, TopicReady, Ready],
             Self::Valid => &[SpecValid],
             Self::InSync => &[SchemaInSync],
-            Self::Available | Self::Stopped | Self::TopicNotReady => &[WorkloadsAvailable],
-            Self::ScaledToZero | Self::RolloutInProgress | Self::RolloutStuck => &[WorkloadsAvailable, Ready],
+            Self::Available | Self::TopicNotReady => &[WorkloadsAvailable],
+            Self::ScaledToZero
+            | Self::Stopped
+            | Self::Draining
+            | Self::RolloutInProgress
+            | Self::RolloutStuck => &[WorkloadsAvailable, Ready],
+            Self::Paused => &[WorkloadsAvailable, Paused, Ready],
             Self::AccessManagementDisabled => &[CredentialsReady],
             Self::Pending => ANY_ASPECT,
             Self::Progressing => &[Reconciling],

@@ -31,7 +31,12 @@ impl Reason {
                  The consumer starts by itself."
             }
             Self::TopicNotReady => "Do what `TopicReady` asks for. The pods start by themselves.",
-            Self::Stopped => "Do what `TableReady` or `TopicReady` asks for. The pods start by themselves.",
+            Self::Stopped => {
+                "Set `state` to `Running` when events are to flow; or do what `TableReady` or `TopicReady` asks for, and \
+                 the pods start by themselves."
+            }
+            Self::Draining => "Nothing: it ends when all is stored, or after `drainTimeoutSeconds`.",
+            Self::Paused => "Set the Pipeline's `state` to `Running` when events are to be stored.",
             Self::RolloutInProgress => {
                 "Nothing. If it stays, look at the pods of the Deployment that the message names."
             }

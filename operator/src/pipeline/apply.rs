@@ -1,18 +1,19 @@
 //! The apply step of the Pipeline controller. It writes Kubernetes and Kafka.
 
 mod children;
+mod state;
 mod topics;
 
 use crds::{
     Pipeline, Reason,
-    pipeline::{TableStatus, TopicStatus},
+    pipeline::{DrainStatus, TableStatus, TopicStatus},
 };
 use k8s_openapi::api::core::v1::Secret;
 use schema::names::{ConsumerGroup, STORAGE_TABLE};
 
 use super::{
     Error,
-    build::{Desired, Runnable, settings::Rekeyed},
+    build::{Desired, Runnable, Wish, settings::Rekeyed},
     fetch::Optional,
     validate::{Obstacle, ValidatedPipeline},
 };
@@ -37,19 +38,31 @@ pub(crate) struct Outcome {
     /// What the status has to say of the topics: their ids, or the intention to make them.
     pub(crate) topic: Option<TopicStatus>,
     pub(crate) dead_letter: Option<TopicStatus>,
-    /// The Pipeline after the intention to make topics was noted, where it had to be.
+    /// The Pipeline after the last note in its status, where one had to be: that it stops, or is about to make topics.
     pub(crate) noted: Option<Box<Pipeline>>,
     pub(crate) group: Option<ConsumerGroup>,
     pub(crate) endpoint: Option<String>,
+    /// How the drain of a stopped Pipeline ended, once it has.
+    pub(crate) drain: Option<DrainStatus>,
+    /// Whether the spec keeps the consumer away.
+    pub(crate) pause: Pause,
+}
+
+/// Whether the spec keeps the consumer away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    No,
+    InForce,
 }
 
 /// The pods, all that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Workloads {
     Running,
-    /// None were asked for, so that events are not taken or not stored: nothing is wrong, and nothing flows.
-    ScaledToZero {
-        message: &'static str,
+    /// Some are away as they were asked to be, so that events are not taken or not stored: nothing is wrong.
+    Idle {
+        reason: Reason,
+        message: String,
     },
 }
 
@@ -73,6 +86,8 @@ impl Outcome {
             noted: None,
             group: None,
             endpoint: None,
+            drain: None,
+            pause: Pause::No,
         }
     }
 
@@ -87,6 +102,14 @@ impl Outcome {
     /// Whether nothing is missing.
     pub(crate) fn is_complete(&self) -> bool {
         self.topics.done().is_some() && self.table.done().is_some() && self.workloads.done().is_some()
+    }
+
+    /// Whether the consumer stores what is left before the Pipeline stops.
+    pub(crate) fn is_draining(&self) -> bool {
+        match &self.workloads {
+            Progress::Waiting(waiting) => waiting.reason == Reason::Draining,
+            Progress::Done(_) | Progress::Failed(_) | Progress::Untried => false,
+        }
     }
 
     /// The failure that decides when to try again: one that waiting mends comes before one that it does not.
@@ -133,17 +156,25 @@ pub(crate) async fn apply<B: Backends>(
     topics: AppliedTopics,
     desired: Option<Desired>,
     existing: &Optional,
+    wish: &Wish,
 ) -> Outcome {
     let workloads = match (&desired, topics.runnable) {
         (_, Runnable::Nothing) => children::halt(ctx, pipeline).await,
         (Some(desired), Runnable::IngesterOnly) => {
             children::without_consumer(children::apply(ctx, validated, desired, existing).await)
         }
-        (Some(desired), Runnable::All) => children::apply(ctx, validated, desired, existing).await,
+        (Some(desired), Runnable::All) => {
+            state::told(wish, children::apply(ctx, validated, desired, existing).await)
+        }
         (None, Runnable::IngesterOnly | Runnable::All) => Progress::Waiting(Waiting {
             reason: Reason::TopicNotReady,
             message: "the pods need the topic's id".to_owned(),
         }),
+    };
+    let pause = match (wish, &workloads) {
+        (Wish::Pause, Progress::Done(_) | Progress::Waiting(_)) => Pause::InForce,
+        (Wish::Pause, Progress::Failed(_) | Progress::Untried) => Pause::No,
+        (Wish::Run | Wish::Drain { .. } | Wish::Stop(_), _) => Pause::No,
     };
     Outcome {
         spec: Progress::Done(()),
@@ -159,5 +190,10 @@ pub(crate) async fn apply<B: Backends>(
         noted: topics.noted.map(Box::new),
         group: desired.as_ref().map(|desired| desired.group.clone()),
         endpoint: desired.and_then(|desired| desired.http).map(|http| http.endpoint),
+        drain: match wish {
+            Wish::Stop(drain) => drain.clone(),
+            Wish::Run | Wish::Pause | Wish::Drain { .. } => None,
+        },
+        pause,
     }
 }

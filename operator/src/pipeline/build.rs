@@ -8,6 +8,7 @@ pub(crate) mod ingester;
 pub(crate) mod ingress;
 mod network_policy;
 mod pod;
+mod pods;
 pub(crate) mod settings;
 pub(crate) mod topics;
 
@@ -35,7 +36,10 @@ use crate::{
     labels::{self, Component},
 };
 
-pub(crate) use topics::{Runnable, topics};
+pub(crate) use {
+    pods::{Wanted, WantedPods, Why, Wish, wanted_pods},
+    topics::{Runnable, topics},
+};
 
 /// What has to be there.
 #[derive(Debug, Clone)]
@@ -52,7 +56,9 @@ pub(crate) struct Desired {
 /// What has to be there so that events come over HTTP.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
-    pub(crate) ingester: Deployment,
+    /// None while the Pipeline is stopped. Such a Deployment is deleted and not only emptied: it tells of its deletion
+    /// when its last pod is gone, which its number of pods does not.
+    pub(crate) ingester: Option<Deployment>,
     pub(crate) service: Service,
     pub(crate) ingress: Option<Ingress>,
     pub(crate) budget: Option<PodDisruptionBudget>,
@@ -65,9 +71,9 @@ pub(crate) fn build(
     installation: &Installation,
     pipeline: &ValidatedPipeline,
     topic: Option<TopicId>,
-    runnable: Runnable,
+    pods: WantedPods,
 ) -> Option<Desired> {
-    let pipeline = &runnable_part(pipeline, runnable)?;
+    let pipeline = &wanted_part(pipeline, pods)?;
     let name = pipeline.name.as_str();
     // By the Pipeline's own name, also where the topic is not its own: another Pipeline may read the same one.
     let group = ConsumerGroup::of(&pipeline.topic_name, topic?, pipeline.tenant.generation);
@@ -82,7 +88,7 @@ pub(crate) fn build(
             source.as_ref().map(|(_, settings)| settings),
             &consumer_settings,
         ),
-        http: source.map(|(source, settings)| http(installation, pipeline, source, settings)),
+        http: source.map(|(source, settings)| http(installation, pipeline, source, settings, pods.ingester)),
         consumer: consumer::deployment(installation, pipeline, &settings::hash(&consumer_settings)),
         consumer_budget: disruption_budget::of(
             pipeline,
@@ -105,17 +111,19 @@ fn http(
     pipeline: &ValidatedPipeline,
     source: &HttpSource,
     settings: IngesterSettings,
+    wanted: Wanted,
 ) -> Http {
     let hash = settings::hash_without_keys(settings);
+    let is_wanted = wanted == Wanted::AsAsked;
     Http {
-        ingester: ingester::deployment(installation, pipeline, &source.ingester, &hash),
+        ingester: is_wanted.then(|| ingester::deployment(installation, pipeline, &source.ingester, &hash)),
         service: ingester::service(pipeline, &source.ingester.service),
         ingress: source.ingester.ingress.as_ref().map(|ingress| ingress::ingress(pipeline, ingress)),
         budget: disruption_budget::of(
             pipeline,
             Component::Ingester,
             ingester::name(pipeline.name.as_str()),
-            source.ingester.replicas,
+            if is_wanted { source.ingester.replicas } else { 0 },
         ),
         policy: network_policy::of(
             installation.data_plane.network_policies.as_ref(),
@@ -127,17 +135,15 @@ fn http(
     }
 }
 
-/// The Pipeline with as many pods as may run; none if there is nothing to run.
-fn runnable_part(pipeline: &ValidatedPipeline, runnable: Runnable) -> Option<ValidatedPipeline> {
+/// The Pipeline with as many consumers as may run; none if the topics let nobody run.
+fn wanted_part(pipeline: &ValidatedPipeline, pods: WantedPods) -> Option<ValidatedPipeline> {
     let mut part = pipeline.clone();
-    match runnable {
-        Runnable::All => Some(part),
-        Runnable::IngesterOnly => {
-            part.consumer.replicas = 0;
-            Some(part)
-        }
-        Runnable::Nothing => None,
+    match (pods.ingester, pods.consumer) {
+        (Wanted::Nobody(Why::Topics), _) => return None,
+        (_, Wanted::AsAsked) => {}
+        (_, Wanted::Nobody(_)) => part.consumer.replicas = 0,
     }
+    Some(part)
 }
 
 /// The change that brings the keys of now to a running ingester, if it has others. While the tenant's Secret is not

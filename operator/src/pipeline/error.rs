@@ -30,6 +30,8 @@ pub(crate) enum Error {
     Unclaimable(Refusal),
     #[error("failed to note the topics before making them")]
     IntendTopics { source: kubernetes::Error },
+    #[error("failed to note that the Pipeline begins to stop")]
+    BeginDrain { source: kubernetes::Error },
     #[error("failed to bring about the topics")]
     EnsureTopic { source: TopicsError },
     #[error(
@@ -82,6 +84,7 @@ impl Error {
             Self::Fetch { .. }
             | Self::Hold { .. }
             | Self::Report { .. }
+            | Self::BeginDrain { .. }
             | Self::StopPods { .. }
             | Self::CountUnstored { .. }
             | Self::NoteTopics { .. }
@@ -99,6 +102,7 @@ impl Error {
             Self::Fetch { .. }
             | Self::Hold { .. }
             | Self::Report { .. }
+            | Self::BeginDrain { .. }
             | Self::Invalid(_)
             | Self::DescribeTopic { .. }
             | Self::Unclaimable(_)
@@ -125,6 +129,7 @@ impl Problem for Error {
             Self::Fetch { source }
             | Self::Hold { source }
             | Self::Report { source }
+            | Self::BeginDrain { source }
             | Self::IntendTopics { source }
             | Self::ApplyKeys { source }
             | Self::ApplyChild { source }
@@ -149,6 +154,7 @@ impl Problem for Error {
             Self::Fetch { source }
             | Self::Hold { source }
             | Self::Report { source }
+            | Self::BeginDrain { source }
             | Self::IntendTopics { source }
             | Self::ApplyKeys { source }
             | Self::ApplyChild { source }

@@ -1,13 +1,17 @@
 //! The status step of the Pipeline controller: a pure description of the outcome, written when it differs.
 
-use crds::{Condition, Pipeline, PipelineStatus, Reason, condition::ConditionType, pipeline::TopicStatus};
+use crds::{
+    Condition, Pipeline, PipelineStatus, Reason,
+    condition::ConditionType,
+    pipeline::{DrainStatus, PipelineState, TopicStatus},
+};
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::{info, warn};
 
 use super::{
     Error,
-    apply::{Outcome, Workloads},
+    apply::{Outcome, Pause, Workloads},
     fetch,
     validate::retention_hours,
 };
@@ -47,6 +51,19 @@ pub(crate) async fn intend<B: Backends>(
     let before = pipeline.status.clone().unwrap_or_default();
     let status = PipelineStatus { topic, dead_letter_topic, ..before };
     write(ctx, pipeline, &status).await.map_err(|source| Error::IntendTopics { source })
+}
+
+/// Notes that a Pipeline begins to stop.
+pub(crate) async fn begin_drain<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    now: Timestamp,
+) -> Result<(Pipeline, DrainStatus), Error> {
+    let drain = DrainStatus { started_at: conditions::seconds(now), drained: None, remaining: None };
+    let before = pipeline.status.clone().unwrap_or_default();
+    let status = PipelineStatus { drain: Some(drain.clone()), ..before };
+    let begun = write(ctx, pipeline, &status).await.map_err(|source| Error::BeginDrain { source })?;
+    Ok((begun, drain))
 }
 
 /// Writes what came of a reconcile.
@@ -161,9 +178,7 @@ fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineS
     let aspects = aspects(pipeline, outcome);
     let foreign = pipeline.spec.source.kafka.as_ref();
     let ready = match outcome.workloads.done() {
-        Some(Workloads::ScaledToZero { message }) => {
-            conditions::ready(aspects.iter(), Reason::ScaledToZero, message)
-        }
+        Some(Workloads::Idle { reason, message }) => conditions::ready(aspects.iter(), *reason, message),
         Some(Workloads::Running) | None => {
             let message = if foreign.is_some() { "events are stored" } else { "events are taken and stored" };
             conditions::ready(aspects.iter(), Reason::Ready, message)
@@ -178,6 +193,10 @@ fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineS
         consumer_group: outcome.group.as_ref().map(ToString::to_string).or(before.consumer_group),
         endpoint: outcome.endpoint.clone().or(before.endpoint),
         used_retention_consent: used_consent(pipeline, outcome, before.used_retention_consent),
+        drain: match pipeline.spec.state {
+            PipelineState::Stopped => outcome.drain.clone().or(before.drain),
+            PipelineState::Running | PipelineState::Paused => None,
+        },
     }
 }
 
@@ -197,7 +216,7 @@ fn aspects(pipeline: &Pipeline, outcome: &Outcome) -> Vec<Observed> {
             "the ingester and the consumer have all their pods",
         ),
     };
-    vec![
+    let mut aspects = vec![
         Observed::of(ConditionType::SpecValid, &outcome.spec, |()| {
             Observed::holds(
                 ConditionType::SpecValid,
@@ -215,11 +234,20 @@ fn aspects(pipeline: &Pipeline, outcome: &Outcome) -> Vec<Observed> {
         Observed::of(ConditionType::WorkloadsAvailable, &outcome.workloads, |workloads| {
             let (reason, message) = match workloads {
                 Workloads::Running => (Reason::Available, pods),
-                Workloads::ScaledToZero { message } => (Reason::ScaledToZero, *message),
+                Workloads::Idle { reason, message } => (*reason, message.as_str()),
             };
             Observed::holds(ConditionType::WorkloadsAvailable, reason, message.to_owned())
         }),
-    ]
+    ];
+    match outcome.pause {
+        Pause::No => {}
+        Pause::InForce => aspects.push(Observed::holds(
+            ConditionType::Paused,
+            Reason::Paused,
+            "there is no consumer, as `state` says: events wait in Kafka".to_owned(),
+        )),
+    }
+    aspects
 }
 
 fn generation(pipeline: &Pipeline) -> i64 {

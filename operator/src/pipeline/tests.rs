@@ -12,6 +12,7 @@ use crate::{
 mod foreign;
 mod keys;
 mod network_policies;
+mod state;
 mod topics;
 
 const TOPIC: &str = "millrace.team-acme.acme-default";

@@ -48,8 +48,9 @@ pub(crate) struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ManagedPipeline {
     AsWanted,
-    /// It has all the pods that it was asked for, which are too few for anything to flow.
-    ScaledToZero {
+    /// It is as it was asked to be, and something does not flow.
+    Idle {
+        reason: Reason,
         message: String,
     },
 }
@@ -247,11 +248,12 @@ fn readiness(pipeline: &Pipeline) -> Aspect<ManagedPipeline> {
             waiting(format!("Pipeline `{name}` was not looked at since it changed"))
         }
         Some(ready) => match ready.status {
-            ConditionStatus::True if ready.reason == Reason::ScaledToZero.as_str() => {
-                let message = format!("Pipeline `{name}`: {}", ready.message);
-                Progress::Done(ManagedPipeline::ScaledToZero { message })
-            }
-            ConditionStatus::True => Progress::Done(ManagedPipeline::AsWanted),
+            ConditionStatus::True => Progress::Done(match Reason::parse(&ready.reason) {
+                Some(reason) if reason != Reason::Ready => {
+                    ManagedPipeline::Idle { reason, message: format!("Pipeline `{name}`: {}", ready.message) }
+                }
+                Some(_) | None => ManagedPipeline::AsWanted,
+            }),
             ConditionStatus::False | ConditionStatus::Unknown => {
                 waiting(format!("Pipeline `{name}`: {}: {}", ready.reason, ready.message))
             }

@@ -140,7 +140,7 @@ fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> Anal
         Observed::holds(ConditionType::Ready, Reason::Ready, String::new())
     });
     let (reason, message) = match outcome.pipeline.done() {
-        Some(ManagedPipeline::ScaledToZero { message }) => (Reason::ScaledToZero, message.as_str()),
+        Some(ManagedPipeline::Idle { reason, message }) => (*reason, message.as_str()),
         Some(ManagedPipeline::AsWanted) | None => (Reason::Ready, "events are taken and stored"),
     };
     let ready = conditions::ready(counting.chain([&pipeline]), reason, message);

@@ -40,7 +40,7 @@ pub(super) async fn apply<B: Backends>(
     }
     let consumer = applied::<_, Deployment>(ctx, &desired.consumer).await;
     let ingester = match &desired.http {
-        Some(http) => apply_http(ctx, http, existing, ours).await.map(Some),
+        Some(http) => apply_http(ctx, http, existing, ours).await,
         None => Ok(None),
     };
     let budget = wanted_or_gone::<_, PodDisruptionBudget>(
@@ -69,8 +69,11 @@ async fn apply_http<B: Backends>(
     http: &Http,
     existing: &Optional,
     ours: &str,
-) -> Result<Deployment, Error> {
-    let ingester = applied::<_, Deployment>(ctx, &http.ingester).await;
+) -> Result<Option<Deployment>, Error> {
+    let ingester = match &http.ingester {
+        Some(ingester) => applied::<_, Deployment>(ctx, ingester).await.map(Some),
+        None => remove_ingester(ctx, &http.service.metadata, ours).await.map(|()| None),
+    };
     let others = [
         applied::<_, Service>(ctx, &http.service).await.map(|_| ()),
         wanted_or_gone::<_, Ingress>(ctx, http.ingress.as_ref(), existing.ingress.as_ref(), ours).await,
@@ -90,6 +93,21 @@ async fn apply_http<B: Backends>(
         .await,
     ];
     others.into_iter().collect::<Result<(), Error>>().and(ingester)
+}
+
+/// Deletes the ingester in the foreground, so that its Deployment is there for as long as one of its pods.
+async fn remove_ingester<B: Backends>(
+    ctx: &Context<B>,
+    namesake: &ObjectMeta,
+    owner_uid: &str,
+) -> Result<(), Error> {
+    let (namespace, name) = (namesake.namespace.as_deref(), namesake.name.as_deref());
+    let found = ctx
+        .kubernetes
+        .get_metadata::<Deployment>(namespace.unwrap_or_default(), name.unwrap_or_default())
+        .await
+        .map_err(|source| Error::RemoveChild { source })?;
+    wanted_or_gone::<_, Deployment>(ctx, None, found.as_ref(), owner_uid).await
 }
 
 /// Stops the pods of a Pipeline that has no topic or tenant of its own any longer: they would write what they take
@@ -179,7 +197,7 @@ fn workloads(ingester: Option<&Deployment>, consumer: &Deployment) -> Workloads 
         (Some(_), 0) => "no consumer is asked for: events are taken and wait in Kafka",
         (None | Some(_), _) => return Workloads::Running,
     };
-    Workloads::ScaledToZero { message }
+    Workloads::Idle { reason: Reason::ScaledToZero, message: message.to_owned() }
 }
 
 fn wanted(deployment: &Deployment) -> i32 {

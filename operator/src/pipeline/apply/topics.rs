@@ -29,7 +29,7 @@ pub(crate) struct AppliedTopics {
     /// The incarnation to work with: of a topic that could not be asked about, the recorded one.
     pub(crate) known: Option<TopicId>,
     pub(crate) runnable: Runnable,
-    /// The Pipeline after the intention to make topics was noted, where it had to be.
+    /// The Pipeline after the last note in its status, where one had to be: that it stops, or is about to make topics.
     pub(crate) noted: Option<Pipeline>,
 }
 
@@ -60,6 +60,11 @@ pub(crate) async fn apply_topics<B: Backends>(
 }
 
 impl AppliedTopics {
+    /// The same, where something was noted before the topics were looked at.
+    pub(crate) fn noted_after(self, before: Option<&Pipeline>) -> Self {
+        Self { noted: self.noted.or_else(|| before.cloned()), ..self }
+    }
+
     /// Whether the intention was written is not known; the status as it was read is no worse.
     fn unnoted(pipeline: &Pipeline, runnable: Runnable, error: Error) -> Self {
         let status = pipeline.status.clone().unwrap_or_default();

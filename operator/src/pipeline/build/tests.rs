@@ -18,7 +18,12 @@ fn id() -> TopicId {
 
 fn built_in(installation: &Installation, spec: &str) -> Desired {
     let validated = validate(installation, &pipeline(spec), &fetched()).unwrap();
-    build(installation, &validated, Some(id()), Runnable::All).unwrap()
+    build(installation, &validated, Some(id()), running(Runnable::All)).unwrap()
+}
+
+/// The pods of a Pipeline that is not stopped.
+fn running(runnable: Runnable) -> WantedPods {
+    wanted_pods(runnable, &Wish::Run)
 }
 
 fn built(spec: &str) -> Desired {
@@ -54,23 +59,26 @@ consumer: {replicas: 2}";
 fn without_a_topic_there_is_nothing_to_build() {
     let installation = installation::tests::plain();
     let validated = validate(&installation, &pipeline(""), &fetched()).unwrap();
-    assert!(build(&installation, &validated, None, Runnable::All).is_none());
+    assert!(build(&installation, &validated, None, running(Runnable::All)).is_none());
 }
 
 #[test]
 fn beside_a_foreign_dead_letter_topic_no_consumer_runs() {
     let installation = installation::tests::plain();
     let validated = validate(&installation, &pipeline("consumer: {replicas: 2}"), &fetched()).unwrap();
-    let desired = build(&installation, &validated, Some(id()), Runnable::IngesterOnly).unwrap();
+    let desired = build(&installation, &validated, Some(id()), running(Runnable::IngesterOnly)).unwrap();
     let replicas = |deployment: Deployment| deployment.spec.unwrap().replicas;
-    assert_eq!((replicas(desired.http.unwrap().ingester), replicas(desired.consumer)), (Some(2), Some(0)));
+    assert_eq!(
+        (replicas(desired.http.unwrap().ingester.unwrap()), replicas(desired.consumer)),
+        (Some(2), Some(0))
+    );
     assert!(desired.consumer_budget.is_none());
-    assert!(build(&installation, &validated, Some(id()), Runnable::Nothing).is_none());
+    assert!(build(&installation, &validated, Some(id()), running(Runnable::Nothing)).is_none());
 }
 
 #[test]
 fn the_ingester_of_the_smallest_pipeline() {
-    insta::assert_yaml_snapshot!(built("").http.unwrap().ingester);
+    insta::assert_yaml_snapshot!(built("").http.unwrap().ingester.unwrap());
 }
 
 #[test]
@@ -108,7 +116,9 @@ fn without_network_policies_in_the_installation_there_are_none() {
 fn the_policies_are_those_of_the_pods() {
     let desired = built_in(&elaborate(), "");
     let http = desired.http.unwrap();
-    for (deployment, policy) in [(http.ingester, http.policy), (desired.consumer, desired.consumer_policy)] {
+    for (deployment, policy) in
+        [(http.ingester.unwrap(), http.policy), (desired.consumer, desired.consumer_policy)]
+    {
         let pods = deployment.spec.unwrap().template.metadata.unwrap().labels.unwrap();
         let selected = policy.unwrap().spec.unwrap().pod_selector.unwrap().match_labels.unwrap();
         assert!(!selected.is_empty() && selected.iter().all(|(key, value)| pods.get(key) == Some(value)));
@@ -134,7 +144,7 @@ fn every_pod_is_restricted() {
     for installation in [installation::tests::plain(), elaborate()] {
         for spec in ["", EVERYTHING] {
             let desired = built_in(&installation, spec);
-            for deployment in [desired.http.unwrap().ingester, desired.consumer] {
+            for deployment in [desired.http.unwrap().ingester.unwrap(), desired.consumer] {
                 assert_restricted(&deployment.spec.unwrap().template.spec.unwrap());
             }
         }
@@ -209,7 +219,7 @@ fn both_pods_trust_the_authority_that_signed_for_clickhouse() {
 #[test]
 fn each_pod_mounts_its_own_entry_alone() {
     let desired = built("");
-    let ingester = desired.http.unwrap().ingester;
+    let ingester = desired.http.unwrap().ingester.unwrap();
     for (deployment, entry) in [(ingester, INGESTER_ENTRY), (desired.consumer, CONSUMER_ENTRY)] {
         let volumes = deployment.spec.unwrap().template.spec.unwrap().volumes.unwrap();
         let items = volumes[0].secret.as_ref().unwrap().items.as_ref().unwrap();
@@ -223,8 +233,8 @@ fn hashes(installation: &Installation, spec: &str, keys: usize) -> [String; 2] {
         Source::Http(http) => http.keys.truncate(keys),
         Source::Kafka(_) => unreachable!("events come over HTTP here"),
     }
-    let desired = build(installation, &validated, Some(id()), Runnable::All).unwrap();
-    [desired.http.unwrap().ingester, desired.consumer].map(|deployment| {
+    let desired = build(installation, &validated, Some(id()), running(Runnable::All)).unwrap();
+    [desired.http.unwrap().ingester.unwrap(), desired.consumer].map(|deployment| {
         let template = deployment.spec.unwrap().template;
         template.metadata.unwrap().annotations.unwrap()[labels::SETTINGS_HASH].clone()
     })
@@ -287,7 +297,7 @@ fn two_pipelines_that_read_one_topic_do_not_share_its_records() {
         pipeline.metadata.name = Some(name.to_owned());
         let installation = installation::tests::plain();
         let validated = validate(&installation, &pipeline, &fetched()).unwrap();
-        build(&installation, &validated, Some(id()), Runnable::All).unwrap().group
+        build(&installation, &validated, Some(id()), running(Runnable::All)).unwrap().group
     };
     assert_ne!(group("web"), group("app"));
 }

@@ -37,6 +37,8 @@ fn done() -> Outcome {
             TableGeneration(Uuid::from_u128(2)),
         )),
         endpoint: Some("http://web-ingester.team.svc:8080".to_owned()),
+        drain: None,
+        pause: Pause::No,
     }
 }
 

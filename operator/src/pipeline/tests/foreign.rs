@@ -184,3 +184,20 @@ async fn a_pipeline_without_its_consumer_has_a_reason_of_its_own() {
     assert_eq!(ready(&world).as_deref(), Some("ScaledToZero"));
     assert!(world.message(OCTANE, "Ready").unwrap().contains("events wait in Kafka"));
 }
+
+#[tokio::test]
+async fn a_topic_of_others_is_not_drained() {
+    for (state, reason) in [("Paused", "Paused"), ("Stopped", "Stopped")] {
+        let world = settled_with("Retain").await;
+        world.edit(OCTANE, |pipeline| pipeline["spec"]["state"] = json!(state));
+        world.settle().await;
+        assert_eq!(ready(&world).as_deref(), Some(reason));
+        assert_eq!(world.object(READER).unwrap()["spec"]["replicas"], 0, "{state}");
+        assert!(world.object(OCTANE).unwrap()["status"]["drain"].is_null(), "it grows on");
+
+        world.edit(OCTANE, |pipeline| pipeline["spec"]["state"] = json!("Running"));
+        world.settle().await;
+        assert_eq!(ready(&world).as_deref(), Some("Ready"));
+        assert_eq!(world.object(READER).unwrap()["spec"]["replicas"], 1);
+    }
+}

@@ -74,7 +74,8 @@ fn pods_that_nobody_asked_for_are_told_of() {
     let some = deployment(json!({}));
     let message = |ingester: Option<&Deployment>, consumer: &Deployment| match workloads(ingester, consumer) {
         Workloads::Running => None,
-        Workloads::ScaledToZero { message } => Some(message),
+        Workloads::Idle { reason: Reason::ScaledToZero, message } => Some(message),
+        Workloads::Idle { reason, .. } => panic!("{reason:?}"),
     };
     assert_eq!(message(Some(&some), &some), None);
     assert_eq!(message(None, &some), None);

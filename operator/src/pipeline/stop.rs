@@ -1,0 +1,155 @@
+//! What the state of the spec asks of the pods now, and how far a Pipeline that stops has come.
+//!
+//! ```text
+//! begin* -> ingester gone -> all is stored, or no time is left -> consumer gone
+//! ```
+//!
+//! When a stop began is noted before anything stops, so that its time is the same after a crash. It reads Kubernetes and
+//! Kafka; the pods are changed by the apply step, as [`Wish`] says.
+
+use crds::{
+    AnalyticsTenant, Pipeline,
+    event::EventReason,
+    pipeline::{DrainStatus, PipelineState},
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::{Resource as _, ResourceExt as _};
+use tracing::{info, warn};
+
+use super::{
+    Error,
+    build::{Wish, consumer, ingester},
+    drain::{self, Left, Pods, Time},
+    status,
+};
+use crate::{
+    context::{Backends, Context},
+    progress::told,
+};
+
+/// The wish, and the Pipeline after the beginning of its stop was noted, where that had to be.
+pub(crate) async fn wish<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    tenant: Option<&AnalyticsTenant>,
+    now: Timestamp,
+) -> Result<(Wish, Option<Pipeline>), Error> {
+    match pipeline.spec.state {
+        PipelineState::Running => return Ok((Wish::Run, None)),
+        PipelineState::Paused => return Ok((Wish::Pause, None)),
+        PipelineState::Stopped => {}
+    }
+    if pipeline.spec.source.kafka.is_some() {
+        return Ok((Wish::Stop(None), None)); // the topic is somebody else's, and goes on growing
+    }
+    match pipeline.status.as_ref().and_then(|status| status.drain.clone()) {
+        Some(drain) if drain.drained.is_some() => Ok((Wish::Stop(Some(drain)), None)),
+        Some(drain) => Ok((go_on(ctx, pipeline, tenant, drain, now).await?, None)),
+        None => {
+            let (begun, drain) = status::begin_drain(ctx, pipeline, now).await?;
+            Ok((go_on(ctx, &begun, tenant, drain, now).await?, Some(begun)))
+        }
+    }
+}
+
+async fn go_on<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    tenant: Option<&AnalyticsTenant>,
+    drain: DrainStatus,
+    now: Timestamp,
+) -> Result<Wish, Error> {
+    let name = pipeline.name_any();
+    let consumer = drain::pods(ctx, pipeline, &consumer::name(&name), now).await?;
+    // A request that is on its way in may still be acknowledged.
+    if drain::pods(ctx, pipeline, &ingester::name(&name), now).await? != Pods::Gone {
+        return Ok(Wish::Drain { consumer, message: "the ingester is stopping".to_owned() });
+    }
+    let left = match drain::count(ctx, pipeline, tenant).await {
+        Ok(None) => Left::Nothing,
+        Ok(Some(unstored)) => Left::Records(unstored),
+        Err(error) => {
+            warn!(pipeline.name = name, error = %told(&error), "what pipeline `{name}` has not stored is not known");
+            Left::Unknown
+        }
+    };
+    if is_over(&left, consumer, time(pipeline, &drain, now)) {
+        return Ok(Wish::Stop(Some(end(ctx, pipeline, drain, &left).await)));
+    }
+    let message = match left {
+        Left::Nothing => "everything is stored".to_owned(),
+        Left::Records(left) => format!("{} records are not stored yet", left.records),
+        Left::Unknown => "Kafka does not say how many records are not stored yet".to_owned(),
+    };
+    Ok(Wish::Drain { consumer, message })
+}
+
+fn is_over(left: &Left, consumer: Pods, time: Time) -> bool {
+    match (left, consumer, time) {
+        (Left::Nothing, _, _) | (_, _, Time::Over) => true,
+        (Left::Unknown, _, Time::Left) | (Left::Records(_), Pods::Running, Time::Left) => false,
+        // Nobody is there to store them.
+        (Left::Records(_), Pods::Idle | Pods::Stopping | Pods::Gone, Time::Left) => true,
+    }
+}
+
+fn time(pipeline: &Pipeline, drain: &DrainStatus, now: Timestamp) -> Time {
+    let allowed = SignedDuration::from_secs(pipeline.spec.drain_timeout_seconds.into());
+    if now.duration_since(drain.started_at.0) >= allowed { Time::Over } else { Time::Left }
+}
+
+/// Tells how a drain ended.
+async fn end<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    drain: DrainStatus,
+    left: &Left,
+) -> DrainStatus {
+    let (reason, drained, remaining) = match left {
+        Left::Nothing => (EventReason::Drained, true, Some(0)),
+        Left::Records(left) => (EventReason::DrainTimedOut, false, i64::try_from(left.records).ok()),
+        Left::Unknown => (EventReason::DrainTimedOut, false, None),
+    };
+    let ended = DrainStatus { drained: Some(drained), remaining, ..drain };
+    let (name, note) = (pipeline.name_any(), result(&ended));
+    info!(pipeline.name = name, remaining, "pipeline `{name}` stops: {note}");
+    ctx.events.tell(pipeline.object_ref(&()), reason, note).await;
+    ended
+}
+
+/// How a drain ended, in words.
+pub(crate) fn result(drain: &DrainStatus) -> String {
+    match (drain.drained, drain.remaining) {
+        (Some(true), _) => "everything that was taken is stored".to_owned(),
+        (Some(false) | None, Some(left)) => format!("{left} records are not stored and wait in Kafka"),
+        (Some(false) | None, None) => {
+            "Kafka did not say how many records are not stored; they wait there".to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::names::{TopicId, TopicName};
+    use uuid::Uuid;
+
+    use super::{super::drain::Unstored, *};
+    use crate::topics::Topic;
+
+    fn some() -> Left {
+        let name = TopicName::parse("millrace.acme.web").unwrap();
+        let topic = Topic { name, id: TopicId(Uuid::from_u128(1)), partitions: 6, replication_factor: 1 };
+        Left::Records(Unstored { topic, records: 5 })
+    }
+
+    #[test]
+    fn a_stop_is_over_when_all_is_stored_or_nobody_stores_or_its_time_is_over() {
+        const EVERY_PODS: [Pods; 4] = [Pods::Running, Pods::Idle, Pods::Stopping, Pods::Gone];
+        for consumer in EVERY_PODS {
+            assert!(is_over(&Left::Nothing, consumer, Time::Left));
+            assert!(is_over(&some(), consumer, Time::Over) && is_over(&Left::Unknown, consumer, Time::Over));
+            assert_eq!(is_over(&some(), consumer, Time::Left), consumer != Pods::Running, "{consumer:?}");
+            assert!(!is_over(&Left::Unknown, consumer, Time::Left), "Kafka may be back in time");
+        }
+    }
+}
