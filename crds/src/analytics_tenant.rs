@@ -67,6 +67,10 @@ pub struct AnalyticsTenantSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub api_keys: Option<Vec<ApiKeySpec>>,
 
+    /// What all Pipelines of the tenant leave off, whatever their own `state` says. Default: None.
+    #[serde(default)]
+    pub suspend: Suspend,
+
     /// What happens to topics and database when the tenant is deleted. Default: both are kept.
     #[serde(default)]
     pub deletion_policy: TenantDeletionPolicy,
@@ -109,6 +113,18 @@ impl AnalyticsTenantSpec {
         let default = || vec![ApiKeySpec { name: "default".to_owned(), scopes: vec![ApiKeyScope::Ingest] }];
         self.api_keys.clone().unwrap_or_else(default)
     }
+}
+
+/// What the Pipelines of a tenant leave off. Data, keys and topics stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema, Serialize, Deserialize)]
+pub enum Suspend {
+    /// Nothing.
+    #[default]
+    None,
+    /// No events are taken; what was taken is stored. With `source.kafka` nothing is read.
+    Ingest,
+    /// No events are taken, and after what was taken is stored, as with the `state` `Stopped`, nothing runs.
+    All,
 }
 
 /// What happens to the tenant's data when the tenant is deleted.

@@ -25,6 +25,10 @@ vocabulary! {
         ScaledToZero,
         /// There is no consumer, because the Pipeline's `state` is `Paused`: events wait in Kafka.
         Paused,
+        /// The tenant's `suspend` keeps the Pipeline from taking events, and with `All` from storing any.
+        TenantSuspended,
+        /// The tenant's `suspend` keeps its Pipelines from taking events, and with `All` from storing any.
+        Suspended,
         /// The API keys are there; the operator makes no users in ClickHouse, so pods use the installation's.
         AccessManagementDisabled,
 

@@ -80,7 +80,9 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
             let desired = build::build(&ctx.installation, &validated, topics.known, pods);
             apply::apply(ctx, pipeline, &validated, topics, desired, &existing, &wish).await
         }
-        Err(obstacle) => apply::stop(ctx, &pipeline, obstacle).await,
+        Err(obstacle) => {
+            apply::stop(ctx, &pipeline, obstacle, stop::suspended(fetched.tenant.as_ref())).await
+        }
     };
     let outcome = outcome.with_keys(keys);
     status::report(ctx, &pipeline, &outcome).await?;

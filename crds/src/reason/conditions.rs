@@ -17,6 +17,7 @@ impl Reason {
             Self::InSync => &[SchemaInSync],
             Self::Available | Self::TopicNotReady => &[WorkloadsAvailable],
             Self::ScaledToZero
+            | Self::TenantSuspended
             | Self::Stopped
             | Self::Draining
             | Self::RolloutInProgress
@@ -25,7 +26,9 @@ impl Reason {
             Self::AccessManagementDisabled => &[CredentialsReady],
             Self::Pending => ANY_ASPECT,
             Self::Progressing => &[Reconciling],
-            Self::Deleting | Self::PipelineNotReady | Self::PipelineBeingRemoved => &[Ready],
+            Self::Suspended | Self::Deleting | Self::PipelineNotReady | Self::PipelineBeingRemoved => {
+                &[Ready]
+            }
             Self::TenantNotFound | Self::TenantNotReady => &[TableReady, Ready],
             Self::TopicNotFound => &[TopicReady, Ready],
             Self::PipelinesExist => &[DeletionBlocked],

@@ -36,6 +36,8 @@ impl Reason {
                  the pods start by themselves."
             }
             Self::Draining => "Nothing: it ends when all is stored, or after `drainTimeoutSeconds`.",
+            Self::TenantSuspended => "Set the AnalyticsTenant's `suspend` to `None` when events are to flow.",
+            Self::Suspended => "Set `suspend` to `None` when events are to flow.",
             Self::Paused => "Set the Pipeline's `state` to `Running` when events are to be stored.",
             Self::RolloutInProgress => {
                 "Nothing. If it stays, look at the pods of the Deployment that the message names."

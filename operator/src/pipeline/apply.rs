@@ -6,6 +6,7 @@ mod topics;
 
 use crds::{
     Pipeline, Reason,
+    analytics_tenant::Suspend,
     pipeline::{DrainStatus, TableStatus, TopicStatus},
 };
 use k8s_openapi::api::core::v1::Secret;
@@ -42,10 +43,18 @@ pub(crate) struct Outcome {
     pub(crate) noted: Option<Box<Pipeline>>,
     pub(crate) group: Option<ConsumerGroup>,
     pub(crate) endpoint: Option<String>,
-    /// How the drain of a stopped Pipeline ended, once it has.
-    pub(crate) drain: Option<DrainStatus>,
+    pub(crate) drain: Drain,
     /// Whether the spec keeps the consumer away.
     pub(crate) pause: Pause,
+}
+
+/// What the status has to say of a drain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Drain {
+    Nothing,
+    /// What it says already.
+    AsKnown,
+    Ended(DrainStatus),
 }
 
 /// Whether the spec keeps the consumer away.
@@ -86,7 +95,7 @@ impl Outcome {
             noted: None,
             group: None,
             endpoint: None,
-            drain: None,
+            drain: Drain::AsKnown,
             pause: Pause::No,
         }
     }
@@ -132,12 +141,20 @@ pub(crate) async fn hold<B: Backends>(ctx: &Context<B>, pipeline: Pipeline) -> R
     ctx.kubernetes.add_finalizer(&pipeline).await.map_err(|source| Error::Hold { source })
 }
 
-/// What is done where nothing can be brought about. Pods that would write in the name of a tenant that lost it stop;
-/// all others go on as they are.
-pub(crate) async fn stop<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, obstacle: Obstacle) -> Outcome {
-    let workloads = match &obstacle {
-        Obstacle::Disowned(_) => children::halt(ctx, pipeline).await,
-        Obstacle::Invalid(_) | Obstacle::Waiting(_) => Progress::Untried,
+/// What is done where nothing can be brought about. Pods that would write in the name of a tenant that lost it stop, and
+/// so do those of a suspended one, which no spec of a Pipeline evades; all others go on as they are.
+pub(crate) async fn stop<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    obstacle: Obstacle,
+    suspend: Suspend,
+) -> Outcome {
+    let workloads = match (&obstacle, suspend) {
+        (Obstacle::Disowned(_), _) => children::halt(ctx, pipeline).await,
+        (Obstacle::Invalid(_) | Obstacle::Waiting(_), Suspend::None) => Progress::Untried,
+        (Obstacle::Invalid(_) | Obstacle::Waiting(_), Suspend::Ingest | Suspend::All) => {
+            children::suspend(ctx, pipeline, suspend).await
+        }
     };
     Outcome { workloads, ..Outcome::stopped(pipeline, obstacle) }
 }
@@ -171,11 +188,7 @@ pub(crate) async fn apply<B: Backends>(
             message: "the pods need the topic's id".to_owned(),
         }),
     };
-    let pause = match (wish, &workloads) {
-        (Wish::Pause, Progress::Done(_) | Progress::Waiting(_)) => Pause::InForce,
-        (Wish::Pause, Progress::Failed(_) | Progress::Untried) => Pause::No,
-        (Wish::Run | Wish::Drain { .. } | Wish::Stop(_), _) => Pause::No,
-    };
+    let pause = state::pause(wish, &workloads);
     Outcome {
         spec: Progress::Done(()),
         topics: topics.aspect,
@@ -190,10 +203,7 @@ pub(crate) async fn apply<B: Backends>(
         noted: topics.noted.map(Box::new),
         group: desired.as_ref().map(|desired| desired.group.clone()),
         endpoint: desired.and_then(|desired| desired.http).map(|http| http.endpoint),
-        drain: match wish {
-            Wish::Stop(drain) => drain.clone(),
-            Wish::Run | Wish::Pause | Wish::Drain { .. } => None,
-        },
+        drain: state::drain(wish),
         pause,
     }
 }

@@ -37,7 +37,7 @@ use crate::{
 };
 
 pub(crate) use {
-    pods::{Wanted, WantedPods, Why, Wish, wanted_pods},
+    pods::{By, Wanted, WantedPods, Why, Wish, wanted_pods},
     topics::{Runnable, topics},
 };
 

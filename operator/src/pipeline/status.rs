@@ -3,7 +3,7 @@
 use crds::{
     Condition, Pipeline, PipelineStatus, Reason,
     condition::ConditionType,
-    pipeline::{DrainStatus, PipelineState, TopicStatus},
+    pipeline::{DrainStatus, TopicStatus},
 };
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::{
     Error,
-    apply::{Outcome, Pause, Workloads},
+    apply::{Drain, Outcome, Pause, Workloads},
     fetch,
     validate::retention_hours,
 };
@@ -193,9 +193,10 @@ fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineS
         consumer_group: outcome.group.as_ref().map(ToString::to_string).or(before.consumer_group),
         endpoint: outcome.endpoint.clone().or(before.endpoint),
         used_retention_consent: used_consent(pipeline, outcome, before.used_retention_consent),
-        drain: match pipeline.spec.state {
-            PipelineState::Stopped => outcome.drain.clone().or(before.drain),
-            PipelineState::Running | PipelineState::Paused => None,
+        drain: match &outcome.drain {
+            Drain::Nothing => None,
+            Drain::AsKnown => before.drain,
+            Drain::Ended(drain) => Some(drain.clone()),
         },
     }
 }

@@ -9,6 +9,7 @@
 
 use crds::{
     AnalyticsTenant, Pipeline,
+    analytics_tenant::Suspend,
     event::EventReason,
     pipeline::{DrainStatus, PipelineState},
 };
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 
 use super::{
     Error,
-    build::{Wish, consumer, ingester},
+    build::{By, Wanted, Why, Wish, consumer, ingester},
     drain::{self, Left, Pods, Time},
     status,
 };
@@ -34,31 +35,71 @@ pub(crate) async fn wish<B: Backends>(
     tenant: Option<&AnalyticsTenant>,
     now: Timestamp,
 ) -> Result<(Wish, Option<Pipeline>), Error> {
-    match pipeline.spec.state {
-        PipelineState::Running => return Ok((Wish::Run, None)),
-        PipelineState::Paused => return Ok((Wish::Pause, None)),
-        PipelineState::Stopped => {}
-    }
+    let by = match asked(pipeline, suspended(tenant)) {
+        Asked::Now(wish) => return Ok((wish, None)),
+        Asked::Stop(by) => by,
+    };
     if pipeline.spec.source.kafka.is_some() {
-        return Ok((Wish::Stop(None), None)); // the topic is somebody else's, and goes on growing
+        // The topic is somebody else's, and goes on growing.
+        return Ok((Wish::Stop { by, drain: None }, None));
     }
     match pipeline.status.as_ref().and_then(|status| status.drain.clone()) {
-        Some(drain) if drain.drained.is_some() => Ok((Wish::Stop(Some(drain)), None)),
-        Some(drain) => Ok((go_on(ctx, pipeline, tenant, drain, now).await?, None)),
+        Some(drain) if drain.drained.is_some() => Ok((Wish::Stop { by, drain: Some(drain) }, None)),
+        Some(drain) => Ok((go_on(ctx, pipeline, tenant, Stop { by, drain, now }).await?, None)),
         None => {
             let (begun, drain) = status::begin_drain(ctx, pipeline, now).await?;
-            Ok((go_on(ctx, &begun, tenant, drain, now).await?, Some(begun)))
+            Ok((go_on(ctx, &begun, tenant, Stop { by, drain, now }).await?, Some(begun)))
         }
     }
+}
+
+/// What the spec of the Pipeline and that of its tenant ask for together.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// What can be brought about at once.
+    Now(Wish),
+    /// What takes its time.
+    Stop(By),
+}
+
+fn asked(pipeline: &Pipeline, suspend: Suspend) -> Asked {
+    let reads_others = pipeline.spec.source.kafka.is_some();
+    match (pipeline.spec.state, suspend) {
+        (PipelineState::Stopped, _) => Asked::Stop(By::State),
+        (PipelineState::Running | PipelineState::Paused, Suspend::All) => Asked::Stop(By::Tenant),
+        (PipelineState::Running, Suspend::None) => Asked::Now(Wish::Run),
+        (PipelineState::Paused, Suspend::None) => Asked::Now(Wish::Pause),
+        (PipelineState::Running | PipelineState::Paused, Suspend::Ingest) if reads_others => {
+            Asked::Now(Wish::TakeNothing { consumer: Wanted::Nobody(Why::Suspended) })
+        }
+        (PipelineState::Running, Suspend::Ingest) => {
+            Asked::Now(Wish::TakeNothing { consumer: Wanted::AsAsked })
+        }
+        (PipelineState::Paused, Suspend::Ingest) => {
+            Asked::Now(Wish::TakeNothing { consumer: Wanted::Nobody(Why::Paused) })
+        }
+    }
+}
+
+/// What the tenant leaves off.
+pub(crate) fn suspended(tenant: Option<&AnalyticsTenant>) -> Suspend {
+    tenant.map_or(Suspend::None, |tenant| tenant.spec.suspend)
+}
+
+/// A stop that goes on.
+struct Stop {
+    by: By,
+    drain: DrainStatus,
+    now: Timestamp,
 }
 
 async fn go_on<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
     tenant: Option<&AnalyticsTenant>,
-    drain: DrainStatus,
-    now: Timestamp,
+    stop: Stop,
 ) -> Result<Wish, Error> {
+    let Stop { by, drain, now } = stop;
     let name = pipeline.name_any();
     let consumer = drain::pods(ctx, pipeline, &consumer::name(&name), now).await?;
     // A request that is on its way in may still be acknowledged.
@@ -74,7 +115,7 @@ async fn go_on<B: Backends>(
         }
     };
     if is_over(&left, consumer, time(pipeline, &drain, now)) {
-        return Ok(Wish::Stop(Some(end(ctx, pipeline, drain, &left).await)));
+        return Ok(Wish::Stop { by, drain: Some(end(ctx, pipeline, drain, &left).await) });
     }
     let message = match left {
         Left::Nothing => "everything is stored".to_owned(),
@@ -135,6 +176,36 @@ mod tests {
 
     use super::{super::drain::Unstored, *};
     use crate::topics::Topic;
+
+    #[test]
+    fn the_tenants_word_is_added_to_the_pipelines() {
+        let pipeline = |state: &str, source: &str| -> Pipeline {
+            let manifest = format!(
+                "{{apiVersion: analytics.millrace.dev/v1alpha1, kind: Pipeline, metadata: {{name: web}}, \
+                 spec: {{tenantRef: {{name: acme}}, state: {state}{source}}}}}"
+            );
+            serde_saphyr::from_str(&manifest).unwrap()
+        };
+        let http = |state: &str, suspend| asked(&pipeline(state, ""), suspend);
+        let kafka =
+            |state: &str, suspend| asked(&pipeline(state, ", source: {kafka: {topic: theirs}}"), suspend);
+        let take_nothing = |consumer| Asked::Now(Wish::TakeNothing { consumer });
+        assert_eq!(http("Running", Suspend::None), Asked::Now(Wish::Run));
+        assert_eq!(http("Paused", Suspend::None), Asked::Now(Wish::Pause));
+        assert_eq!(http("Running", Suspend::Ingest), take_nothing(Wanted::AsAsked));
+        assert_eq!(http("Paused", Suspend::Ingest), take_nothing(Wanted::Nobody(Why::Paused)));
+        for state in ["Running", "Paused"] {
+            assert_eq!(http(state, Suspend::All), Asked::Stop(By::Tenant), "{state}");
+            assert_eq!(
+                kafka(state, Suspend::Ingest),
+                take_nothing(Wanted::Nobody(Why::Suspended)),
+                "{state}"
+            );
+        }
+        for suspend in [Suspend::None, Suspend::Ingest, Suspend::All] {
+            assert_eq!(http("Stopped", suspend), Asked::Stop(By::State), "{suspend:?}");
+        }
+    }
 
     fn some() -> Left {
         let name = TopicName::parse("millrace.acme.web").unwrap();

@@ -13,6 +13,7 @@ mod foreign;
 mod keys;
 mod network_policies;
 mod state;
+mod suspend;
 mod topics;
 
 const TOPIC: &str = "millrace.team-acme.acme-default";

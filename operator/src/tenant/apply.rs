@@ -3,8 +3,8 @@
 //! Each aspect is brought about by itself, so that ClickHouse away does not hold up the rest.
 
 use crds::{
-    AnalyticsTenant, Pipeline, Reason,
-    analytics_tenant::{ApiKeyStatus, DatabaseStatus},
+    AnalyticsTenant, Condition, Pipeline, Reason,
+    analytics_tenant::{ApiKeyStatus, DatabaseStatus, Suspend},
     condition::{ConditionStatus, ConditionType},
     event::EventReason,
 };
@@ -151,7 +151,7 @@ pub(crate) async fn apply<B: Backends>(
         Ok(_) => migrate(ctx, validated).await,
         Err(_) => (Progress::Untried, None),
     };
-    let (pipeline, endpoint) = match apply_pipeline(ctx, desired.pipeline).await {
+    let (pipeline, endpoint) = match apply_pipeline(ctx, desired.pipeline, tenant.spec.suspend).await {
         Ok(state) => state,
         Err(error) => (Progress::Failed(error), None),
     };
@@ -217,6 +217,7 @@ async fn migrate<B: Backends>(
 async fn apply_pipeline<B: Backends>(
     ctx: &Context<B>,
     plan: default_pipeline::Plan,
+    suspend: Suspend,
 ) -> Result<(Aspect<ManagedPipeline>, Option<String>), Error> {
     match plan {
         default_pipeline::Plan::Nothing => Ok((Progress::Done(ManagedPipeline::AsWanted), None)),
@@ -224,7 +225,7 @@ async fn apply_pipeline<B: Backends>(
             let pipeline: Pipeline =
                 ctx.kubernetes.apply(&manifest).await.map_err(|source| Error::ApplyPipeline { source })?;
             let endpoint = pipeline.status.as_ref().and_then(|status| status.endpoint.clone());
-            Ok((readiness(&pipeline), endpoint))
+            Ok((readiness(&pipeline, suspend), endpoint))
         }
         default_pipeline::Plan::Remove { found, keep_topics } => {
             let failed = |source| Error::RemovePipeline { source };
@@ -238,14 +239,17 @@ async fn apply_pipeline<B: Backends>(
     }
 }
 
-/// Whether a Pipeline works, as it says itself of its present spec.
-fn readiness(pipeline: &Pipeline) -> Aspect<ManagedPipeline> {
+/// Whether a Pipeline works, as it says itself of its present spec and of its tenant's.
+fn readiness(pipeline: &Pipeline, suspend: Suspend) -> Aspect<ManagedPipeline> {
     let conditions = pipeline.status.as_ref().map_or(&[][..], |status| &status.conditions);
     let name = pipeline.name_any();
     let waiting = |message| Progress::Waiting(Waiting { reason: Reason::PipelineNotReady, message });
     match conditions::find(conditions, ConditionType::Ready) {
         Some(ready) if Some(ready.observed_generation) != pipeline.meta().generation => {
             waiting(format!("Pipeline `{name}` was not looked at since it changed"))
+        }
+        Some(ready) if !knows(ready, suspend) => {
+            waiting(format!("Pipeline `{name}` was not looked at since `suspend` changed"))
         }
         Some(ready) => match ready.status {
             ConditionStatus::True => Progress::Done(match Reason::parse(&ready.reason) {
@@ -260,6 +264,15 @@ fn readiness(pipeline: &Pipeline) -> Aspect<ManagedPipeline> {
         },
         None => waiting(format!("Pipeline `{name}` was not looked at yet")),
     }
+}
+
+/// Whether a Pipeline that is ready has heard of what its tenant leaves off. One that is stopped by itself need not.
+fn knows(ready: &Condition, suspend: Suspend) -> bool {
+    let (is_suspended, says_so) =
+        (suspend != Suspend::None, ready.reason == Reason::TenantSuspended.as_str());
+    ready.status != ConditionStatus::True
+        || ready.reason == Reason::Stopped.as_str()
+        || is_suspended == says_so
 }
 
 fn database_status(

@@ -2,7 +2,7 @@
 
 use crds::{
     AnalyticsTenant, AnalyticsTenantStatus, Reason,
-    analytics_tenant::{DatabaseStatus, EndpointsStatus},
+    analytics_tenant::{DatabaseStatus, EndpointsStatus, Suspend},
     condition::ConditionType,
 };
 use jiff::Timestamp;
@@ -139,9 +139,13 @@ fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> Anal
     let pipeline = Observed::of(ConditionType::Ready, &outcome.pipeline, |_| {
         Observed::holds(ConditionType::Ready, Reason::Ready, String::new())
     });
-    let (reason, message) = match outcome.pipeline.done() {
-        Some(ManagedPipeline::Idle { reason, message }) => (*reason, message.as_str()),
-        Some(ManagedPipeline::AsWanted) | None => (Reason::Ready, "events are taken and stored"),
+    let (reason, message) = match (tenant.spec.suspend, outcome.pipeline.done()) {
+        (Suspend::Ingest, _) => (Reason::Suspended, "suspended: no events are taken"),
+        (Suspend::All, _) => (Reason::Suspended, "suspended: events are neither taken nor stored"),
+        (Suspend::None, Some(ManagedPipeline::Idle { reason, message })) => (*reason, message.as_str()),
+        (Suspend::None, Some(ManagedPipeline::AsWanted) | None) => {
+            (Reason::Ready, "events are taken and stored")
+        }
     };
     let ready = conditions::ready(counting.chain([&pipeline]), reason, message);
     AnalyticsTenantStatus {

@@ -1,6 +1,6 @@
 //! The objects of a Pipeline in Kubernetes, and how far its pods came.
 
-use crds::{Pipeline, Reason};
+use crds::{Pipeline, Reason, analytics_tenant::Suspend};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Secret, Service},
@@ -122,6 +122,28 @@ pub(super) async fn halt<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> 
         Some(_) => "the consumer is stopped",
         None => "the ingester and the consumer are stopped",
     })
+}
+
+/// Stops the pods of a Pipeline whose tenant is suspended and of which nothing else can be brought about.
+pub(super) async fn suspend<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    suspend: Suspend,
+) -> Aspect<Workloads> {
+    let (ingester, consumer) = (ingester::name(&pipeline.name_any()), consumer::name(&pipeline.name_any()));
+    let takes_events = if pipeline.spec.source.kafka.is_some() { &consumer } else { &ingester };
+    let stopped = match suspend {
+        Suspend::None => Vec::new(),
+        Suspend::Ingest => vec![takes_events],
+        Suspend::All => vec![&ingester, &consumer],
+    };
+    for name in stopped {
+        if let Err(source) = scale_to_zero(ctx, pipeline, name).await {
+            return Progress::Failed(Error::HaltPods { source });
+        }
+    }
+    let message = "the tenant is suspended: no events are taken".to_owned();
+    Progress::Waiting(Waiting { reason: Reason::TenantSuspended, message })
 }
 
 /// The same pods, told of as what they are: none of the consumer.

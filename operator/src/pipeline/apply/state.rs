@@ -3,8 +3,11 @@
 use crds::Reason;
 
 use super::{
-    super::{build::Wish, stop},
-    Aspect, Workloads,
+    super::{
+        build::{By, Wanted, Why, Wish},
+        stop,
+    },
+    Aspect, Drain, Pause, Workloads,
 };
 use crate::progress::{Progress, Waiting};
 
@@ -17,15 +20,45 @@ pub(super) fn told(wish: &Wish, pods: Aspect<Workloads>) -> Aspect<Workloads> {
             Progress::Waiting(Waiting { reason: Reason::Draining, message: message.clone() })
         }
         (Wish::Pause, Progress::Done(_)) => idle(Reason::Paused, "paused: events wait in Kafka".to_owned()),
-        (Wish::Stop(drain), Progress::Done(_)) => idle(
-            Reason::Stopped,
-            match drain {
-                Some(drain) => format!("stopped: {}", stop::result(drain)),
-                None => "stopped: nothing is read".to_owned(),
-            },
-        ),
-        (Wish::Pause | Wish::Stop(_), Progress::Waiting(waiting)) => Progress::Waiting(waiting),
-        (Wish::Pause | Wish::Stop(_), Progress::Untried) => Progress::Untried,
+        (Wish::TakeNothing { .. }, Progress::Done(_)) => {
+            idle(Reason::TenantSuspended, "the tenant is suspended: no events are taken".to_owned())
+        }
+        (Wish::Stop { by, drain }, Progress::Done(_)) => {
+            let (reason, word) = match by {
+                By::State => (Reason::Stopped, "stopped"),
+                By::Tenant => (Reason::TenantSuspended, "the tenant is suspended"),
+            };
+            let result = drain.as_ref().map_or_else(|| "nothing is read".to_owned(), stop::result);
+            idle(reason, format!("{word}: {result}"))
+        }
+        (Wish::Pause | Wish::TakeNothing { .. } | Wish::Stop { .. }, Progress::Waiting(waiting)) => {
+            Progress::Waiting(waiting)
+        }
+        (Wish::Pause | Wish::TakeNothing { .. } | Wish::Stop { .. }, Progress::Untried) => Progress::Untried,
+    }
+}
+
+/// Whether the consumer is away for the sake of a pause.
+pub(super) fn pause(wish: &Wish, pods: &Aspect<Workloads>) -> Pause {
+    let keeps_away = match wish {
+        Wish::Pause | Wish::TakeNothing { consumer: Wanted::Nobody(Why::Paused) } => true,
+        Wish::TakeNothing { consumer: Wanted::AsAsked | Wanted::Nobody(_) }
+        | Wish::Run
+        | Wish::Drain { .. }
+        | Wish::Stop { .. } => false,
+    };
+    match pods {
+        Progress::Done(_) | Progress::Waiting(_) if keeps_away => Pause::InForce,
+        Progress::Done(_) | Progress::Waiting(_) | Progress::Failed(_) | Progress::Untried => Pause::No,
+    }
+}
+
+/// What the status has to say of a drain.
+pub(super) fn drain(wish: &Wish) -> Drain {
+    match wish {
+        Wish::Run | Wish::Pause | Wish::TakeNothing { .. } | Wish::Stop { drain: None, .. } => Drain::Nothing,
+        Wish::Drain { .. } => Drain::AsKnown,
+        Wish::Stop { drain: Some(drain), .. } => Drain::Ended(drain.clone()),
     }
 }
 

@@ -10,14 +10,31 @@ pub(crate) enum Wish {
     Run,
     /// Events are taken and wait.
     Pause,
+    /// Nothing more is taken, since the tenant is suspended.
+    TakeNothing {
+        consumer: Wanted,
+    },
     /// Nothing more is taken, and what was taken is stored by the consumer that is there.
     Drain {
         consumer: Pods,
         /// What is waited for.
         message: String,
     },
-    /// Nobody works, and the drain before it ended so. A topic of somebody else is not drained.
-    Stop(Option<DrainStatus>),
+    /// Nobody works.
+    Stop {
+        by: By,
+        /// How the drain before it ended. A topic of somebody else is not drained.
+        drain: Option<DrainStatus>,
+    },
+}
+
+/// Who wants a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The Pipeline's own state.
+    State,
+    /// The tenant, for all its Pipelines.
+    Tenant,
 }
 
 /// Which pods there are.
@@ -41,12 +58,16 @@ pub(crate) enum Why {
     Topics,
     Paused,
     Stopped,
+    Suspended,
 }
 
 pub(crate) fn wanted_pods(runnable: Runnable, wish: &Wish) -> WantedPods {
     let by_state = match wish {
         Wish::Run => WantedPods { ingester: Wanted::AsAsked, consumer: Wanted::AsAsked },
         Wish::Pause => WantedPods { ingester: Wanted::AsAsked, consumer: Wanted::Nobody(Why::Paused) },
+        Wish::TakeNothing { consumer } => {
+            WantedPods { ingester: Wanted::Nobody(Why::Suspended), consumer: *consumer }
+        }
         Wish::Drain { consumer, .. } => WantedPods {
             ingester: Wanted::Nobody(Why::Stopped),
             consumer: match consumer {
@@ -55,7 +76,7 @@ pub(crate) fn wanted_pods(runnable: Runnable, wish: &Wish) -> WantedPods {
                 Pods::Idle | Pods::Stopping | Pods::Gone => Wanted::Nobody(Why::Stopped),
             },
         },
-        Wish::Stop(_) => {
+        Wish::Stop { .. } => {
             WantedPods { ingester: Wanted::Nobody(Why::Stopped), consumer: Wanted::Nobody(Why::Stopped) }
         }
     };
@@ -75,6 +96,7 @@ mod tests {
     const RUN: Wanted = Wanted::AsAsked;
     const PAUSED: Wanted = Wanted::Nobody(Why::Paused);
     const STOPPED: Wanted = Wanted::Nobody(Why::Stopped);
+    const SUSPENDED: Wanted = Wanted::Nobody(Why::Suspended);
     const HALTED: Wanted = Wanted::Nobody(Why::Topics);
 
     fn drain(consumer: Pods) -> Wish {
@@ -114,6 +136,15 @@ mod tests {
 
     #[test]
     fn a_stopped_pipeline_has_no_pods() {
-        check(&Wish::Stop(None), STOPPED, STOPPED);
+        for by in [By::State, By::Tenant] {
+            check(&Wish::Stop { by, drain: None }, STOPPED, STOPPED);
+        }
+    }
+
+    #[test]
+    fn a_suspended_tenant_takes_no_events() {
+        for consumer in [RUN, PAUSED, SUSPENDED] {
+            check(&Wish::TakeNothing { consumer }, SUSPENDED, consumer);
+        }
     }
 }

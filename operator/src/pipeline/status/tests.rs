@@ -37,7 +37,7 @@ fn done() -> Outcome {
             TableGeneration(Uuid::from_u128(2)),
         )),
         endpoint: Some("http://web-ingester.team.svc:8080".to_owned()),
-        drain: None,
+        drain: Drain::Nothing,
         pause: Pause::No,
     }
 }

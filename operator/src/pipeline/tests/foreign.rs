@@ -201,3 +201,14 @@ async fn a_topic_of_others_is_not_drained() {
         assert_eq!(world.object(READER).unwrap()["spec"]["replicas"], 1);
     }
 }
+
+#[tokio::test]
+async fn a_suspended_tenant_reads_no_topic_of_others() {
+    for what in ["Ingest", "All"] {
+        let world = settled_with("Retain").await;
+        world.edit(ACME, |tenant| tenant["spec"]["suspend"] = json!(what));
+        world.settle().await;
+        assert_eq!(ready(&world).as_deref(), Some("TenantSuspended"), "{what}");
+        assert_eq!(world.object(READER).unwrap()["spec"]["replicas"], 0, "{what}");
+    }
+}
