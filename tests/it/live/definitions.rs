@@ -1,15 +1,31 @@
-//! The custom resources on the real API server: what it accepts, what it refuses, and in which words.
+//! The custom resources on a real API server without an operator: what it accepts, what it refuses, and in which
+//! words.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crds::{AnalyticsTenant, Pipeline};
-use harness::chart;
-use harness::kubernetes::{Ground, kubectl, manifest};
+use harness::kubernetes::{Ground, manifest};
+use harness::private_cluster::PrivateCluster;
 use harness::wait::within;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 const TEST: Duration = Duration::from_secs(120);
+
+/// The one server of those tests of this file that run at the same time; it ends with the last of them.
+static SERVER: Mutex<Weak<PrivateCluster>> = Mutex::const_new(Weak::new());
+
+async fn server() -> anyhow::Result<Arc<PrivateCluster>> {
+    let mut server = SERVER.lock().await;
+    if let Some(running) = server.upgrade() {
+        return Ok(running);
+    }
+    let started = Arc::new(PrivateCluster::start().await?);
+    *server = Arc::downgrade(&started);
+    Ok(started)
+}
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -55,9 +71,9 @@ async fn check(ground: &Ground, kind: Kind, cases: &[(&str, Value, Option<&str>)
 
 #[tokio::test]
 async fn tenants_are_accepted_or_refused_with_a_message() -> anyhow::Result<()> {
-    let _operator = chart::operator().await?;
     within(TEST, async {
-        let ground = Ground::make("tenants").await?;
+        let server = server().await?;
+        let ground = server.ground("tenants").await?;
         let longest = "a".repeat(40);
         let too_long = "a".repeat(41);
         let keys = |names: &[&str]| {
@@ -106,16 +122,16 @@ async fn tenants_are_accepted_or_refused_with_a_message() -> anyhow::Result<()> 
             ],
         )
         .await;
-        ground.leave().await
+        Ok(())
     })
     .await
 }
 
 #[tokio::test]
 async fn pipelines_are_accepted_or_refused_with_a_message() -> anyhow::Result<()> {
-    let _operator = chart::operator().await?;
     within(TEST, async {
-        let ground = Ground::make("pipelines").await?;
+        let server = server().await?;
+        let ground = server.ground("pipelines").await?;
         let longest = "p".repeat(48);
         let too_long = "p".repeat(49);
         let with = |field: &str, value: Value| json!({"tenantRef": {"name": "acme"}, field: value});
@@ -175,17 +191,16 @@ async fn pipelines_are_accepted_or_refused_with_a_message() -> anyhow::Result<()
             ],
         )
         .await;
-        ground.leave().await
+        Ok(())
     })
     .await
 }
 
 #[tokio::test]
 async fn what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> anyhow::Result<()> {
-    // Without the operator nothing is made for these resources.
-    let operator = chart::no_operator().await?;
     within(TEST, async {
-        let ground = Ground::make("transitions").await?;
+        let server = server().await?;
+        let ground = server.ground("transitions").await?;
         ground.tenant("named", json!({"tenantId": "one", "retention": {"days": 30}})).await?;
         ground.tenant("unnamed", json!({})).await?;
         let fixed = "tenantId cannot be changed, added or removed later";
@@ -234,31 +249,24 @@ async fn what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> anyhow::
             ],
         )
         .await;
-        ground.leave().await
+        Ok(())
     })
-    .await?;
-    operator.bring_back().await
+    .await
 }
 
 #[tokio::test]
 async fn kubectl_explains_every_resource_and_knows_its_short_names() -> anyhow::Result<()> {
-    let _operator = chart::operator().await?;
     within(TEST, async {
-        // A cache of before the installation would not know them.
+        let server = server().await?;
+        // What kubectl remembered when it made the definitions does not have them.
         let cache = tempfile::TempDir::new()?;
         let cache = format!("--cache-dir={}", cache.path().display());
         for (short, field) in [("atn", "retention"), ("apl", "topic")] {
-            let text = kubectl(&["explain", &format!("{short}.spec.{field}"), &cache]).await?;
+            let text = server.kubectl(&["explain", &format!("{short}.spec.{field}"), &cache]).await?;
             assert!(text.contains("DESCRIPTION"), "{text}");
         }
-        let listed = kubectl(&[
-            "api-resources",
-            "--api-group=analytics.millrace.dev",
-            "--categories=analytics",
-            "--output=name",
-            &cache,
-        ])
-        .await?;
+        let ours = ["--api-group=analytics.millrace.dev", "--categories=analytics"];
+        let listed = server.kubectl(&["api-resources", ours[0], ours[1], "--output=name", &cache]).await?;
         assert_eq!(listed.lines().count(), 2, "{listed}");
         Ok(())
     })
