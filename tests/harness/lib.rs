@@ -3,6 +3,7 @@
 //! ```text
 //! test -> Ingester, Consumer, Operator (processes of ours)  -> real Kafka, ClickHouse, Kubernetes
 //!   |---> PrivateCluster (a real API server), StandIn (calls Deployments available, for want of nodes)
+//!   |---> ControlPlane (an operator on a PrivateCluster, Kafka and ClickHouse), Recording (a watch), kstatus
 //!   \---> Ledger <- Reader (plain HTTP, shares no code with the consumer)
 //! ```
 //!
@@ -16,8 +17,10 @@
 
 pub mod chart;
 pub mod clickhouse;
+pub mod control_plane;
 pub mod http;
 pub mod kafka;
+pub mod kstatus;
 pub mod kubernetes;
 pub mod ledger;
 pub mod line;
@@ -28,6 +31,7 @@ pub mod private;
 pub mod private_cluster;
 pub mod process;
 pub mod proxy;
+pub mod recording;
 pub mod shared;
 pub mod stand_in;
 pub mod wait;

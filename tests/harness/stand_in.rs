@@ -17,19 +17,32 @@ use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 use tokio::task::JoinHandle;
 
+use crate::kubernetes::Ground;
+
 /// Pause before a status that could not be written is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Makes the Deployments of all namespaces available until it is dropped.
+/// Makes Deployments available until it is dropped.
 #[derive(Debug)]
 pub struct StandIn {
     task: JoinHandle<()>,
 }
 
 impl StandIn {
+    /// For all namespaces.
     #[must_use]
     pub fn start(client: &Client) -> Self {
-        let (deployments, context) = (Api::<Deployment>::all(client.clone()), Arc::new(client.clone()));
+        Self::of(Api::all(client.clone()), client)
+    }
+
+    /// For one namespace.
+    #[must_use]
+    pub fn start_in(ground: &Ground) -> Self {
+        Self::of(ground.api(), &ground.client)
+    }
+
+    fn of(deployments: Api<Deployment>, client: &Client) -> Self {
+        let context = Arc::new(client.clone());
         let controller = Controller::new(deployments, watcher::Config::default());
         let run = controller.run(make_available, |_, _, _| Action::requeue(AGAIN), context);
         // A failure has its next attempt already.
