@@ -20,6 +20,7 @@ mod readme;
 mod rendered;
 mod roles;
 mod rows;
+mod rules;
 mod secured_kafka;
 mod tables;
 mod walking_line;
