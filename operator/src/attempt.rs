@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_becomes_a_failure_of_this_object_alone() {
+    async fn rule_40_a_panic_becomes_a_failure_of_this_object_alone() {
         let work = async { panic!("of the test") };
         let outcome = run(&subject(), &Retries::default(), work, Interrupted).await;
         assert_eq!(outcome, Err(Interrupted(Interruption::Panic)));

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_double_from_a_second_to_five_minutes() {
+    fn rule_25_delays_double_from_a_second_to_five_minutes() {
         let pace = Pace::default();
         let delays: Vec<u64> = (0..12).map(|failures| pace.after(failures, pace.longest).as_secs()).collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);

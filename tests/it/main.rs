@@ -10,3 +10,4 @@ mod layout;
 mod live;
 mod readme;
 mod reasons;
+mod rules;

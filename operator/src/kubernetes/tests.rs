@@ -44,7 +44,7 @@ fn only_what_is_ours_or_nobodys_is_taken() {
 }
 
 #[test]
-fn the_kind_of_failure_follows_from_the_answer() {
+fn rule_25_the_kind_of_failure_follows_from_the_answer() {
     let failure = |code: u16| {
         let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
         let source = CallError::Api { source: Box::new(kube::Error::Api(Box::new(status))) };
@@ -132,7 +132,7 @@ async fn what_is_only_made_leaves_what_is_there() {
 }
 
 #[tokio::test]
-async fn another_version_than_the_seen_one_is_not_changed() {
+async fn rule_24_another_version_than_the_seen_one_is_not_changed() {
     let world = World::default();
     let seen = kubernetes(&world).create(&typed(with_key("dGhlaXJz"))).await.unwrap();
     world.edit(ACME_KEYS, |secret| {

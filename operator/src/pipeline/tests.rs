@@ -50,7 +50,7 @@ async fn topics_come_before_settings_and_settings_before_pods() {
 }
 
 #[tokio::test]
-async fn a_pipeline_without_its_tenant_waits() {
+async fn rule_12_a_pipeline_without_its_tenant_waits() {
     let world = World::default();
     world.apply(
         "

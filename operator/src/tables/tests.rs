@@ -168,7 +168,7 @@ async fn a_released_database_is_not_dropped_by_its_former_owner() {
 }
 
 #[tokio::test]
-async fn a_database_that_was_made_anew_is_not_dropped() {
+async fn rule_05_a_database_that_was_made_anew_is_not_dropped() {
     let mock = Mock::new();
     found(&mock, &DatabaseComment::Owned(acme()));
     let seen = Database { uuid: Uuid::from_u128(1), ..database() };

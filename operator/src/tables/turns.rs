@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn slow_databases_leave_turns_to_the_others() {
+    async fn rule_26_slow_databases_leave_turns_to_the_others() {
         let (turns, slow, slower) = (Turns::new(ALL_ARE_SLOW), database("slow"), database("slower"));
         drop(turns.next(&slow).await.unwrap());
         drop(turns.next(&slower).await.unwrap());

@@ -155,7 +155,7 @@ async fn without_a_finalizer_nothing_is_made() {
 }
 
 #[tokio::test]
-async fn a_managed_pipeline_that_is_no_longer_wanted_keeps_its_topics() {
+async fn rule_19_a_managed_pipeline_that_is_no_longer_wanted_keeps_its_topics() {
     let world = with_tenant(FLEETING_TENANT);
     world.settle().await;
     world.edit(ACME, |tenant| tenant["spec"]["defaultPipeline"] = "None".into());

@@ -70,7 +70,7 @@ async fn check(ground: &Ground, kind: Kind, cases: &[(&str, Value, Option<&str>)
 }
 
 #[tokio::test]
-async fn tenants_are_accepted_or_refused_with_a_message() -> anyhow::Result<()> {
+async fn rule_31_tenants_are_accepted_or_refused_with_a_message() -> anyhow::Result<()> {
     within(TEST, async {
         let server = server().await?;
         let ground = server.ground("tenants").await?;
@@ -128,7 +128,7 @@ async fn tenants_are_accepted_or_refused_with_a_message() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn pipelines_are_accepted_or_refused_with_a_message() -> anyhow::Result<()> {
+async fn rule_31_pipelines_are_accepted_or_refused_with_a_message() -> anyhow::Result<()> {
     within(TEST, async {
         let server = server().await?;
         let ground = server.ground("pipelines").await?;
@@ -197,7 +197,7 @@ async fn pipelines_are_accepted_or_refused_with_a_message() -> anyhow::Result<()
 }
 
 #[tokio::test]
-async fn what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> anyhow::Result<()> {
+async fn rule_33_what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> anyhow::Result<()> {
     within(TEST, async {
         let server = server().await?;
         let ground = server.ground("transitions").await?;

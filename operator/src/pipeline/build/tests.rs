@@ -241,7 +241,7 @@ fn hashes(installation: &Installation, spec: &str, keys: usize) -> [String; 2] {
 }
 
 #[test]
-fn pods_roll_for_everything_but_keys() {
+fn rule_37_pods_roll_for_everything_but_keys() {
     let plain = installation::tests::plain();
     let before = hashes(&plain, "", 1);
     assert_eq!(hashes(&plain, "", 0), before, "a key rolled the pods");

@@ -81,7 +81,7 @@ async fn keys_that_cannot_be_brought_to_the_ingester_are_told() {
 }
 
 #[tokio::test]
-async fn the_settings_hold_no_key() {
+async fn rule_39_the_settings_hold_no_key() {
     let world = settled().await;
     let key = world.object(ACME_KEYS).unwrap()["data"]["default"].as_str().unwrap().to_owned();
     for (name, object) in &world.state().objects {

@@ -6,7 +6,7 @@ use super::*;
 use crate::labels;
 
 #[tokio::test]
-async fn a_topic_made_anew_by_somebody_else_is_refused_and_left_alone() {
+async fn rule_16_a_topic_made_anew_by_somebody_else_is_refused_and_left_alone() {
     let world = settled().await;
     let recorded = topic_id(&world);
     world.state().topics.get_mut(TOPIC).unwrap().id.0 = uuid::Uuid::from_u128(77);
@@ -110,7 +110,7 @@ async fn a_foreign_topic_of_our_name_is_not_taken_over() {
 }
 
 #[tokio::test]
-async fn a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
+async fn rule_34_a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
     const HOUR_MS: i64 = 3_600_000;
     let world = settled().await;
     let hours = |world: &World| world.state().topic_retentions[TOPIC] / HOUR_MS;

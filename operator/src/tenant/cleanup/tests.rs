@@ -236,7 +236,7 @@ async fn a_tenant_without_our_finalizer_is_left_alone() {
 
 /// The end is the same whichever change was the last one before a crash, and whether it was made or not.
 #[tokio::test]
-async fn a_crash_at_any_change_leaves_a_state_to_go_on_from() {
+async fn rule_03_a_crash_at_any_change_leaves_a_state_to_go_on_from() {
     let scenario = async |crash: Option<Crash>| {
         let world = World::default();
         if let Some(crash) = crash {

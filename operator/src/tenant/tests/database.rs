@@ -106,7 +106,7 @@ fn allow(world: &World, key: &str, hours: &str) {
 }
 
 #[tokio::test]
-async fn a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
+async fn rule_34_a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
     let world = with_tenant(TENANT);
     world.settle().await;
     world.edit(ACME, |tenant| {

@@ -27,7 +27,7 @@ async fn a_key_is_revoked_while_clickhouse_hangs() {
 }
 
 #[tokio::test]
-async fn tenants_that_hang_hold_up_nobody_else() {
+async fn rule_27_tenants_that_hang_hold_up_nobody_else() {
     const OTHERS: [&str; 4] = ["one", "two", "three", "four"];
     let world = with_tenant(TENANT);
     for name in OTHERS {

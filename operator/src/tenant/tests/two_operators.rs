@@ -35,12 +35,12 @@ async fn check(world: impl AsyncFn() -> World) {
 }
 
 #[tokio::test]
-async fn one_of_two_operators_makes_the_first_key() {
+async fn rule_29_one_of_two_operators_makes_the_first_key() {
     check(async || with_tenant(TENANT)).await;
 }
 
 #[tokio::test]
-async fn one_of_two_operators_makes_a_further_key() {
+async fn rule_29_one_of_two_operators_makes_a_further_key() {
     check(async || {
         let world = with_tenant(TENANT);
         world.settle().await;
