@@ -1,14 +1,28 @@
 //! The CustomResourceDefinitions as YAML, kept beside the types and in the chart.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;
+use serde_json::json;
 
 use crate::{AnalyticsTenant, Pipeline};
 
 /// Both definitions, in the order of their names.
 #[must_use]
 pub fn definitions() -> [CustomResourceDefinition; 2] {
-    [AnalyticsTenant::crd(), Pipeline::crd()]
+    [AnalyticsTenant::crd(), Pipeline::crd()].map(with_a_first_status)
+}
+
+/// With a status for resources that the operator has not seen: to kstatus one without any is current, and tools that
+/// wait would go on while the operator is away. No generation is -1, so that this one is in progress.
+fn with_a_first_status(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut definition.spec.versions {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let properties = schema.and_then(|schema| schema.properties.as_mut());
+        if let Some(status) = properties.and_then(|properties| properties.get_mut("status")) {
+            status.default = Some(JSON(json!({"observedGeneration": -1})));
+        }
+    }
+    definition
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use crate::condition::Condition;
 #[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineStatus {
-    /// The generation of the spec that this status is about.
+    /// The generation of the spec that this status is about; -1 until the operator has seen the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 9007199254740991_i64))]
+    #[schemars(range(min = -1, max = 9007199254740991_i64))]
     pub observed_generation: Option<i64>,
     /// The aspects of the Pipeline; `Ready` sums them up.
     #[serde(default)]

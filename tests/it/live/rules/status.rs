@@ -120,7 +120,7 @@ async fn rule_10_the_first_status_has_every_condition_as_unknown() -> anyhow::Re
             [(&tenants, "acme", Resource::AnalyticsTenant), (&pipelines, "acme-default", Resource::Pipeline)]
         {
             let versions = recording.versions(name)?;
-            let first = versions.iter().find(|version| version["status"].is_object());
+            let first = versions.iter().find(|version| version["status"]["conditions"][0].is_object());
             let first = first.and_then(|version| version["status"]["conditions"].as_array());
             let first = first.cloned().unwrap_or_default();
             for wanted in ConditionType::of(resource) {
