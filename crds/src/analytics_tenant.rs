@@ -28,17 +28,21 @@ pub use {
     validation = Rule::new("self.metadata.name.size() <= 40").message("the name of an AnalyticsTenant has at most 40 characters"),
     validation = Rule::new("!self.metadata.name.contains('.')").message("the name of an AnalyticsTenant must not contain a dot"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]')").message("the name of an AnalyticsTenant must begin with a letter: its managed Pipeline's Service carries it"),
+    printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier", description = "The plan of the tenant."),
     printcolumn(name = "Database", type_ = "string", json_path = ".status.database.name", description = "The tenant's ClickHouse database."),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything the spec asks for works."),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why the tenant is or is not ready."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "How long the tenant exists."),
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoints.ingest", priority = "1", description = "Where SDKs send events to."),
+    printcolumn(name = "Retention(h)", type_ = "integer", json_path = ".status.retentionHours", priority = "1", description = "How many hours events are kept now."),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1", description = "What holds the tenant up.")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.tenantId) == has(oldSelf.tenantId) && (!has(self.tenantId) || self.tenantId == oldSelf.tenantId)")
-        .message("tenantId cannot be changed, added or removed later: it names the database and the topics")
+        .message("tenantId cannot be changed, added or removed later: it names the database and the topics"),
+    validation = Rule::new("!has(self.tier) || self.tier != 'Enterprise' || has(self.retention)")
+        .message("retention must be set when tier is 'Enterprise': that plan has none of its own")
 )]
 pub struct AnalyticsTenantSpec {
     /// The name that people read.
@@ -52,7 +56,12 @@ pub struct AnalyticsTenantSpec {
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9-]+$"))]
     pub tenant_id: Option<String>,
 
-    /// How long events stay readable, counted from their receipt. Exactly one of days and hours. Without it, 90 days.
+    /// The plan of the tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
+
+    /// How long events stay readable, counted from their receipt. Exactly one of days and hours. Without it, as long as
+    /// the tier says; a tenant of the tier Enterprise has to say it.
     /// A shorter one deletes events, so it waits for the annotation `analytics.millrace.dev/allow-retention-hours` with
     /// the hours of now and the new ones, as in `720-to-24`; the condition says which. It counts once.
     // The API server fills in no default: it would stay beside `hours` when a tenant without a retention gets one.
@@ -94,19 +103,7 @@ pub struct RetentionSpec {
     pub hours: Option<i32>,
 }
 
-impl Default for RetentionSpec {
-    fn default() -> Self {
-        Self { days: Some(90), hours: None }
-    }
-}
-
 impl AnalyticsTenantSpec {
-    /// The retention, 90 days if the spec says nothing.
-    #[must_use]
-    pub fn retention(&self) -> RetentionSpec {
-        self.retention.clone().unwrap_or_default()
-    }
-
     /// The keys, one that may ingest if the spec says nothing.
     #[must_use]
     pub fn api_keys(&self) -> Vec<ApiKeySpec> {
@@ -125,6 +122,20 @@ pub enum Suspend {
     Ingest,
     /// No events are taken, and after what was taken is stored, as with the `state` `Stopped`, nothing runs.
     All,
+}
+
+/// The plan of the tenant: how long events are kept if `retention` does not say, and how long at most.
+/// The numbers are the installation's, by default 24 hours for Free, 90 days for Paid, and whatever `retention` says
+/// for Enterprise. Without a tier, 90 days if `retention` does not say, and no maximum.
+// `kubectl explain` shows this one for the field, whose own words give way to those of an optional enum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub enum Tier {
+    /// For a try: by default, events are kept for 24 hours.
+    Free,
+    /// By default, events are kept for 90 days.
+    Paid,
+    /// As agreed with the tenant: the spec says how long events are kept.
+    Enterprise,
 }
 
 /// What happens to the tenant's data when the tenant is deleted.

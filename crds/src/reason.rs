@@ -68,8 +68,10 @@ vocabulary! {
 
         /// The tenant's id, which is `tenantId` or else namespace and name, is too long or has a character that no id has.
         InvalidTenantId,
-        /// The retention is out of range, or is not exactly one of `days` and `hours`.
+        /// The retention is out of range, is not exactly one of `days` and `hours`, or is missing with the tier `Enterprise`.
         InvalidRetention,
+        /// The retention is longer than the tenant's tier allows.
+        RetentionAbovePlan,
         /// The Pipeline's name cannot be part of the name of a topic.
         InvalidName,
         /// More copies would have to acknowledge a write than the topic has.

@@ -23,6 +23,8 @@ mod network_policies;
 
 pub use network_policies::{NetworkPolicies, Ports};
 
+use crate::plans::Plans;
+
 /// Turns AnalyticsTenant and Pipeline resources into Kafka topics, ClickHouse databases, keys and pods.
 ///
 /// Every option is a flag or an environment variable; the flag wins.
@@ -48,6 +50,10 @@ pub struct Options {
         value_parser = clap::value_parser!(u16).range(1..=3600)
     )]
     pub recheck_seconds: u16,
+
+    /// How long each tier of tenants keeps events, as the JSON of the chart's `plans`.
+    #[arg(long, env = "MILLRACE_PLANS", default_value = Plans::DEFAULT, value_name = "JSON", value_parser = Plans::parse)]
+    pub plans: Plans,
 
     #[command(flatten)]
     pub kafka: KafkaOptions,
@@ -335,6 +341,16 @@ mod tests {
     #[test]
     fn a_prefix_with_a_dot_is_refused() {
         assert!(parsed(&["--topic-prefix=a.b"]).is_err());
+    }
+
+    #[test]
+    fn plans_that_cannot_work_are_refused_in_words() {
+        let refused = parsed(&[
+            r#"--plans={"free":{"retentionHours":25,"maxRetentionHours":24},"paid":{"retentionHours":1},"enterprise":{}}"#,
+        ]);
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains("`free` keeps events for 25 hours and allows 24 at most"), "{said}");
+        assert!(parsed(&["--plans={}"]).unwrap_err().to_string().contains("missing field `free`"));
     }
 
     #[test]

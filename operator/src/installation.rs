@@ -10,7 +10,10 @@ use schema::{
     settings::{ClickHouseSettings, KafkaSettings, SaslSettings},
 };
 
-use crate::args::{DataPlaneOptions, Options};
+use crate::{
+    args::{DataPlaneOptions, Options},
+    plans::Plans,
+};
 
 /// The options with the files they name read.
 #[derive(Debug, Clone)]
@@ -20,6 +23,8 @@ pub(crate) struct Installation {
     pub(crate) replication_factor: i32,
     pub(crate) min_insync_replicas: i32,
     pub(crate) clickhouse: ClickHouseAccess,
+    /// How long each tier of tenants keeps events.
+    pub(crate) plans: Plans,
     pub(crate) data_plane: DataPlaneOptions,
     /// Pods of the data plane write their logs as the operator does.
     pub(crate) log_format: LogFormat,
@@ -79,6 +84,7 @@ impl Installation {
                     .map_or_else(|| Ok(Secret::new(String::new())), password)?,
                 ca_pem: clickhouse.ca_file.as_deref().map(text).transpose()?,
             },
+            plans: options.plans.clone(),
             data_plane: options.data_plane.clone(),
             log_format: options.log.log_format,
         })

@@ -34,6 +34,7 @@ mod kubernetes;
 mod labels;
 mod metrics;
 mod pipeline;
+mod plans;
 mod progress;
 mod retained;
 mod retention;

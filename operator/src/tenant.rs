@@ -65,7 +65,7 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant) ->
     let tenant = apply::hold(ctx, tenant).await?; // the finalizer, before anything outside is touched
     let tenant = status::announce(ctx, tenant).await?; // conditions, before anything is known
     let fetched = fetch::fetch(ctx, &tenant).await?;
-    let outcome = match validate::validate(&tenant, &fetched.rivals) {
+    let outcome = match validate::validate(&ctx.installation.plans, &tenant, &fetched.rivals) {
         Ok(validated) => {
             // Before ClickHouse is asked, which may take long: a key that was revoked dies, and a new one is there.
             let credentials = bring_about_keys(ctx, &tenant, &validated, fetched.keys).await;

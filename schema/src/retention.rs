@@ -20,6 +20,9 @@ impl Retention {
     /// merge deletes events that just arrived.
     pub const MAX_HOURS: u32 = 18_250 * 24;
 
+    /// Where nobody says anything else: 90 days.
+    pub const DEFAULT: Self = Self { hours: 90 * 24 };
+
     /// # Errors
     /// When the number is zero or above [`Retention::MAX_HOURS`].
     pub fn from_hours(hours: u64) -> Result<Self, RetentionError> {

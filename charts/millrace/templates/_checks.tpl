@@ -30,6 +30,16 @@
 {{- if not $clickhouse.allowSharedCredentials -}}
 {{- fail "clickhouse.allowSharedCredentials must be true: each tenant's consumer gets the credential of clickhouse.existingSecret, so whoever reads Secrets in a tenant's namespace can read every tenant's events" -}}
 {{- end -}}
+{{- with .Values.plans -}}
+{{- range $name, $plan := pick . "free" "paid" -}}
+{{- if not $plan.retentionHours -}}
+{{- fail (printf "plans.%s.retentionHours is required: a tenant's spec need not say how long events are kept" $name) -}}
+{{- end -}}
+{{- if and $plan.maxRetentionHours (gt (int64 $plan.retentionHours) (int64 $plan.maxRetentionHours)) -}}
+{{- fail (printf "plans.%s.retentionHours must not be greater than plans.%s.maxRetentionHours, or every tenant of the plan would be refused" $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $images := .Values.images -}}
 {{- range $name := list "operator" "ingester" "consumer" -}}
 {{- $host := (index $images $name).repository | splitList "/" | first -}}

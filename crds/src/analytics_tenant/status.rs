@@ -25,6 +25,10 @@ pub struct AnalyticsTenantStatus {
     /// The tenant's ClickHouse database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseStatus>,
+    /// How many hours events are kept now. Absent until the table was made, and while somebody else's rule is on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2147483647))]
+    pub retention_hours: Option<i32>,
     /// Where the tenant is reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<EndpointsStatus>,

@@ -34,6 +34,7 @@ impl Reason {
             Self::PipelinesExist => &[DeletionBlocked],
             Self::InvalidTenantId
             | Self::InvalidRetention
+            | Self::RetentionAbovePlan
             | Self::InvalidName
             | Self::InvalidReplication
             | Self::InvalidSourceTopic

@@ -55,6 +55,10 @@ impl Reason {
             Self::InvalidRetention => {
                 "Set exactly one of `retention.days`, 1 to 18250, and `retention.hours`, 1 to 438000."
             }
+            Self::RetentionAbovePlan => {
+                "Ask for no more than the message allows, choose another `tier`, or raise the chart's \
+                 `plans.<tier>.maxRetentionHours`."
+            }
             Self::InvalidName => "Make the Pipeline anew under a name of at most 48 of `a-z`, `0-9` and `-`.",
             Self::InvalidReplication => {
                 "Lower `topic.minInsyncReplicas`, or make a new Pipeline with more copies in `topic.replicationFactor`."

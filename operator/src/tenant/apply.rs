@@ -10,7 +10,7 @@ use crds::{
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _};
-use schema::{names::TableGeneration, tenant_id::TenantId};
+use schema::{names::TableGeneration, retention::Retention, tenant_id::TenantId};
 
 use super::{
     Error,
@@ -38,7 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) spec: Aspect<TenantId>,
     pub(crate) credentials: Aspect<Vec<ApiKeyStatus>>,
     pub(crate) database: Aspect<DatabaseStatus>,
-    pub(crate) schema: Aspect<()>,
+    /// How long events are kept, by tables that are as they should be.
+    pub(crate) schema: Aspect<Retention>,
     pub(crate) pipeline: Aspect<ManagedPipeline>,
     /// Where the managed Pipeline takes events.
     pub(crate) endpoint: Option<String>,
@@ -202,10 +203,10 @@ async fn apply_database<B: Backends>(
 async fn migrate<B: Backends>(
     ctx: &Context<B>,
     validated: &ValidatedTenant,
-) -> (Aspect<()>, Option<TableGeneration>) {
+) -> (Aspect<Retention>, Option<TableGeneration>) {
     let wanted = validated.retention;
     match ctx.tables.migrate(&validated.database, wanted).await {
-        Ok(Migrated { generation, kept: None }) => (Progress::Done(()), Some(generation)),
+        Ok(Migrated { generation, kept: None }) => (Progress::Done(wanted.retention), Some(generation)),
         Ok(Migrated { generation, kept: Some(kept) }) => {
             let held = Error::RetentionHeld { kept, wanted_hours: wanted.retention.hours() };
             (Progress::Failed(held), Some(generation))

@@ -13,14 +13,14 @@ use super::{
     Error,
     apply::{ManagedPipeline, Outcome},
     fetch,
-    validate::{Invalid, retention_hours},
+    validate::Invalid,
 };
 use crate::{
     conditions::{self, Observed},
     context::{Backends, Context},
     metrics,
     progress::{Progress, told},
-    retention::{self, Brought},
+    retention::{self, Brought, Kept},
 };
 
 /// The aspects of a tenant, in the order in which `Ready` looks for an obstacle.
@@ -157,6 +157,7 @@ fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> Anal
         } else {
             outcome.database.done().cloned().or(before.database)
         },
+        retention_hours: retention_hours(outcome, before.retention_hours),
         endpoints: endpoints(outcome, before.endpoints),
         api_keys: outcome.credentials.done().cloned().unwrap_or(before.api_keys),
         retained_topics: before.retained_topics,
@@ -165,10 +166,20 @@ fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> Anal
 }
 
 fn used_consent(tenant: &AnalyticsTenant, outcome: &Outcome, before: Option<String>) -> Option<String> {
-    let brought = if outcome.schema.done().is_some() { Brought::About } else { Brought::NotYet };
-    // A spec that asks for nothing that can be kept uses nothing up.
-    let wanted_hours = retention_hours(tenant).unwrap_or(0);
-    retention::used(tenant, wanted_hours, brought, before)
+    match outcome.schema.done() {
+        Some(kept) => retention::used(tenant, kept.hours().into(), Brought::About, before),
+        None => retention::used(tenant, 0, Brought::NotYet, before),
+    }
+}
+
+/// How long events are kept, as far as the tables tell.
+fn retention_hours(outcome: &Outcome, before: Option<i32>) -> Option<i32> {
+    match (outcome.schema.done(), outcome.schema.failed()) {
+        (Some(kept), _) => i32::try_from(kept.hours()).ok(),
+        (None, Some(Error::RetentionHeld { kept: Kept::Hours(hours), .. })) => i32::try_from(*hours).ok(),
+        (None, Some(Error::RetentionHeld { kept: Kept::Otherwise, .. })) => None,
+        (None, Some(_) | None) => before,
+    }
 }
 
 fn aspects(outcome: &Outcome) -> Vec<Observed> {
@@ -204,7 +215,11 @@ fn has_lost_the_name(outcome: &Outcome) -> bool {
     let is_rival = match &outcome.spec {
         Progress::Failed(Error::Invalid(invalid)) => match invalid {
             Invalid::NameConflict { .. } => true,
-            Invalid::Id { .. } | Invalid::Retention { .. } | Invalid::RetentionUnit => false,
+            Invalid::Id { .. }
+            | Invalid::Retention { .. }
+            | Invalid::RetentionUnit
+            | Invalid::RetentionUnset
+            | Invalid::RetentionAbovePlan { .. } => false,
         },
         Progress::Failed(_) | Progress::Done(_) | Progress::Waiting(_) | Progress::Untried => false,
     };

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::{
     failure::Failure,
     labels,
+    plans::{Plan, Plans},
     retention::shortening,
     tables::{DatabaseOwner, WantedRetention},
 };
@@ -72,13 +73,21 @@ pub(crate) enum Invalid {
     Retention { source: RetentionError },
     #[error("exactly one of `retention.days` and `retention.hours` must be set")]
     RetentionUnit,
+    #[error("`retention` must be set: the tenant's tier has none of its own")]
+    RetentionUnset,
+    #[error("the spec asks to keep events for {asked} hours, and the tenant's tier allows {longest} at most")]
+    RetentionAbovePlan { asked: u32, longest: u32 },
 }
 
 impl Invalid {
     pub(crate) fn failure(&self) -> Failure {
         match self {
             Self::NameConflict { .. } => Failure::Conflict,
-            Self::Id { .. } | Self::Retention { .. } | Self::RetentionUnit => Failure::Refused,
+            Self::Id { .. }
+            | Self::Retention { .. }
+            | Self::RetentionUnit
+            | Self::RetentionUnset
+            | Self::RetentionAbovePlan { .. } => Failure::Refused,
         }
     }
 
@@ -86,12 +95,17 @@ impl Invalid {
         match self {
             Self::NameConflict { .. } => Reason::NameConflict,
             Self::Id { .. } => Reason::InvalidTenantId,
-            Self::Retention { .. } | Self::RetentionUnit => Reason::InvalidRetention,
+            Self::Retention { .. } | Self::RetentionUnit | Self::RetentionUnset => Reason::InvalidRetention,
+            Self::RetentionAbovePlan { .. } => Reason::RetentionAbovePlan,
         }
     }
 }
 
-pub(crate) fn validate(tenant: &AnalyticsTenant, rivals: &[Rival]) -> Result<ValidatedTenant, Invalid> {
+pub(crate) fn validate(
+    plans: &Plans,
+    tenant: &AnalyticsTenant,
+    rivals: &[Rival],
+) -> Result<ValidatedTenant, Invalid> {
     let id = id(tenant)?;
     if let Some(older) = rivals.iter().find(|rival| is_older(rival, tenant)) {
         let (namespace, name) = (older.namespace.clone(), older.name.clone());
@@ -111,7 +125,7 @@ pub(crate) fn validate(tenant: &AnalyticsTenant, rivals: &[Rival]) -> Result<Val
         owner,
         known_database: known_database(tenant),
         owner_reference: tenant.controller_owner_ref(&()).unwrap_or_default(),
-        retention: wanted_retention(tenant)?,
+        retention: wanted_retention(plans, tenant)?,
         keys: keys(tenant),
         default_pipeline: tenant.spec.default_pipeline,
         known_keys: tenant
@@ -146,15 +160,17 @@ fn is_older(rival: &Rival, tenant: &AnalyticsTenant) -> bool {
     (rival.created.as_ref(), rival.uid.clone()) < ours
 }
 
-fn wanted_retention(tenant: &AnalyticsTenant) -> Result<WantedRetention, Invalid> {
-    let retention = retention(&tenant.spec.retention())?;
+fn wanted_retention(plans: &Plans, tenant: &AnalyticsTenant) -> Result<WantedRetention, Invalid> {
+    let Plan { retention: standing, longest } = plans.of(tenant.spec.tier);
+    let retention = match &tenant.spec.retention {
+        Some(asked) => retention(asked)?,
+        None => standing.ok_or(Invalid::RetentionUnset)?,
+    };
+    if let Some(longest) = longest.filter(|longest| retention.hours() > longest.hours()) {
+        return Err(Invalid::RetentionAbovePlan { asked: retention.hours(), longest: longest.hours() });
+    }
     let used = tenant.status.as_ref().and_then(|status| status.used_retention_consent.as_deref());
     Ok(WantedRetention { retention, shortening: shortening(tenant, retention.hours().into(), used) })
-}
-
-/// The hours of the spec's retention, if they are a retention.
-pub(crate) fn retention_hours(tenant: &AnalyticsTenant) -> Option<u64> {
-    retention(&tenant.spec.retention()).ok().map(|retention| retention.hours().into())
 }
 
 fn retention(spec: &RetentionSpec) -> Result<Retention, Invalid> {

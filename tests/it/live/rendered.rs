@@ -86,6 +86,13 @@ fn additions() -> Vec<(Value, Vec<&'static str>)> {
         ),
         (json!({"operator": {"priorityClassName": "platform"}}), vec![r#"priorityClassName: "platform""#]),
         (json!({"dataPlane": {"priorityClassName": "events"}}), vec!["--priority-class-name=events"]),
+        (
+            json!({"plans": {"free": {"retentionHours": 1}, "paid": {"maxRetentionHours": null}}}),
+            vec![
+                r#"\"free\":{\"maxRetentionHours\":24,\"retentionHours\":1}"#,
+                r#"\"paid\":{\"retentionHours\":2160}"#,
+            ],
+        ),
     ]
 }
 
@@ -117,6 +124,14 @@ async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow
             (json!({"networkPolicies": {"clickhousePorts": ["http"]}}), "clickhousePorts"),
             (json!({"networkPolicies": {"apiServerPorts": []}}), "apiServerPorts"),
             (json!({"networkPolicies": {"monitoringNamespace": "a.b"}}), "monitoringNamespace"),
+            (
+                json!({"plans": {"free": {"maxRetentionHours": 23}}}),
+                "plans.free.retentionHours must not be greater",
+            ),
+            (json!({"plans": {"free": {"retentionHours": null}}}), "plans.free.retentionHours is required"),
+            (json!({"plans": {"paid": {"retentionHours": 438_001}}}), "retentionHours"),
+            (json!({"plans": {"paid": null}}), "paid"),
+            (json!({"plans": {"enterprise": {"retentionHours": 1}}}), "retentionHours"),
         ];
         for (more, expected) in cases {
             let said = chart::template(NAMESPACE, &with(&more)).await.map_err(|error| error.to_string());
@@ -139,6 +154,8 @@ async fn values_that_an_older_chart_did_not_have_may_be_absent() -> anyhow::Resu
             "dataPlane": {"priorityClassName": null},
         }));
         assert_eq!(chart::template(NAMESPACE, &absent).await?, plain);
+        let without_plans = chart::template(NAMESPACE, &with(&json!({"plans": null}))).await?;
+        assert!(!without_plans.contains("--plans="), "the operator has the same by itself");
         Ok(())
     })
     .await

@@ -1,4 +1,4 @@
-use schema::tenant_id::TenantId;
+use schema::{retention::Retention, tenant_id::TenantId};
 
 use super::*;
 use crate::{attempt::Interruption, progress::Waiting};
@@ -15,7 +15,7 @@ fn done() -> Outcome {
         spec: Progress::Done(TenantId::parse("acme").unwrap()),
         credentials: Progress::Done(Vec::new()),
         database: Progress::Done(database()),
-        schema: Progress::Done(()),
+        schema: Progress::Done(Retention::DEFAULT),
         pipeline: Progress::Done(ManagedPipeline::AsWanted),
         endpoint: Some("http://acme".to_owned()),
     }

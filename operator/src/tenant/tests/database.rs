@@ -137,6 +137,40 @@ async fn rule_34_a_shorter_retention_waits_for_consent_and_holds_nothing_else_up
 }
 
 #[tokio::test]
+async fn a_smaller_tier_waits_for_consent_as_any_shorter_retention() {
+    let world = with_tenant(TENANT);
+    let hours = || world.object(ACME).unwrap()["status"]["retentionHours"].clone();
+    world.settle().await;
+    assert_eq!(hours(), 2160);
+    world.edit(ACME, |tenant| tenant["spec"]["tier"] = "Free".into());
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Stalled").as_deref(), Some("RetentionReductionHeld"));
+    assert_eq!(hours(), 2160);
+    keeps(&world, 2160);
+    allow(&world, ACME, "2160-to-24");
+    world.settle().await;
+    keeps(&world, 24);
+    assert_eq!(hours(), 24);
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+}
+
+#[tokio::test]
+async fn a_retention_above_the_plan_stalls_and_changes_nothing() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    world.edit(ACME, |tenant| {
+        tenant["spec"]["tier"] = "Paid".into();
+        tenant["spec"]["retention"] = serde_json::json!({"days": 91});
+    });
+    world.settle().await;
+    for kind in ["SpecValid", "Stalled", "Ready"] {
+        assert_eq!(world.reason(ACME, kind).as_deref(), Some("RetentionAbovePlan"), "{kind}");
+    }
+    keeps(&world, 2160);
+    assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"), "events flow all the same");
+}
+
+#[tokio::test]
 async fn the_same_consent_twice_is_none() {
     let world = with_tenant(TENANT);
     let ask = |days: u32| {

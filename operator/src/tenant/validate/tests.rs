@@ -1,4 +1,10 @@
 use super::*;
+use crate::plans;
+
+/// With the plans of an operator that was told of none.
+fn validate(tenant: &AnalyticsTenant, rivals: &[Rival]) -> Result<ValidatedTenant, Invalid> {
+    super::validate(&plans::tests::plain(), tenant, rivals)
+}
 
 fn tenant(spec: &str) -> AnalyticsTenant {
     let manifest = format!(
@@ -60,6 +66,33 @@ fn a_retention_has_one_unit_and_a_range() {
     assert!(matches!(retention("{hours: -1}"), Err(Invalid::Retention { .. })));
     assert!(matches!(retention("{days: 1, hours: 1}"), Err(Invalid::RetentionUnit)));
     assert!(matches!(retention("{}"), Err(Invalid::RetentionUnit)));
+}
+
+#[test]
+fn a_tier_says_how_long_events_are_kept_and_how_long_at_most() {
+    let hours =
+        |spec: &str| validate(&tenant(spec), &[]).map(|validated| validated.retention.retention.hours());
+    let above = |asked, longest| Err(Invalid::RetentionAbovePlan { asked, longest });
+    for (spec, expected) in [
+        ("{}", Ok(2160)),
+        ("{retention: {days: 18250}}", Ok(438_000)),
+        ("{tier: Free}", Ok(24)),
+        ("{tier: Free, retention: {hours: 1}}", Ok(1)),
+        ("{tier: Free, retention: {days: 1}}", Ok(24)),
+        ("{tier: Free, retention: {hours: 25}}", above(25, 24)),
+        ("{tier: Paid}", Ok(2160)),
+        ("{tier: Paid, retention: {days: 91}}", above(2184, 2160)),
+        ("{tier: Enterprise, retention: {days: 18250}}", Ok(438_000)),
+        ("{tier: Enterprise}", Err(Invalid::RetentionUnset)),
+    ] {
+        assert_eq!(hours(spec), expected, "{spec}");
+    }
+}
+
+#[test]
+fn a_retention_above_the_plan_waits_for_a_change() {
+    let refused = validate(&tenant("{tier: Free, retention: {hours: 25}}"), &[]).unwrap_err();
+    assert_eq!((refused.failure(), refused.reason()), (Failure::Refused, Reason::RetentionAbovePlan));
 }
 
 #[test]
