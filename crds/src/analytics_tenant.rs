@@ -8,7 +8,7 @@ mod api_keys;
 mod status;
 
 pub use {
-    api_keys::{ApiKeyScope, ApiKeySpec},
+    api_keys::{ApiKeyScope, ApiKeySpec, ApiKeyState},
     status::{AnalyticsTenantStatus, ApiKeyStatus, DatabaseStatus, EndpointsStatus},
 };
 
@@ -107,7 +107,13 @@ impl AnalyticsTenantSpec {
     /// The keys, one that may ingest if the spec says nothing.
     #[must_use]
     pub fn api_keys(&self) -> Vec<ApiKeySpec> {
-        let default = || vec![ApiKeySpec { name: "default".to_owned(), scopes: vec![ApiKeyScope::Ingest] }];
+        let default = || {
+            vec![ApiKeySpec {
+                name: "default".to_owned(),
+                scopes: vec![ApiKeyScope::Ingest],
+                expires_at: None,
+            }]
+        };
         self.api_keys.clone().unwrap_or_else(default)
     }
 }

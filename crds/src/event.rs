@@ -5,6 +5,8 @@ use crate::{condition::Resource, vocabulary::vocabulary};
 vocabulary! {
     /// Why an Event was written. A condition that newly holds a resource up is told under the reason of the condition.
     pub enum EventReason {
+        /// Keys came to the end that their `expiresAt` says, and are refused from now on.
+        ApiKeysExpired,
         /// Keys that were there before were missing or unusable in the tenant's Secret and were made anew.
         ApiKeysReplaced,
         /// The tenant took over the database that a tenant of its name left behind, with its events.
@@ -55,9 +57,11 @@ impl EventReason {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::DatabaseAdopted | Self::Drained | Self::TopicAdopted | Self::TopicsRetained => {
-                Severity::Normal
-            }
+            Self::ApiKeysExpired
+            | Self::DatabaseAdopted
+            | Self::Drained
+            | Self::TopicAdopted
+            | Self::TopicsRetained => Severity::Normal,
             Self::ApiKeysReplaced
             | Self::DrainTimedOut
             | Self::ExternalResourcesAbandoned
@@ -72,7 +76,9 @@ impl EventReason {
     #[must_use]
     pub const fn resources(self) -> &'static [Resource] {
         match self {
-            Self::ApiKeysReplaced | Self::DatabaseAdopted => &[Resource::AnalyticsTenant],
+            Self::ApiKeysExpired | Self::ApiKeysReplaced | Self::DatabaseAdopted => {
+                &[Resource::AnalyticsTenant]
+            }
             Self::ExternalResourcesAbandoned | Self::UnreadableResource => {
                 &[Resource::AnalyticsTenant, Resource::Pipeline]
             }
@@ -90,6 +96,9 @@ impl EventReason {
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
+            Self::ApiKeysExpired => {
+                "Nothing, if nobody uses them any longer. A later `expiresAt` makes the same key work again."
+            }
             Self::ApiKeysReplaced => {
                 "Give the new keys to whoever used those that the note names: the old ones are refused."
             }

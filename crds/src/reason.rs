@@ -31,6 +31,8 @@ vocabulary! {
         Suspended,
         /// The API keys are there; the operator makes no users in ClickHouse, so pods use the installation's.
         AccessManagementDisabled,
+        /// An API key is past its `expiresAt` and is refused, and the others are taken.
+        KeyExpired,
 
         // Something is on its way.
 

@@ -1,6 +1,6 @@
 //! The authenticate step: the headers of a request become the route of its key. Pure.
 //!
-//! Invariant: a missing, malformed, unknown, revoked or foreign key, and one without the scope, get one and the
+//! Invariant: a missing, malformed, unknown, expired, revoked or foreign key, and one without the scope, get one and the
 //! same refusal, after the same work.
 
 use std::{
@@ -14,6 +14,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schema::{
     api_key::{KeyDigest, Scope},
     settings::IngesterPipeline,
+    timestamp::Timestamp,
 };
 use subtle::ConstantTimeEq as _;
 
@@ -29,6 +30,7 @@ pub(crate) struct KeyRing {
 struct Entry {
     digest: KeyDigest,
     may_ingest: bool,
+    expires_at: Option<Timestamp>,
     route: Arc<Route>,
 }
 
@@ -49,7 +51,12 @@ impl KeyRing {
             });
             for key in &pipeline.keys {
                 let may_ingest = key.scopes.contains(&Scope::Ingest);
-                let entry = Entry { digest: key.sha256, may_ingest, route: Arc::clone(&route) };
+                let entry = Entry {
+                    digest: key.sha256,
+                    may_ingest,
+                    expires_at: key.expires_at,
+                    route: Arc::clone(&route),
+                };
                 entries.entry(key.sha256).or_insert(entry);
             }
         }
@@ -68,18 +75,24 @@ impl KeyRing {
     }
 }
 
-/// Finds the route of the key in the headers.
+/// Finds the route of the key in the headers. A key ends by the clock of this process, whether or not anybody changes
+/// the settings.
 ///
 /// # Errors
-/// When there is no key that may send events.
-pub(crate) fn authenticate(keys: &KeyRing, headers: &HeaderMap) -> Result<Arc<Route>, Unauthorized> {
+/// When there is no key that may send events now.
+pub(crate) fn authenticate(
+    keys: &KeyRing,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Arc<Route>, Unauthorized> {
     let presented = presented(headers);
     let (tenant, key) = presented.as_ref().map_or((None, ""), |key| (key.tenant.as_deref(), &key.key));
     let digest = KeyDigest::of(key);
     let entry = keys.entries.get(&digest).ok_or(Unauthorized)?;
     let is_equal = bool::from(entry.digest.as_bytes().ct_eq(digest.as_bytes()));
     let is_own_tenant = tenant.is_none_or(|tenant| tenant == entry.route.tenant_id.as_str());
-    if is_equal && entry.may_ingest && is_own_tenant && !key.is_empty() {
+    let is_in_time = entry.expires_at.is_none_or(|end| now < end);
+    if is_equal && entry.may_ingest && is_own_tenant && is_in_time && !key.is_empty() {
         Ok(Arc::clone(&entry.route))
     } else {
         Err(Unauthorized)

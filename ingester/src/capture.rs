@@ -63,7 +63,7 @@ pub(crate) async fn capture(
     body: &mut Body,
 ) -> Result<Outcome, Error> {
     let (began, received_at) = (Instant::now(), (app.clock.now)());
-    let route = authenticate(&app.keys.borrow(), &head.headers).map_err(Error::Unauthorized)?;
+    let route = authenticate(&app.keys.borrow(), &head.headers, received_at).map_err(Error::Unauthorized)?;
     let receipt = receipt(app, protocol, received_at, head);
     let traceparent = traceparent(&head.headers);
 

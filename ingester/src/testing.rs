@@ -33,6 +33,8 @@ pub(crate) const TENANT: &str = "00000000-0000-0000-0000-000000000000";
 pub(crate) const KEY: &str = "secret";
 /// A key of the same tenant that may only read.
 pub(crate) const QUERY_KEY: &str = "query-secret";
+/// A key of the same tenant that ends [`now`].
+pub(crate) const ENDED_KEY: &str = "ended-secret";
 /// The key of another tenant, `acme`.
 pub(crate) const ACME_KEY: &str = "acme-secret";
 
@@ -54,6 +56,7 @@ pub(crate) fn pipeline(tenant: &str, keys: &[(&str, Scope)]) -> IngesterPipeline
             name: "default".to_owned(),
             sha256: KeyDigest::of(key),
             scopes: vec![*scope],
+            expires_at: None,
         })
         .collect();
     IngesterPipeline { tenant_id, name, topic, keys }
@@ -62,10 +65,10 @@ pub(crate) fn pipeline(tenant: &str, keys: &[(&str, Scope)]) -> IngesterPipeline
 pub(crate) fn settings(bootstrap_servers: &str) -> IngesterSettings {
     let kafka = serde_json::json!({ "bootstrap_servers": bootstrap_servers });
     let kafka: KafkaSettings = serde_json::from_value(kafka).unwrap();
-    let pipelines = vec![
-        pipeline(TENANT, &[(KEY, Scope::Ingest), (QUERY_KEY, Scope::Query)]),
-        pipeline("acme", &[(ACME_KEY, Scope::Ingest)]),
-    ];
+    let mut of_tenant =
+        pipeline(TENANT, &[(KEY, Scope::Ingest), (QUERY_KEY, Scope::Query), (ENDED_KEY, Scope::Ingest)]);
+    of_tenant.keys[2].expires_at = Some(now());
+    let pipelines = vec![of_tenant, pipeline("acme", &[(ACME_KEY, Scope::Ingest)])];
     IngesterSettings { kafka, clickhouse_url: None, clickhouse_ca_pem: None, pipelines }
 }
 

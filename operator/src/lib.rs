@@ -28,6 +28,7 @@ mod attempt;
 mod conditions;
 mod context;
 mod controllers;
+mod expiry;
 mod failure;
 mod installation;
 mod kubernetes;

@@ -23,6 +23,7 @@ use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use crate::{
     attempt::{self, Subject},
     context::{Backends, Context},
+    expiry,
     kubernetes::Guarded,
     retries::Pace,
 };
@@ -86,17 +87,20 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
     };
     let outcome = outcome.with_keys(keys);
     status::report(ctx, &pipeline, &outcome).await?;
-    next(outcome, ctx.retries.pace)
+    next(outcome, ctx.retries.pace, &fetched)
 }
 
-/// When to look again. A failure is the attempt's failure; the aspects beside it were brought about all the same.
-fn next(outcome: apply::Outcome, pace: Pace) -> Result<Action, Error> {
-    let (is_complete, is_draining) = (outcome.is_complete(), outcome.is_draining());
+/// When to look again: no later than the next key ends. A failure is the attempt's failure; the aspects beside it were
+/// brought about all the same.
+fn next(outcome: apply::Outcome, pace: Pace, fetched: &fetch::Fetched) -> Result<Action, Error> {
+    let delay = match (outcome.is_draining(), outcome.is_complete()) {
+        (true, _) => pace.draining(),
+        (false, true) => pace.recheck(),
+        (false, false) => pace.soon(),
+    };
     match outcome.into_failure() {
         Some(failure) => Err(failure),
-        None if is_draining => Ok(Action::requeue(pace.draining())),
-        None if is_complete => Ok(Action::requeue(pace.recheck())),
-        None => Ok(Action::requeue(pace.soon())),
+        None => Ok(Action::requeue(expiry::not_after(fetched.tenant.as_ref(), fetched.at, delay))),
     }
 }
 

@@ -15,12 +15,14 @@ mod validate;
 use std::sync::Arc;
 
 use crds::{AnalyticsTenant, analytics_tenant::ApiKeyStatus};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 
 use crate::{
     attempt::{self, Subject},
     context::{Backends, Context},
+    expiry,
     retries::Pace,
 };
 
@@ -65,37 +67,42 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant) ->
     let tenant = apply::hold(ctx, tenant).await?; // the finalizer, before anything outside is touched
     let tenant = status::announce(ctx, tenant).await?; // conditions, before anything is known
     let fetched = fetch::fetch(ctx, &tenant).await?;
+    let looked_at = fetched.at;
     let outcome = match validate::validate(&ctx.installation.plans, &tenant, &fetched.rivals) {
         Ok(validated) => {
             // Before ClickHouse is asked, which may take long: a key that was revoked dies, and a new one is there.
-            let credentials = bring_about_keys(ctx, &tenant, &validated, fetched.keys).await;
+            let credentials = bring_about_keys(ctx, &tenant, &validated, (fetched.keys, looked_at)).await;
             let desired = build::build(&validated, fetch::database(ctx, &validated).await, fetched.pipeline);
             apply::apply(ctx, &tenant, &validated, desired).await.with_credentials(credentials)
         }
         Err(invalid) => apply::Outcome::refused(invalid),
     };
     status::report(ctx, &tenant, &outcome).await?;
-    next(outcome, ctx.retries.pace)
+    next(outcome, ctx.retries.pace, (&tenant, looked_at))
 }
 
 async fn bring_about_keys<B: Backends>(
     ctx: &Context<B>,
     tenant: &AnalyticsTenant,
     validated: &ValidatedTenant,
-    found: Option<Secret>,
+    (found, now): (Option<Secret>, Timestamp),
 ) -> Result<Vec<ApiKeyStatus>, Error> {
     let secret = apply::hold_keys(ctx, validated, found).await?; // a version to fill, so that one operator alone does
-    let keys = build::api_keys::api_keys(validated, &secret, rand::random);
+    let keys = build::api_keys::api_keys(validated, &secret, now, rand::random);
     apply::apply_keys(ctx, tenant, keys).await
 }
 
-/// When to look again. A failure is the attempt's failure; the aspects beside it were brought about all the same.
-fn next(outcome: apply::Outcome, pace: Pace) -> Result<Action, Error> {
-    let is_complete = outcome.is_complete();
+/// When to look again: no later than the next key ends. A failure is the attempt's failure; the aspects beside it were
+/// brought about all the same.
+fn next(
+    outcome: apply::Outcome,
+    pace: Pace,
+    (tenant, looked_at): (&AnalyticsTenant, Timestamp),
+) -> Result<Action, Error> {
+    let delay = if outcome.is_complete() { pace.recheck() } else { pace.soon() };
     match outcome.into_failure() {
         Some(failure) => Err(failure),
-        None if is_complete => Ok(Action::requeue(pace.recheck())),
-        None => Ok(Action::requeue(pace.soon())),
+        None => Ok(Action::requeue(expiry::not_after(Some(tenant), looked_at, delay))),
     }
 }
 

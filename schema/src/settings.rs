@@ -51,6 +51,9 @@ pub struct KeySettings {
     pub name: String,
     pub sha256: KeyDigest,
     pub scopes: Vec<Scope>,
+    /// From when on it is refused. Without it, as long as it stands here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The settings of a consumer process.
@@ -282,6 +285,18 @@ mod tests {
         };
         assert_eq!(ca_location(SecurityProtocol::Ssl).as_deref(), Some("probe"));
         assert_eq!(ca_location(SecurityProtocol::Plaintext), None);
+    }
+
+    #[test]
+    fn a_key_of_an_older_operator_has_no_end() {
+        let before = format!(r#"{{"name":"web","sha256":"{}","scopes":["Ingest"]}}"#, KeyDigest::of("key"));
+        let key: KeySettings = serde_json::from_str(&before).unwrap();
+        assert_eq!(key.expires_at, None);
+        assert_eq!(serde_json::to_string(&key).unwrap(), before);
+        let ending = KeySettings { expires_at: Some(Timestamp::from_millis(1_769_860_800_000)), ..key };
+        let text = serde_json::to_string(&ending).unwrap();
+        assert!(text.contains(r#""expires_at":"2026-01-31T12:00:00.000Z""#), "{text}");
+        assert_eq!(serde_json::from_str::<KeySettings>(&text).unwrap(), ending);
     }
 
     /// The settings of a consumer as operators wrote them before topics of others were read.

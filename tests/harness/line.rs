@@ -131,6 +131,7 @@ impl Line {
             name: format!("key-{number}"),
             sha256: KeyDigest::of(key.expose()),
             scopes: vec![Scope::Ingest],
+            expires_at: None,
         };
         let settings = IngesterSettings {
             kafka: self.kafka.settings.clone(),

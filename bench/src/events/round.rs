@@ -84,6 +84,7 @@ impl Round {
                     name: "bench".to_owned(),
                     sha256: KeyDigest::of(self.key.expose()),
                     scopes: vec![Scope::Ingest],
+                    expires_at: None,
                 }],
             }],
         };

@@ -1,8 +1,10 @@
 //! What was observed of an AnalyticsTenant.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::api_keys::ApiKeyState;
 use crate::condition::Condition;
 
 /// What was observed of an AnalyticsTenant.
@@ -88,4 +90,11 @@ pub struct ApiKeyStatus {
     /// The Secret whose entry of the key's name holds it.
     #[schemars(length(max = 253))]
     pub secret_name: String,
+    /// When the key ends, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 64), extend("format" = "date-time"))]
+    pub expires_at: Option<Time>,
+    /// Whether the key is taken: Active or Expired.
+    #[serde(default)]
+    pub state: ApiKeyState,
 }

@@ -23,7 +23,7 @@ impl Reason {
             | Self::RolloutInProgress
             | Self::RolloutStuck => &[WorkloadsAvailable, Ready],
             Self::Paused => &[WorkloadsAvailable, Paused, Ready],
-            Self::AccessManagementDisabled => &[CredentialsReady],
+            Self::AccessManagementDisabled | Self::KeyExpired => &[CredentialsReady],
             Self::Pending => ANY_ASPECT,
             Self::Progressing => &[Reconciling],
             Self::Suspended | Self::Deleting | Self::PipelineNotReady | Self::PipelineBeingRemoved => {

@@ -15,6 +15,9 @@ impl Reason {
                 "Set the Pipeline's `ingester.replicas` and `consumer.replicas` to 1 or more when events are to flow."
             }
             Self::AccessManagementDisabled => "Nothing: it does not count for `Ready`.",
+            Self::KeyExpired => {
+                "Give the key that the message names a later `expiresAt`, or remove it from `apiKeys`."
+            }
             Self::Pending => "Nothing. If it stays, another condition is `False` and says what is missing.",
             Self::Progressing => "Nothing: `Ready` says what is missing.",
             Self::Deleting => "Nothing, unless there is `DeletionBlocked`, which says what holds it.",

@@ -19,7 +19,7 @@ use super::*;
 use crate::{
     publish,
     receive::InFlight,
-    testing::{ACME_KEY, KEY, QUERY_KEY, Recorder, Silent, TENANT, app},
+    testing::{ACME_KEY, ENDED_KEY, KEY, QUERY_KEY, Recorder, Silent, TENANT, app},
 };
 
 /// The whole answer, as it is snapshotted.
@@ -154,9 +154,14 @@ async fn bodies_that_cannot_be_used_are_refused_without_repeating_them() {
 #[tokio::test]
 async fn every_bad_key_gets_the_same_answer() {
     let mut bodies = Vec::new();
-    for key in
-        ["", "Bearer unknown", &format!("Bearer acme:{KEY}"), &format!("Bearer {QUERY_KEY}"), "Basic ?"]
-    {
+    for key in [
+        "",
+        "Bearer unknown",
+        &format!("Bearer acme:{KEY}"),
+        &format!("Bearer {QUERY_KEY}"),
+        &format!("Bearer {ENDED_KEY}"),
+        "Basic ?",
+    ] {
         for path in ["/events", "/ingest"] {
             let mut request = post_to(path, EVENT);
             request.headers_mut().insert("authorization", key.parse().unwrap());

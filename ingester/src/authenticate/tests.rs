@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{ACME_KEY, KEY, QUERY_KEY, TENANT, settings};
+use crate::testing::{ACME_KEY, KEY, QUERY_KEY, TENANT, now, settings};
 
 /// The tenant that the headers let in.
 #[track_caller]
@@ -9,7 +9,7 @@ fn check(headers: &[(&'static str, String)], expected: Option<&str>) {
         .iter()
         .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
         .collect::<HeaderMap>();
-    let route = authenticate(&keys, &map);
+    let route = authenticate(&keys, &map, now());
     assert_eq!(route.as_ref().ok().map(|route| route.tenant_id.as_str()), expected, "{headers:?}");
 }
 
@@ -58,12 +58,27 @@ fn an_empty_key_is_refused_even_if_somebody_configured_it() {
     let mut settings = settings("unused");
     settings.pipelines[0].keys[0].sha256 = KeyDigest::of("");
     let keys = KeyRing::of(&settings.pipelines);
-    assert_eq!(authenticate(&keys, &HeaderMap::new()), Err(Unauthorized));
+    assert_eq!(authenticate(&keys, &HeaderMap::new(), now()), Err(Unauthorized));
+}
+
+#[test]
+fn a_key_is_refused_from_its_end_on() {
+    let mut settings = settings("unused");
+    let end = now();
+    settings.pipelines[0].keys[0].expires_at = Some(end);
+    let keys = KeyRing::of(&settings.pipelines);
+    let bearer =
+        |key: &str| HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {key}").parse().unwrap())]);
+    let is_taken = |key: &str, millis| {
+        authenticate(&keys, &bearer(key), Timestamp::from_millis(end.millis() + millis)).is_ok()
+    };
+    assert!(is_taken(KEY, -1) && !is_taken(KEY, 0) && !is_taken(KEY, 86_400_000));
+    assert!(is_taken(ACME_KEY, 86_400_000), "the others go on");
 }
 
 #[test]
 fn topics_are_told_once() {
     let keys = KeyRing::of(&settings("unused").pipelines);
     assert_eq!(keys.topics(), [format!("millrace.{TENANT}.web"), "millrace.acme.web".to_owned()]);
-    assert_eq!(keys.len(), 3);
+    assert_eq!(keys.len(), 4);
 }

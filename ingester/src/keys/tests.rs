@@ -4,13 +4,13 @@ use schema::api_key::Scope;
 use super::*;
 use crate::{
     authenticate::authenticate,
-    testing::{ACME_KEY, KEY, pipeline, settings},
+    testing::{ACME_KEY, KEY, now, pipeline, settings},
 };
 
 fn is_valid(keys: &Keys, key: &str) -> bool {
     let headers =
         HeaderMap::from_iter([(axum::http::header::AUTHORIZATION, format!("Bearer {key}").parse().unwrap())]);
-    authenticate(&keys.borrow(), &headers).is_ok()
+    authenticate(&keys.borrow(), &headers, now()).is_ok()
 }
 
 fn bad() -> Error {

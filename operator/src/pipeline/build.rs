@@ -149,7 +149,7 @@ fn wanted_part(pipeline: &ValidatedPipeline, pods: WantedPods) -> Option<Validat
 /// The change that brings the keys of now to a running ingester, if it has others. While the tenant's Secret is not
 /// there, nobody knows them.
 pub(crate) fn keys(pipeline: &Pipeline, fetched: &Fetched) -> Option<settings::Rekeyed> {
-    let keys = validate::keys(fetched.tenant.as_ref()?, fetched.keys.as_ref()).ok()?;
+    let keys = validate::keys(fetched.tenant.as_ref()?, fetched).ok()?;
     settings::rekeyed(pipeline, fetched.settings.as_ref(), &keys)
 }
 

@@ -1,6 +1,7 @@
 //! The fetch step of the Pipeline controller. It reads Kubernetes, then Kafka, and writes nothing.
 
 use crds::{AnalyticsTenant, Pipeline};
+use jiff::Timestamp;
 use k8s_openapi::api::{
     core::v1::Secret,
     networking::v1::{Ingress, NetworkPolicy},
@@ -23,6 +24,8 @@ use crate::{
 /// What the Pipeline meets in the world.
 #[derive(Debug)]
 pub(crate) struct Fetched {
+    /// When this was looked at.
+    pub(crate) at: Timestamp,
     pub(crate) tenant: Option<AnalyticsTenant>,
     /// The Secret of the tenant's keys, if there is one.
     pub(crate) keys: Option<Secret>,
@@ -74,7 +77,12 @@ pub(crate) async fn tenant<B: Backends>(
 
 pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Fetched, Error> {
     let tenant = tenant(ctx, pipeline).await?;
-    Ok(Fetched { keys: keys(ctx, tenant.as_ref()).await?, settings: settings(ctx, pipeline).await?, tenant })
+    Ok(Fetched {
+        at: Timestamp::now(),
+        keys: keys(ctx, tenant.as_ref()).await?,
+        settings: settings(ctx, pipeline).await?,
+        tenant,
+    })
 }
 
 async fn keys<B: Backends>(

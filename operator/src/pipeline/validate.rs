@@ -11,11 +11,13 @@ use schema::{
     names::{DatabaseName, NameError, PipelineName, TableGeneration, TopicId, TopicName},
     settings::{BatchSettings, KeySettings},
     tenant_id::TenantId,
+    timestamp::Timestamp,
 };
 use uuid::Uuid;
 
 use super::fetch::Fetched;
 use crate::{
+    expiry,
     installation::Installation,
     kubernetes::is_controlled_by,
     progress::Waiting,
@@ -148,9 +150,7 @@ pub(crate) fn validate(
     let dead_letter = dead_letter(&topic);
     let topic_name = topic.name.clone();
     let source = match &pipeline.spec.source.kafka {
-        None => {
-            source::http(topic, pipeline, keys(tenant, fetched.keys.as_ref()).map_err(Obstacle::Waiting)?)
-        }
+        None => source::http(topic, pipeline, keys(tenant, fetched).map_err(Obstacle::Waiting)?),
         Some(kafka) => source::kafka(&installation.topic_prefix, kafka, pipeline),
     };
     let source = source.map_err(Obstacle::Invalid)?;
@@ -282,11 +282,11 @@ fn facts(tenant: &AnalyticsTenant) -> Result<TenantFacts, Waiting> {
     read().ok_or_else(|| not_ready(tenant, "has no database with tables yet"))
 }
 
-/// The digests of the keys that may send events. The keys themselves stay in the tenant's Secret.
-pub(crate) fn keys(tenant: &AnalyticsTenant, secret: Option<&Secret>) -> Result<Vec<KeySettings>, Waiting> {
+/// The digests of the keys that may send events now. The keys themselves stay in the tenant's Secret.
+pub(crate) fn keys(tenant: &AnalyticsTenant, fetched: &Fetched) -> Result<Vec<KeySettings>, Waiting> {
     let is_the_tenants =
         |secret: &&Secret| is_controlled_by(&secret.metadata, &tenant.uid().unwrap_or_default());
-    let Some(secret) = secret.filter(is_the_tenants) else {
+    let Some(secret) = fetched.keys.as_ref().filter(is_the_tenants) else {
         return Err(not_ready(tenant, "has no Secret with its keys yet"));
     };
     let digest = |name: &str| {
@@ -297,11 +297,13 @@ pub(crate) fn keys(tenant: &AnalyticsTenant, secret: Option<&Secret>) -> Result<
         .spec
         .api_keys()
         .into_iter()
+        .filter(|key| !expiry::is_past(key.expires_at.as_ref(), fetched.at))
         .filter_map(|key| {
             let scopes: Vec<Scope> = key.scopes.into_iter().map(tenant::scope).collect();
             let may_send = scopes.contains(&Scope::Ingest);
             let sha256 = digest(&key.name).filter(|_| may_send)?;
-            Some(KeySettings { name: key.name, sha256, scopes })
+            let expires_at = key.expires_at.map(|end| Timestamp::from_millis(end.0.as_millisecond()));
+            Some(KeySettings { name: key.name, sha256, scopes, expires_at })
         })
         .collect())
 }

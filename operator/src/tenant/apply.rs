@@ -137,6 +137,10 @@ pub(crate) async fn apply_keys<B: Backends>(
         );
         ctx.events.tell(tenant.object_ref(&()), EventReason::ApiKeysReplaced, note).await;
     }
+    if !keys.expired.is_empty() {
+        let note = format!("keys {} are past their end and are refused", keys.expired.join(", "));
+        ctx.events.tell(tenant.object_ref(&()), EventReason::ApiKeysExpired, note).await;
+    }
     Ok(keys.status)
 }
 

@@ -1,4 +1,4 @@
-//! The build step of the AnalyticsTenant controller. Pure: randomness is a parameter.
+//! The build step of the AnalyticsTenant controller. Pure: time and randomness are parameters.
 
 pub(crate) mod api_keys;
 pub(crate) mod database;

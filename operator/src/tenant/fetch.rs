@@ -1,6 +1,7 @@
 //! The fetch step of the AnalyticsTenant controller. It reads Kubernetes, then ClickHouse, and writes nothing.
 
 use crds::AnalyticsTenant;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _};
 
@@ -18,6 +19,8 @@ use crate::{
 /// What the tenant meets in the world.
 #[derive(Debug)]
 pub(crate) struct Fetched {
+    /// When this was looked at.
+    pub(crate) at: Timestamp,
     /// Other tenants of the same id.
     pub(crate) rivals: Vec<Rival>,
     /// The Secret of the keys, if there is one.
@@ -44,6 +47,7 @@ pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenan
     let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
     let failed = |source| Error::Fetch { source };
     Ok(Fetched {
+        at: Timestamp::now(),
         rivals: rivals(ctx, tenant),
         keys: ctx.kubernetes.get(&namespace, &api_keys::name(&name)).await.map_err(failed)?,
         pipeline: ctx.kubernetes.get(&namespace, &default_pipeline::name(&name)).await.map_err(failed)?,

@@ -2,7 +2,7 @@
 
 use crds::{
     AnalyticsTenant, AnalyticsTenantStatus, Reason,
-    analytics_tenant::{DatabaseStatus, EndpointsStatus, Suspend},
+    analytics_tenant::{ApiKeyState, ApiKeyStatus, DatabaseStatus, EndpointsStatus, Suspend},
     condition::ConditionType,
 };
 use jiff::Timestamp;
@@ -187,14 +187,7 @@ fn aspects(outcome: &Outcome) -> Vec<Observed> {
         Observed::of(ConditionType::SpecValid, &outcome.spec, |id| {
             Observed::holds(ConditionType::SpecValid, Reason::Valid, format!("the tenant id is `{id}`"))
         }),
-        Observed::of(ConditionType::CredentialsReady, &outcome.credentials, |_| {
-            Observed::fails(
-                ConditionType::CredentialsReady,
-                Reason::AccessManagementDisabled,
-                "API keys are there; no user is made in ClickHouse, pods use the installation's credential"
-                    .to_owned(),
-            )
-        }),
+        Observed::of(ConditionType::CredentialsReady, &outcome.credentials, |keys| credentials(keys)),
         Observed::of(ConditionType::DatabaseReady, &outcome.database, |database| {
             let message = format!("database `{}` is there and belongs to this tenant", database.name);
             Observed::holds(ConditionType::DatabaseReady, Reason::Ready, message)
@@ -207,6 +200,20 @@ fn aspects(outcome: &Outcome) -> Vec<Observed> {
             )
         }),
     ]
+}
+
+/// The keys. One that ended is as its spec asks, so it is told of and holds nothing up.
+fn credentials(keys: &[ApiKeyStatus]) -> Observed {
+    const USERS: &str = "no user is made in ClickHouse, pods use the installation's credential";
+    let kind = ConditionType::CredentialsReady;
+    let expired: Vec<&str> =
+        keys.iter().filter(|key| key.state == ApiKeyState::Expired).map(|key| key.name.as_str()).collect();
+    if expired.is_empty() {
+        Observed::fails(kind, Reason::AccessManagementDisabled, format!("API keys are there; {USERS}"))
+    } else {
+        let message = format!("keys {} are past their end and are refused; {USERS}", expired.join(", "));
+        Observed::holds(kind, Reason::KeyExpired, message)
+    }
 }
 
 /// Whether the id or the database turned out to be somebody else's: nobody may write there in our name. Which one was

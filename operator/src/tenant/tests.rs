@@ -1,6 +1,7 @@
 //! The AnalyticsTenant controller against a world in memory: the order of changes, and what failures leave behind.
 
 use crds::Reason;
+use jiff::Timestamp;
 
 use super::{
     Error,
@@ -18,6 +19,7 @@ use crate::{
 
 mod database;
 mod hanging;
+mod keys;
 mod two_operators;
 
 const RIVAL: &str = "
@@ -218,5 +220,7 @@ fn interrupted(interruption: Interruption) -> Progress<ManagedPipeline, Error> {
 fn a_failure_that_waiting_mends_decides_when_to_try_again() {
     let outcome =
         Outcome { pipeline: interrupted(Interruption::Deadline), ..Outcome::refused(Invalid::RetentionUnit) };
-    assert_eq!(next(outcome, Pace::default()).unwrap_err().failure(), Failure::Transient);
+    let tenant = serde_saphyr::from_str(TENANT).unwrap();
+    let next = next(outcome, Pace::default(), (&tenant, Timestamp::UNIX_EPOCH));
+    assert_eq!(next.unwrap_err().failure(), Failure::Transient);
 }

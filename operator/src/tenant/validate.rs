@@ -2,9 +2,11 @@
 //!
 //! The API server refused what can be seen in one object; here are the rules that it cannot see.
 
+use std::collections::BTreeMap;
+
 use crds::{
     AnalyticsTenant, Reason,
-    analytics_tenant::{ApiKeyScope, DefaultPipeline, RetentionSpec},
+    analytics_tenant::{ApiKeyScope, ApiKeyState, DefaultPipeline, RetentionSpec},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{Resource as _, ResourceExt as _};
@@ -40,8 +42,8 @@ pub(crate) struct ValidatedTenant {
     pub(crate) retention: WantedRetention,
     pub(crate) keys: Vec<WantedKey>,
     pub(crate) default_pipeline: DefaultPipeline,
-    /// The keys that the status tells of: one that is missing now was lost.
-    pub(crate) known_keys: Vec<String>,
+    /// The keys that the status tells of: one that is missing now was lost, and one that was taken may have ended.
+    pub(crate) known_keys: BTreeMap<String, ApiKeyState>,
 }
 
 /// A key that the spec asks for.
@@ -49,6 +51,7 @@ pub(crate) struct ValidatedTenant {
 pub(crate) struct WantedKey {
     pub(crate) name: String,
     pub(crate) scopes: Vec<Scope>,
+    pub(crate) expires_at: Option<Time>,
 }
 
 /// Another tenant of the same id.
@@ -131,7 +134,7 @@ pub(crate) fn validate(
         known_keys: tenant
             .status
             .iter()
-            .flat_map(|status| status.api_keys.iter().map(|key| key.name.clone()))
+            .flat_map(|status| status.api_keys.iter().map(|key| (key.name.clone(), key.state)))
             .collect(),
     })
 }
@@ -189,7 +192,11 @@ fn keys(tenant: &AnalyticsTenant) -> Vec<WantedKey> {
         .spec
         .api_keys()
         .into_iter()
-        .map(|key| WantedKey { name: key.name, scopes: key.scopes.into_iter().map(scope).collect() })
+        .map(|key| WantedKey {
+            name: key.name,
+            scopes: key.scopes.into_iter().map(scope).collect(),
+            expires_at: key.expires_at,
+        })
         .collect()
 }
 

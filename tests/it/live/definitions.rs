@@ -80,6 +80,7 @@ async fn rule_31_tenants_are_accepted_or_refused_with_a_message() -> anyhow::Res
             let key = |name: &&str| json!({"name": name, "scopes": ["Ingest"]});
             json!({"apiKeys": names.iter().map(key).collect::<Vec<_>>()})
         };
+        let ends = |end: &str| json!({"apiKeys": [{"name": "a", "scopes": ["Ingest"], "expiresAt": end}]});
         let many: Vec<String> = (0..17).map(|number| format!("key-{number}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         check(
@@ -123,6 +124,13 @@ async fn rule_31_tenants_are_accepted_or_refused_with_a_message() -> anyhow::Res
                 ("acme", keys(&many), Some("apiKeys")),
                 ("acme", json!({"apiKeys": [{"name": "a", "scopes": []}]}), Some("scopes")),
                 ("acme", json!({"apiKeys": [{"name": "a", "scopes": ["Write"]}]}), Some("Unsupported value")),
+                ("acme", ends("2026-12-31T23:59:59Z"), None),
+                ("acme", ends("2026-12-31T23:59:59.123456789+01:00"), None),
+                ("acme", ends("2026-12-31"), Some("expiresAt")),
+                ("acme", ends("2026-02-30T00:00:00Z"), Some("expiresAt")),
+                ("acme", ends("2026-12-31T23:59:59"), Some("expiresAt")),
+                ("acme", ends("2026-12-31T23:59:59+99:00"), Some("expiresAt")),
+                ("acme", ends("9999-12-31T23:59:59Z"), Some("expiresAt")),
                 ("acme", json!({"deletionPolicy": {"kafka": "Delete", "clickhouse": "Delete"}}), None),
                 ("acme", json!({"deletionPolicy": {"kafka": "Keep"}}), Some("Unsupported value")),
                 ("acme", json!({"defaultPipeline": "None"}), None),

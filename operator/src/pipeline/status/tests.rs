@@ -1,4 +1,5 @@
 use super::*;
+use crate::{pipeline::validate::tests::fetched, retries::Pace};
 use crate::{
     pipeline::validate::{Invalid, Obstacle},
     progress::{Progress, Waiting},
@@ -67,4 +68,13 @@ fn a_missing_tenant_is_named_first_and_forgets_nothing() {
 fn a_spec_that_cannot_be_brought_about_is_stalled() {
     let status = described(&pipeline(), &Outcome::stopped(&pipeline(), Obstacle::Invalid(Invalid::Batch)));
     assert_eq!(conditions::find(&status.conditions, ConditionType::Stalled).unwrap().reason, "InvalidBatch");
+}
+
+#[test]
+fn the_next_look_comes_when_the_next_key_ends() {
+    let mut fetched = fetched();
+    let keys = fetched.tenant.as_mut().unwrap().spec.api_keys.as_mut().unwrap();
+    keys[0].expires_at = Some(serde_json::from_str("\"2026-01-31T12:00:03Z\"").unwrap());
+    let next = super::super::next(done(), Pace::default(), &fetched).unwrap();
+    assert_eq!(next, kube::runtime::controller::Action::requeue(std::time::Duration::from_secs(3)));
 }

@@ -88,3 +88,21 @@ async fn rule_39_the_settings_hold_no_key() {
         assert!(name == ACME_KEYS || !object.to_string().contains(&key), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_key_that_ended_leaves_the_settings_and_comes_back_with_a_later_end() {
+    let world = settled().await;
+    let ends = |end: &str| {
+        world.edit(ACME, |tenant| {
+            tenant["spec"]["apiKeys"] = json!([{"name": "default", "scopes": ["Ingest"], "expiresAt": end}]);
+        });
+    };
+    let before = world.object(INGESTER).unwrap();
+    ends("2020-01-01T00:00:00Z");
+    world.settle().await;
+    assert!(accepted(&world).is_empty());
+    ends("2999-01-01T00:00:00Z");
+    world.settle().await;
+    assert_eq!(accepted(&world), ["default"]);
+    assert_eq!(world.object(INGESTER).unwrap(), before, "no pod was touched");
+}

@@ -37,7 +37,8 @@ fn secret() -> Secret {
 }
 
 pub(crate) fn fetched() -> Fetched {
-    Fetched { tenant: Some(tenant()), keys: Some(secret()), settings: None }
+    let at = "2026-01-31T12:00:00Z".parse().unwrap();
+    Fetched { at, tenant: Some(tenant()), keys: Some(secret()), settings: None }
 }
 
 /// What is between HTTP and the consumer.

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use crds::analytics_tenant::ApiKeyStatus;
+use crds::analytics_tenant::{ApiKeyState, ApiKeyStatus};
+use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::api::ObjectMeta;
 use schema::api_key::{self, ENTROPY_BYTES, KeyKind};
 
 use super::super::validate::{ValidatedTenant, WantedKey};
-use crate::labels;
+use crate::{expiry, labels};
 
 /// Characters of a key that may be shown: its kind and six more.
 const SHOWN_CHARACTERS: usize = 10;
@@ -23,6 +24,8 @@ pub(crate) struct ApiKeys {
     pub(crate) status: Vec<ApiKeyStatus>,
     /// Keys that were there before and had to be made anew: whoever used them is locked out.
     pub(crate) replaced: Vec<String>,
+    /// Keys that ended since the last look.
+    pub(crate) expired: Vec<String>,
 }
 
 impl std::fmt::Debug for ApiKeys {
@@ -30,6 +33,7 @@ impl std::fmt::Debug for ApiKeys {
         f.debug_struct("ApiKeys")
             .field("status", &self.status)
             .field("replaced", &self.replaced)
+            .field("expired", &self.expired)
             .finish_non_exhaustive()
     }
 }
@@ -55,16 +59,18 @@ pub(crate) fn empty(tenant: &ValidatedTenant) -> Secret {
 }
 
 /// Keeps the keys that are there, makes those that are missing, and leaves out those of removed entries:
-/// server-side apply removes what we applied before and no longer send.
+/// server-side apply removes what we applied before and no longer send. A key that ended is kept, so that a later end
+/// makes the same one work again.
 pub(crate) fn api_keys(
     tenant: &ValidatedTenant,
     found: &Secret,
+    now: Timestamp,
     mut entropy: impl FnMut() -> [u8; ENTROPY_BYTES],
 ) -> ApiKeys {
     let (mut data, mut status, mut replaced) = (BTreeMap::new(), Vec::new(), Vec::new());
     for wanted in &tenant.keys {
         let key = existing(wanted, found).unwrap_or_else(|| {
-            if tenant.known_keys.contains(&wanted.name) {
+            if tenant.known_keys.contains_key(&wanted.name) {
                 replaced.push(wanted.name.clone());
             }
             api_key::generate(KeyKind::for_scopes(&wanted.scopes), entropy()).expose().to_owned()
@@ -73,10 +79,25 @@ pub(crate) fn api_keys(
             name: wanted.name.clone(),
             prefix: key.chars().take(SHOWN_CHARACTERS).collect(),
             secret_name: name(&tenant.name),
+            expires_at: wanted.expires_at.clone(),
+            state: state(wanted, now),
         });
         data.insert(wanted.name.clone(), ByteString(key.into_bytes()));
     }
-    ApiKeys { secret: filled(tenant, found, data), status, replaced }
+    let expired = newly_expired(tenant, &status);
+    ApiKeys { secret: filled(tenant, found, data), status, replaced, expired }
+}
+
+fn state(wanted: &WantedKey, now: Timestamp) -> ApiKeyState {
+    if expiry::is_past(wanted.expires_at.as_ref(), now) { ApiKeyState::Expired } else { ApiKeyState::Active }
+}
+
+fn newly_expired(tenant: &ValidatedTenant, keys: &[ApiKeyStatus]) -> Vec<String> {
+    let is_new = |key: &&ApiKeyStatus| match (key.state, tenant.known_keys.get(&key.name)) {
+        (ApiKeyState::Expired, Some(ApiKeyState::Active) | None) => true,
+        (ApiKeyState::Expired, Some(ApiKeyState::Expired)) | (ApiKeyState::Active, _) => false,
+    };
+    keys.iter().filter(is_new).map(|key| key.name.clone()).collect()
 }
 
 /// The key that is there, if it is one and may have the scopes: a write key may sit in a browser, so it never reads.

@@ -11,8 +11,12 @@ fn validated(keys: &str, known: &[&str]) -> ValidatedTenant {
     );
     let tenant: AnalyticsTenant = serde_saphyr::from_str(&manifest).unwrap();
     let mut validated = validate(&crate::plans::tests::plain(), &tenant, &[]).unwrap();
-    validated.known_keys = known.iter().map(|name| (*name).to_owned()).collect();
+    validated.known_keys = known.iter().map(|name| ((*name).to_owned(), ApiKeyState::Active)).collect();
     validated
+}
+
+fn now() -> Timestamp {
+    "2026-01-31T12:00:00Z".parse().unwrap()
 }
 
 fn entry(keys: &ApiKeys, name: &str) -> String {
@@ -26,7 +30,7 @@ fn names(keys: &ApiKeys) -> Vec<&str> {
 /// The keys of a tenant that had none.
 fn first(keys: &str, entropy: [u8; ENTROPY_BYTES]) -> ApiKeys {
     let tenant = validated(keys, &[]);
-    api_keys(&tenant, &empty(&tenant), || entropy)
+    api_keys(&tenant, &empty(&tenant), now(), || entropy)
 }
 
 const WEB: &str = "[{name: web, scopes: [Ingest]}]";
@@ -35,7 +39,7 @@ const WEB_READS: &str = "[{name: web, scopes: [Ingest, Query]}]";
 #[test]
 fn the_secret_holds_a_key_for_each_entry() {
     let tenant = validated("[{name: web, scopes: [Ingest]}, {name: bi, scopes: [Query]}]", &[]);
-    let keys = api_keys(&tenant, &empty(&tenant), || [7; ENTROPY_BYTES]);
+    let keys = api_keys(&tenant, &empty(&tenant), now(), || [7; ENTROPY_BYTES]);
     insta::assert_yaml_snapshot!(keys.secret);
     insta::assert_yaml_snapshot!(keys.status);
     assert!(keys.replaced.is_empty());
@@ -44,7 +48,7 @@ fn the_secret_holds_a_key_for_each_entry() {
 #[test]
 fn an_existing_key_is_kept() {
     let first = first(WEB, [1; ENTROPY_BYTES]);
-    let second = api_keys(&validated(WEB, &["web"]), &first.secret, || [2; ENTROPY_BYTES]);
+    let second = api_keys(&validated(WEB, &["web"]), &first.secret, now(), || [2; ENTROPY_BYTES]);
     assert_eq!(entry(&first, "web"), entry(&second, "web"));
     assert!(second.replaced.is_empty());
 }
@@ -52,15 +56,15 @@ fn an_existing_key_is_kept() {
 #[test]
 fn the_key_of_a_removed_entry_is_left_out() {
     let both = validated("[{name: web, scopes: [Ingest]}, {name: old, scopes: [Ingest]}]", &[]);
-    let first = api_keys(&both, &empty(&both), || [1; ENTROPY_BYTES]);
-    let second = api_keys(&validated(WEB, &["web", "old"]), &first.secret, || [2; ENTROPY_BYTES]);
+    let first = api_keys(&both, &empty(&both), now(), || [1; ENTROPY_BYTES]);
+    let second = api_keys(&validated(WEB, &["web", "old"]), &first.secret, now(), || [2; ENTROPY_BYTES]);
     assert_eq!(names(&second), ["web"]);
 }
 
 #[test]
 fn a_lost_key_is_made_anew_and_told() {
     let tenant = validated(WEB, &["web"]);
-    let keys = api_keys(&tenant, &empty(&tenant), || [1; ENTROPY_BYTES]);
+    let keys = api_keys(&tenant, &empty(&tenant), now(), || [1; ENTROPY_BYTES]);
     assert_eq!(keys.replaced, ["web"]);
 }
 
@@ -68,7 +72,7 @@ fn a_lost_key_is_made_anew_and_told() {
 fn a_text_that_is_no_key_is_replaced() {
     let mut broken = first(WEB, [1; ENTROPY_BYTES]).secret;
     broken.data.as_mut().unwrap().insert("web".to_owned(), ByteString(b"hunter2".to_vec()));
-    let keys = api_keys(&validated(WEB, &["web"]), &broken, || [2; ENTROPY_BYTES]);
+    let keys = api_keys(&validated(WEB, &["web"]), &broken, now(), || [2; ENTROPY_BYTES]);
     assert!(is_well_formed(&entry(&keys, "web")));
     assert_eq!(keys.replaced, ["web"]);
 }
@@ -76,7 +80,7 @@ fn a_text_that_is_no_key_is_replaced() {
 #[test]
 fn a_write_key_is_replaced_before_it_may_read() {
     let write = first(WEB, [1; ENTROPY_BYTES]);
-    let reads = api_keys(&validated(WEB_READS, &["web"]), &write.secret, || [2; ENTROPY_BYTES]);
+    let reads = api_keys(&validated(WEB_READS, &["web"]), &write.secret, now(), || [2; ENTROPY_BYTES]);
     assert!(entry(&write, "web").starts_with("mrw_") && entry(&reads, "web").starts_with("mrq_"));
     assert_eq!(reads.replaced, ["web"]);
 }
@@ -87,10 +91,27 @@ fn keys_are_for_the_version_that_they_were_read_from() {
     let mut found = empty(&tenant);
     found.metadata.uid = Some("u5".to_owned());
     found.metadata.resource_version = Some("7".to_owned());
-    let keys = api_keys(&tenant, &found, || [1; ENTROPY_BYTES]);
+    let keys = api_keys(&tenant, &found, now(), || [1; ENTROPY_BYTES]);
     let metadata = &keys.secret.metadata;
     assert_eq!((metadata.uid.as_deref(), metadata.resource_version.as_deref()), (Some("u5"), Some("7")));
     assert_eq!(empty(&tenant).data, None);
+}
+
+#[test]
+fn a_key_that_ended_is_kept_and_told_once() {
+    let wanted = |end: &str| format!("[{{name: web, scopes: [Ingest], expiresAt: '{end}'}}]");
+    let [later, past] = ["2026-01-31T12:00:01Z", "2026-01-31T12:00:00Z"].map(wanted);
+    let first = first(&later, [1; ENTROPY_BYTES]);
+    assert_eq!((first.status[0].state, first.expired.len()), (ApiKeyState::Active, 0));
+    let mut tenant = validated(&past, &["web"]);
+    let second = api_keys(&tenant, &first.secret, now(), || [2; ENTROPY_BYTES]);
+    assert_eq!(
+        (second.status[0].state, &second.expired[..]),
+        (ApiKeyState::Expired, &["web".to_owned()][..])
+    );
+    assert_eq!(first.secret, second.secret);
+    tenant.known_keys = [("web".to_owned(), ApiKeyState::Expired)].into();
+    assert!(api_keys(&tenant, &first.secret, now(), || [2; ENTROPY_BYTES]).expired.is_empty());
 }
 
 #[test]
@@ -104,7 +125,7 @@ proptest! {
     fn what_was_built_once_stays(entropy: [u8; ENTROPY_BYTES], other: [u8; ENTROPY_BYTES]) {
         for spec in [WEB, WEB_READS] {
             let first = first(spec, entropy);
-            let second = api_keys(&validated(spec, &["web"]), &first.secret, || other);
+            let second = api_keys(&validated(spec, &["web"]), &first.secret, now(), || other);
             prop_assert_eq!(&first.secret, &second.secret);
         }
     }
