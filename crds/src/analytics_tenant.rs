@@ -8,7 +8,7 @@ mod api_keys;
 mod status;
 
 pub use {
-    api_keys::{ApiKeyScope, ApiKeySpec, ApiKeyState},
+    api_keys::{ApiKeyScope, ApiKeySpec, ApiKeyState, SecretKeyReference},
     status::{AnalyticsTenantStatus, ApiKeyStatus, DatabaseStatus, EndpointsStatus},
 };
 
@@ -112,6 +112,7 @@ impl AnalyticsTenantSpec {
                 name: "default".to_owned(),
                 scopes: vec![ApiKeyScope::Ingest],
                 expires_at: None,
+                secret_ref: None,
             }]
         };
         self.api_keys.clone().unwrap_or_else(default)

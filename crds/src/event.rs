@@ -5,6 +5,8 @@ use crate::{condition::Resource, vocabulary::vocabulary};
 vocabulary! {
     /// Why an Event was written. A condition that newly holds a resource up is told under the reason of the condition.
     pub enum EventReason {
+        /// A key of a `secretRef` cannot be used, for the reason that `CredentialsReady` has.
+        ApiKeyUnusable,
         /// Keys came to the end that their `expiresAt` says, and are refused from now on.
         ApiKeysExpired,
         /// Keys that were there before were missing or unusable in the tenant's Secret and were made anew.
@@ -62,7 +64,8 @@ impl EventReason {
             | Self::Drained
             | Self::TopicAdopted
             | Self::TopicsRetained => Severity::Normal,
-            Self::ApiKeysReplaced
+            Self::ApiKeyUnusable
+            | Self::ApiKeysReplaced
             | Self::DrainTimedOut
             | Self::ExternalResourcesAbandoned
             | Self::SourceTopicReplaced
@@ -76,7 +79,7 @@ impl EventReason {
     #[must_use]
     pub const fn resources(self) -> &'static [Resource] {
         match self {
-            Self::ApiKeysExpired | Self::ApiKeysReplaced | Self::DatabaseAdopted => {
+            Self::ApiKeyUnusable | Self::ApiKeysExpired | Self::ApiKeysReplaced | Self::DatabaseAdopted => {
                 &[Resource::AnalyticsTenant]
             }
             Self::ExternalResourcesAbandoned | Self::UnreadableResource => {
@@ -96,6 +99,9 @@ impl EventReason {
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
+            Self::ApiKeyUnusable => {
+                "Correct the Secret that the note names, or `secretRef`. Until then the key is refused."
+            }
             Self::ApiKeysExpired => {
                 "Nothing, if nobody uses them any longer. A later `expiresAt` makes the same key work again."
             }

@@ -66,6 +66,17 @@ vocabulary! {
         /// Pipelines that were made by hand still name the tenant, or Pipelines that cannot be read may do so.
         PipelinesExist,
 
+        // A key that is brought along cannot be used.
+
+        /// The namespace has no Secret of the name in a `secretRef`.
+        SecretNotFound,
+        /// The Secret of a `secretRef` does not say by its label that it holds keys, and is not used.
+        SecretNotLabelled,
+        /// The Secret of a `secretRef` has no entry of that name.
+        SecretKeyMissing,
+        /// The entry of a `secretRef` holds no key of Millrace's form, or one that must not have the scopes.
+        SecretKeyUnusable,
+
         // The spec cannot be brought about, or not without a consent.
 
         /// The tenant's id, which is `tenantId` or else namespace and name, is too long or has a character that no id has.

@@ -1,7 +1,8 @@
 //! Both controllers: what they watch, and what a change of it leads to.
 //!
 //! Only AnalyticsTenants and Pipelines are kept in memory. Of children, the metadata of those with our label passes
-//! by: a change is a reason to look, and what is looked at is read from the API server.
+//! by, and that of the Secrets that tenants may take keys from: a change is a reason to look, and what is looked at is
+//! read from the API server.
 
 mod streams;
 mod unreadables;
@@ -56,9 +57,11 @@ pub(crate) async fn tenants<B: Backends>(
 ) -> anyhow::Result<()> {
     let streams = Streams { client, controller: "tenant", pace: ctx.retries.pace };
     let store = writer.as_reader();
+    let of_secrets = store.clone();
     let (unreadables, notices) = Unreadables::of("tenant");
     let controller = Controller::for_stream(streams.primaries(writer, listed, unreadables), store)
         .owns_stream(streams.children::<Secret>())
+        .watches_stream(streams.brought_keys(), move |secret| taking_from(&of_secrets, &secret))
         .watches_stream(streams.others::<Pipeline>(), |pipeline| {
             let tenant = pipeline::tenant_name(&pipeline).map(ObjectRef::new);
             tenant.map(|tenant| tenant.within(&pipeline.namespace().unwrap_or_default()))
@@ -105,6 +108,21 @@ pub(crate) async fn pipelines<B: Backends>(
 
 fn config() -> controller::Config {
     controller::Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE)
+}
+
+/// The tenants that take a key from a Secret.
+fn taking_from(
+    tenants: &Store<AnalyticsTenant>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Vec<ObjectRef<AnalyticsTenant>> {
+    let (namespace, name) = (secret.namespace(), secret.name_any());
+    tenants
+        .state_filter(|tenant| {
+            tenant.namespace() == namespace && tenant::referenced_names(tenant).contains(name.as_str())
+        })
+        .iter()
+        .map(|tenant| ObjectRef::from_obj(tenant.as_ref()))
+        .collect()
 }
 
 /// What of a tenant its Pipelines are made from; of one that cannot be read, that it is so.

@@ -8,6 +8,10 @@ pub(crate) const FINALIZER: &str = "analytics.millrace.dev/cleanup";
 pub(crate) const TENANT: &str = "analytics.millrace.dev/tenant";
 /// The Pipeline that an object serves.
 pub(crate) const PIPELINE: &str = "analytics.millrace.dev/pipeline";
+/// `true` on a Secret of somebody's own says that tenants may take keys from it.
+pub(crate) const API_KEY: &str = "analytics.millrace.dev/api-key";
+/// Selects the Secrets that tenants may take keys from.
+pub(crate) const BROUGHT_KEYS: &str = "analytics.millrace.dev/api-key=true";
 /// On a pod: the hash of its settings without keys, so that a change of anything else rolls the pods.
 pub(crate) const SETTINGS_HASH: &str = "analytics.millrace.dev/settings-hash";
 /// `true` on a resource that is being deleted lets it go although Kafka or ClickHouse cannot be reached.
@@ -107,6 +111,7 @@ mod tests {
 
     #[test]
     fn the_watched_selector_matches_the_labels() {
+        assert_eq!(BROUGHT_KEYS.split_once('='), Some((API_KEY, "true")));
         let (key, value) = OURS.split_once('=').unwrap();
         assert_eq!(of_tenant("acme").get(key).map(String::as_str), Some(value));
     }

@@ -14,9 +14,8 @@ mod validate;
 
 use std::sync::Arc;
 
-use crds::{AnalyticsTenant, analytics_tenant::ApiKeyStatus};
+use crds::AnalyticsTenant;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 
 use crate::{
@@ -26,9 +25,14 @@ use crate::{
     retries::Pace,
 };
 
+use apply::Credentials;
+use fetch::Fetched;
 use validate::ValidatedTenant;
 
-pub(crate) use {build::api_keys::name as keys_secret, error::Error, status::is_disowned, validate::scope};
+pub(crate) use {
+    build::api_keys::name as keys_secret, error::Error, fetch::referenced_names, status::is_disowned,
+    validate::scope,
+};
 
 /// The field manager of what this controller applies, and the name under which its Events appear.
 pub(crate) const MANAGER: &str = "millrace-operator-tenant";
@@ -71,7 +75,7 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant) ->
     let outcome = match validate::validate(&ctx.installation.plans, &tenant, &fetched.rivals) {
         Ok(validated) => {
             // Before ClickHouse is asked, which may take long: a key that was revoked dies, and a new one is there.
-            let credentials = bring_about_keys(ctx, &tenant, &validated, (fetched.keys, looked_at)).await;
+            let credentials = bring_about_keys(ctx, &tenant, &validated, &fetched).await;
             let desired = build::build(&validated, fetch::database(ctx, &validated).await, fetched.pipeline);
             apply::apply(ctx, &tenant, &validated, desired).await.with_credentials(credentials)
         }
@@ -85,10 +89,11 @@ async fn bring_about_keys<B: Backends>(
     ctx: &Context<B>,
     tenant: &AnalyticsTenant,
     validated: &ValidatedTenant,
-    (found, now): (Option<Secret>, Timestamp),
-) -> Result<Vec<ApiKeyStatus>, Error> {
+    fetched: &Fetched,
+) -> Result<Credentials, Error> {
+    let found = fetched.keys.clone();
     let secret = apply::hold_keys(ctx, validated, found).await?; // a version to fill, so that one operator alone does
-    let keys = build::api_keys::api_keys(validated, &secret, now, rand::random);
+    let keys = build::api_keys::api_keys(validated, &secret, &fetched.referenced, fetched.at, rand::random);
     apply::apply_keys(ctx, tenant, keys).await
 }
 

@@ -16,6 +16,12 @@ pub struct ApiKeySpec {
     #[schemars(length(min = 1, max = 2))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub scopes: Vec<ApiKeyScope>,
+    /// A key of your own, such as one of another cluster, instead of one that the operator makes. The Secret lies in the
+    /// tenant's namespace and has the label `analytics.millrace.dev/api-key: "true"`; its entry holds a key of Millrace's
+    /// form, one that begins with `mrq_` where `scopes` has Query. It is copied into the Secret `<name>-api-keys`, and
+    /// while it cannot be, the key is refused. When this field is taken away, the copy stays the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyReference>,
     /// When the key ends, such as `2027-01-31T12:00:00Z`. From that second on it is refused. It stays in its Secret, and
     /// is taken again when this is set to a later time. Without it, the key has no end.
     // A format alone lets in what is no time, as an hour of 99 in an offset, and one bad resource breaks a watch.
@@ -27,6 +33,17 @@ pub struct ApiKeySpec {
         extend("format" = "date-time")
     )]
     pub expires_at: Option<Time>,
+}
+
+/// An entry of a Secret in the tenant's namespace.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+pub struct SecretKeyReference {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The entry in its data.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
 }
 
 /// What a key may do.

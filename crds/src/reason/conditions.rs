@@ -31,6 +31,10 @@ impl Reason {
             }
             Self::TenantNotFound | Self::TenantNotReady => &[TableReady, Ready],
             Self::TopicNotFound => &[TopicReady, Ready],
+            Self::SecretNotFound
+            | Self::SecretNotLabelled
+            | Self::SecretKeyMissing
+            | Self::SecretKeyUnusable => &[CredentialsReady, Ready],
             Self::PipelinesExist => &[DeletionBlocked],
             Self::InvalidTenantId
             | Self::InvalidRetention

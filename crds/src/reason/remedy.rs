@@ -33,6 +33,16 @@ impl Reason {
                 "Make the topic, or a new Pipeline with another `source`, which cannot be changed. \
                  The consumer starts by itself."
             }
+            Self::SecretNotFound | Self::SecretKeyMissing => {
+                "Make the Secret or its entry, or correct `secretRef`. The other keys are taken meanwhile."
+            }
+            Self::SecretNotLabelled => {
+                "Label the Secret with `analytics.millrace.dev/api-key: \"true\"`. The other keys are taken meanwhile."
+            }
+            Self::SecretKeyUnusable => {
+                "Put a key into the entry as the operator makes them, `mrq_` in front where `scopes` has `Query`. \
+                 The other keys are taken meanwhile."
+            }
             Self::TopicNotReady => "Do what `TopicReady` asks for. The pods start by themselves.",
             Self::Stopped => {
                 "Set `state` to `Running` when events are to flow; or do what `TableReady` or `TopicReady` asks for, and \

@@ -12,6 +12,7 @@
 use std::future::ready;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::PartialObjectMeta,
@@ -76,11 +77,25 @@ impl Streams {
     pub(super) fn children<K: Kind + Send + 'static>(
         &self,
     ) -> impl Stream<Item = watcher::Result<PartialObjectMeta<K>>> + Send + 'static {
-        let ours = watcher::Config::default().labels(labels::OURS);
-        let children = watcher(self.all::<PartialObjectMeta<K>>(), ours)
-            .modify(|child| child.managed_fields_mut().clear())
+        self.labelled(labels::OURS)
+    }
+
+    /// The metadata of the Secrets that tenants may take keys from.
+    pub(super) fn brought_keys(
+        &self,
+    ) -> impl Stream<Item = watcher::Result<PartialObjectMeta<Secret>>> + Send + 'static {
+        self.labelled(labels::BROUGHT_KEYS)
+    }
+
+    fn labelled<K: Kind + Send + 'static>(
+        &self,
+        selector: &str,
+    ) -> impl Stream<Item = watcher::Result<PartialObjectMeta<K>>> + Send + 'static {
+        let labelled = watcher::Config::default().labels(selector);
+        let objects = watcher(self.all::<PartialObjectMeta<K>>(), labelled)
+            .modify(|object| object.managed_fields_mut().clear())
             .touched_objects();
-        self.lasting(children)
+        self.lasting(objects)
     }
 
     /// The resources of the other controller's kind, readable or not.

@@ -50,6 +50,27 @@ fn a_secret_with_settings_concerns_its_own_pipeline() {
 }
 
 #[test]
+fn a_secret_of_somebodys_own_concerns_the_tenants_that_take_keys_from_it() {
+    let mut writer = Writer::<AnalyticsTenant>::default();
+    for (namespace, name, secret) in
+        [("team", "acme", "own"), ("team", "both", "own"), ("team", "other", "else"), ("far", "acme", "own")]
+    {
+        let key = json!({"name": "web", "scopes": ["Ingest"], "secretRef": {"name": secret, "key": "token"}});
+        let tenant = json!({
+            "apiVersion": "analytics.millrace.dev/v1alpha1", "kind": "AnalyticsTenant",
+            "metadata": {"name": name, "namespace": namespace}, "spec": {"apiKeys": [key]},
+        });
+        writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(tenant).unwrap()));
+    }
+    let mut own = secret([].into());
+    own.metadata.name = Some("own".to_owned());
+    let mut concerned: Vec<String> =
+        taking_from(&writer.as_reader(), &own).into_iter().map(|tenant| tenant.name).collect();
+    concerned.sort();
+    assert_eq!(concerned, ["acme", "both"]);
+}
+
+#[test]
 fn a_secret_without_our_labels_concerns_nobody() {
     assert!(served_by(&pipelines(), &secret([].into())).is_empty());
 }

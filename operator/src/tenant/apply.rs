@@ -17,6 +17,7 @@ use super::{
     build::{
         Desired,
         api_keys::{self, ApiKeys},
+        brought_keys::Unusable,
         database, default_pipeline,
     },
     validate::{Invalid, ValidatedTenant},
@@ -36,13 +37,29 @@ type Aspect<T> = Progress<T, Error>;
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) spec: Aspect<TenantId>,
-    pub(crate) credentials: Aspect<Vec<ApiKeyStatus>>,
+    pub(crate) credentials: Aspect<Credentials>,
     pub(crate) database: Aspect<DatabaseStatus>,
     /// How long events are kept, by tables that are as they should be.
     pub(crate) schema: Aspect<Retention>,
     pub(crate) pipeline: Aspect<ManagedPipeline>,
     /// Where the managed Pipeline takes events.
     pub(crate) endpoint: Option<String>,
+}
+
+/// The keys that are there, and those that are not because what was brought along cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Credentials {
+    pub(crate) keys: Vec<ApiKeyStatus>,
+    pub(crate) unusable: Vec<Unusable>,
+}
+
+impl Credentials {
+    /// Why not all keys are there, if they are not.
+    pub(crate) fn obstacle(&self) -> Option<Waiting> {
+        let reason = self.unusable.first()?.reason();
+        let flaws: Vec<String> = self.unusable.iter().map(ToString::to_string).collect();
+        Some(Waiting { reason, message: flaws.join("; ") })
+    }
 }
 
 /// A managed Pipeline as it says itself, or none that is wanted.
@@ -70,13 +87,13 @@ impl Outcome {
     }
 
     /// The same, with what came of the keys.
-    pub(crate) fn with_credentials(self, credentials: Result<Vec<ApiKeyStatus>, Error>) -> Self {
+    pub(crate) fn with_credentials(self, credentials: Result<Credentials, Error>) -> Self {
         Self { credentials: credentials.into(), ..self }
     }
 
     /// Whether nothing is missing.
     pub(crate) fn is_complete(&self) -> bool {
-        self.credentials.done().is_some()
+        self.credentials.done().is_some_and(|credentials| credentials.unusable.is_empty())
             && self.database.done().is_some()
             && self.schema.done().is_some()
             && self.pipeline.done().is_some()
@@ -127,7 +144,7 @@ pub(crate) async fn apply_keys<B: Backends>(
     ctx: &Context<B>,
     tenant: &AnalyticsTenant,
     keys: ApiKeys,
-) -> Result<Vec<ApiKeyStatus>, Error> {
+) -> Result<Credentials, Error> {
     ctx.kubernetes.apply::<Secret>(&keys.secret).await.map_err(|source| Error::ApplyKeys { source })?;
     if !keys.replaced.is_empty() {
         let note = format!(
@@ -141,7 +158,18 @@ pub(crate) async fn apply_keys<B: Backends>(
         let note = format!("keys {} are past their end and are refused", keys.expired.join(", "));
         ctx.events.tell(tenant.object_ref(&()), EventReason::ApiKeysExpired, note).await;
     }
-    Ok(keys.status)
+    let credentials = Credentials { keys: keys.status, unusable: keys.unusable };
+    if let Some(obstacle) = credentials.obstacle().filter(|obstacle| !is_told(tenant, obstacle)) {
+        ctx.events.tell(tenant.object_ref(&()), EventReason::ApiKeyUnusable, obstacle.message).await;
+    }
+    Ok(credentials)
+}
+
+/// Whether the tenant's status says of its keys what holds them up.
+fn is_told(tenant: &AnalyticsTenant, obstacle: &Waiting) -> bool {
+    let conditions = tenant.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    conditions::find(conditions, ConditionType::CredentialsReady)
+        .is_some_and(|known| known.reason == obstacle.reason.as_str() && known.message == obstacle.message)
 }
 
 /// Brings about what has to be there besides the keys.

@@ -1,6 +1,7 @@
 //! The build step of the AnalyticsTenant controller. Pure: time and randomness are parameters.
 
 pub(crate) mod api_keys;
+pub(crate) mod brought_keys;
 pub(crate) mod database;
 pub(crate) mod default_pipeline;
 

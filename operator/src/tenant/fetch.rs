@@ -1,5 +1,7 @@
 //! The fetch step of the AnalyticsTenant controller. It reads Kubernetes, then ClickHouse, and writes nothing.
 
+use std::collections::BTreeSet;
+
 use crds::AnalyticsTenant;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -7,7 +9,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::{
     Error,
-    build::{api_keys, default_pipeline},
+    build::{api_keys, brought_keys::Referenced, default_pipeline},
     validate::{self, Rival, ValidatedTenant},
 };
 use crate::{
@@ -25,6 +27,8 @@ pub(crate) struct Fetched {
     pub(crate) rivals: Vec<Rival>,
     /// The Secret of the keys, if there is one.
     pub(crate) keys: Option<Secret>,
+    /// The Secrets that keys of the spec are brought along in.
+    pub(crate) referenced: Referenced,
     /// The Pipeline of the managed one's name, if there is one.
     pub(crate) pipeline: Option<crds::Pipeline>,
 }
@@ -50,8 +54,28 @@ pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenan
         at: Timestamp::now(),
         rivals: rivals(ctx, tenant),
         keys: ctx.kubernetes.get(&namespace, &api_keys::name(&name)).await.map_err(failed)?,
+        referenced: referenced(ctx, tenant).await?,
         pipeline: ctx.kubernetes.get(&namespace, &default_pipeline::name(&name)).await.map_err(failed)?,
     })
+}
+
+/// The Secrets that the spec's keys refer to, as far as they are there. One that cannot be read is a failure: a key is
+/// not taken away because nobody knows it.
+async fn referenced<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<Referenced, Error> {
+    let namespace = tenant.namespace().unwrap_or_default();
+    let mut found = Referenced::new();
+    for name in referenced_names(tenant) {
+        let secret: Option<Secret> =
+            ctx.kubernetes.get(&namespace, name).await.map_err(|source| Error::Fetch { source })?;
+        found.extend(secret.map(|secret| (name.to_owned(), secret)));
+    }
+    Ok(found)
+}
+
+/// The names of the Secrets that a tenant's keys are brought along in, each once.
+pub(crate) fn referenced_names(tenant: &AnalyticsTenant) -> BTreeSet<&str> {
+    let keys = tenant.spec.api_keys.iter().flatten();
+    keys.filter_map(|key| key.secret_ref.as_ref()).map(|reference| reference.name.as_str()).collect()
 }
 
 /// The database of the tenant's name, if there is one. Read last: a ClickHouse that hangs holds up only what needs it.

@@ -2,7 +2,7 @@
 
 use crds::{
     AnalyticsTenant, AnalyticsTenantStatus, Reason,
-    analytics_tenant::{ApiKeyState, ApiKeyStatus, DatabaseStatus, EndpointsStatus, Suspend},
+    analytics_tenant::{ApiKeyState, DatabaseStatus, EndpointsStatus, Suspend},
     condition::ConditionType,
 };
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::{
     Error,
-    apply::{ManagedPipeline, Outcome},
+    apply::{Credentials, ManagedPipeline, Outcome},
     fetch,
     validate::Invalid,
 };
@@ -159,7 +159,7 @@ fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> Anal
         },
         retention_hours: retention_hours(outcome, before.retention_hours),
         endpoints: endpoints(outcome, before.endpoints),
-        api_keys: outcome.credentials.done().cloned().unwrap_or(before.api_keys),
+        api_keys: outcome.credentials.done().map_or(before.api_keys, |known| known.keys.clone()),
         retained_topics: before.retained_topics,
         used_retention_consent: used_consent(tenant, outcome, before.used_retention_consent),
     }
@@ -187,7 +187,7 @@ fn aspects(outcome: &Outcome) -> Vec<Observed> {
         Observed::of(ConditionType::SpecValid, &outcome.spec, |id| {
             Observed::holds(ConditionType::SpecValid, Reason::Valid, format!("the tenant id is `{id}`"))
         }),
-        Observed::of(ConditionType::CredentialsReady, &outcome.credentials, |keys| credentials(keys)),
+        Observed::of(ConditionType::CredentialsReady, &outcome.credentials, credentials),
         Observed::of(ConditionType::DatabaseReady, &outcome.database, |database| {
             let message = format!("database `{}` is there and belongs to this tenant", database.name);
             Observed::holds(ConditionType::DatabaseReady, Reason::Ready, message)
@@ -203,11 +203,15 @@ fn aspects(outcome: &Outcome) -> Vec<Observed> {
 }
 
 /// The keys. One that ended is as its spec asks, so it is told of and holds nothing up.
-fn credentials(keys: &[ApiKeyStatus]) -> Observed {
+fn credentials(credentials: &Credentials) -> Observed {
     const USERS: &str = "no user is made in ClickHouse, pods use the installation's credential";
     let kind = ConditionType::CredentialsReady;
+    if let Some(obstacle) = credentials.obstacle() {
+        return Observed::waits(kind, &obstacle);
+    }
+    let keys = credentials.keys.iter();
     let expired: Vec<&str> =
-        keys.iter().filter(|key| key.state == ApiKeyState::Expired).map(|key| key.name.as_str()).collect();
+        keys.filter(|key| key.state == ApiKeyState::Expired).map(|key| key.name.as_str()).collect();
     if expired.is_empty() {
         Observed::fails(kind, Reason::AccessManagementDisabled, format!("API keys are there; {USERS}"))
     } else {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crds::{
     AnalyticsTenant, Reason,
-    analytics_tenant::{ApiKeyScope, ApiKeyState, DefaultPipeline, RetentionSpec},
+    analytics_tenant::{ApiKeyScope, ApiKeyState, DefaultPipeline, RetentionSpec, SecretKeyReference},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{Resource as _, ResourceExt as _};
@@ -52,6 +52,8 @@ pub(crate) struct WantedKey {
     pub(crate) name: String,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) expires_at: Option<Time>,
+    /// Where it is brought along, if the operator does not make it.
+    pub(crate) secret_ref: Option<SecretKeyReference>,
 }
 
 /// Another tenant of the same id.
@@ -196,6 +198,7 @@ fn keys(tenant: &AnalyticsTenant) -> Vec<WantedKey> {
             name: key.name,
             scopes: key.scopes.into_iter().map(scope).collect(),
             expires_at: key.expires_at,
+            secret_ref: key.secret_ref,
         })
         .collect()
 }

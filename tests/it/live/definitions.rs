@@ -81,6 +81,8 @@ async fn rule_31_tenants_are_accepted_or_refused_with_a_message() -> anyhow::Res
             json!({"apiKeys": names.iter().map(key).collect::<Vec<_>>()})
         };
         let ends = |end: &str| json!({"apiKeys": [{"name": "a", "scopes": ["Ingest"], "expiresAt": end}]});
+        let brings =
+            |from: Value| json!({"apiKeys": [{"name": "a", "scopes": ["Ingest"], "secretRef": from}]});
         let many: Vec<String> = (0..17).map(|number| format!("key-{number}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         check(
@@ -126,6 +128,11 @@ async fn rule_31_tenants_are_accepted_or_refused_with_a_message() -> anyhow::Res
                 ("acme", json!({"apiKeys": [{"name": "a", "scopes": ["Write"]}]}), Some("Unsupported value")),
                 ("acme", ends("2026-12-31T23:59:59Z"), None),
                 ("acme", ends("2026-12-31T23:59:59.123456789+01:00"), None),
+                ("acme", brings(json!({"name": "own.keys", "key": "token.txt"})), None),
+                ("acme", brings(json!({"name": "own"})), Some("secretRef.key")),
+                ("acme", brings(json!({"key": "token"})), Some("secretRef.name")),
+                ("acme", brings(json!({"name": "Own", "key": "token"})), Some("secretRef.name")),
+                ("acme", brings(json!({"name": "own", "key": "a/b"})), Some("secretRef.key")),
                 ("acme", ends("2026-12-31"), Some("expiresAt")),
                 ("acme", ends("2026-02-30T00:00:00Z"), Some("expiresAt")),
                 ("acme", ends("2026-12-31T23:59:59"), Some("expiresAt")),

@@ -11,7 +11,10 @@ use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::api::ObjectMeta;
 use schema::api_key::{self, ENTROPY_BYTES, KeyKind};
 
-use super::super::validate::{ValidatedTenant, WantedKey};
+use super::{
+    super::validate::{ValidatedTenant, WantedKey},
+    brought_keys::{self, Referenced, Unusable},
+};
 use crate::{expiry, labels};
 
 /// Characters of a key that may be shown: its kind and six more.
@@ -22,6 +25,8 @@ const SHOWN_CHARACTERS: usize = 10;
 pub(crate) struct ApiKeys {
     pub(crate) secret: Secret,
     pub(crate) status: Vec<ApiKeyStatus>,
+    /// Keys of the spec that are not there, because what was brought along cannot be used.
+    pub(crate) unusable: Vec<Unusable>,
     /// Keys that were there before and had to be made anew: whoever used them is locked out.
     pub(crate) replaced: Vec<String>,
     /// Keys that ended since the last look.
@@ -32,6 +37,7 @@ impl std::fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ApiKeys")
             .field("status", &self.status)
+            .field("unusable", &self.unusable)
             .field("replaced", &self.replaced)
             .field("expired", &self.expired)
             .finish_non_exhaustive()
@@ -58,23 +64,35 @@ pub(crate) fn empty(tenant: &ValidatedTenant) -> Secret {
     }
 }
 
-/// Keeps the keys that are there, makes those that are missing, and leaves out those of removed entries:
-/// server-side apply removes what we applied before and no longer send. A key that ended is kept, so that a later end
-/// makes the same one work again.
+/// Keeps the keys that are there, makes those that are missing, copies those that are brought along, and leaves out those
+/// of removed entries: server-side apply removes what we applied before and no longer send. A key that ended is kept, so
+/// that a later end makes the same one work again.
 pub(crate) fn api_keys(
     tenant: &ValidatedTenant,
     found: &Secret,
+    referenced: &Referenced,
     now: Timestamp,
     mut entropy: impl FnMut() -> [u8; ENTROPY_BYTES],
 ) -> ApiKeys {
-    let (mut data, mut status, mut replaced) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let (mut data, mut status) = (BTreeMap::new(), Vec::new());
+    let (mut replaced, mut unusable) = (Vec::new(), Vec::new());
     for wanted in &tenant.keys {
-        let key = existing(wanted, found).unwrap_or_else(|| {
-            if tenant.known_keys.contains_key(&wanted.name) {
-                replaced.push(wanted.name.clone());
+        let key = match &wanted.secret_ref {
+            Some(reference) => brought_keys::brought(wanted, reference, referenced),
+            None => Ok(existing(wanted, found).unwrap_or_else(|| {
+                if tenant.known_keys.contains_key(&wanted.name) {
+                    replaced.push(wanted.name.clone());
+                }
+                api_key::generate(KeyKind::for_scopes(&wanted.scopes), entropy()).expose().to_owned()
+            })),
+        };
+        let key = match key {
+            Ok(key) => key,
+            Err(reason) => {
+                unusable.push(reason);
+                continue;
             }
-            api_key::generate(KeyKind::for_scopes(&wanted.scopes), entropy()).expose().to_owned()
-        });
+        };
         status.push(ApiKeyStatus {
             name: wanted.name.clone(),
             prefix: key.chars().take(SHOWN_CHARACTERS).collect(),
@@ -85,7 +103,7 @@ pub(crate) fn api_keys(
         data.insert(wanted.name.clone(), ByteString(key.into_bytes()));
     }
     let expired = newly_expired(tenant, &status);
-    ApiKeys { secret: filled(tenant, found, data), status, replaced, expired }
+    ApiKeys { secret: filled(tenant, found, data), status, unusable, replaced, expired }
 }
 
 fn state(wanted: &WantedKey, now: Timestamp) -> ApiKeyState {
@@ -104,11 +122,15 @@ fn newly_expired(tenant: &ValidatedTenant, keys: &[ApiKeyStatus]) -> Vec<String>
 fn existing(wanted: &WantedKey, found: &Secret) -> Option<String> {
     let entry = found.data.as_ref()?.get(&wanted.name)?;
     let key = String::from_utf8(entry.0.clone()).ok()?;
-    let is_of_kind = match KeyKind::for_scopes(&wanted.scopes) {
+    (api_key::is_well_formed(&key) && is_of_kind(wanted, &key)).then_some(key)
+}
+
+/// Whether a key may have the scopes that are wanted.
+pub(super) fn is_of_kind(wanted: &WantedKey, key: &str) -> bool {
+    match KeyKind::for_scopes(&wanted.scopes) {
         KeyKind::Write => true,
         KeyKind::Query => key.starts_with("mrq_"),
-    };
-    (api_key::is_well_formed(&key) && is_of_kind).then_some(key)
+    }
 }
 
 /// The Secret with keys, as a change of the version that was found.

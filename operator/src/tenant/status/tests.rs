@@ -13,7 +13,7 @@ fn tenant() -> AnalyticsTenant {
 fn done() -> Outcome {
     Outcome {
         spec: Progress::Done(TenantId::parse("acme").unwrap()),
-        credentials: Progress::Done(Vec::new()),
+        credentials: Progress::Done(Credentials::default()),
         database: Progress::Done(database()),
         schema: Progress::Done(Retention::DEFAULT),
         pipeline: Progress::Done(ManagedPipeline::AsWanted),

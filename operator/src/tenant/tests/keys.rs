@@ -1,11 +1,13 @@
-//! The keys of a tenant: their end.
+//! The keys of a tenant: their end, and those that are brought along.
 
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use schema::api_key::{self, ENTROPY_BYTES, KeyKind};
 use serde_json::json;
 
 use super::*;
+use crate::{labels, testing::names_of_keys};
 
 fn ends(world: &World, end: &str) {
     world.edit(ACME, |tenant| {
@@ -48,4 +50,94 @@ fn the_next_look_comes_when_the_next_key_ends() {
     let outcome = Outcome { spec: Progress::Untried, ..Outcome::refused(Invalid::RetentionUnit) };
     let next = next(outcome, Pace::default(), (&tenant, "2026-01-31T12:00:00Z".parse().unwrap())).unwrap();
     assert_eq!(next, Action::requeue(Duration::from_secs(3)));
+}
+
+/// A Secret of the user's own, with this value as its entry `token`.
+fn own(world: &World, label: &str, value: &str) {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "own", "namespace": "team", "labels": {labels::API_KEY: label}},
+        "data": {"token": k8s_openapi::ByteString(value.as_bytes().to_vec())},
+    });
+    world.state().objects.insert(OWN.to_owned(), secret);
+}
+
+const OWN: &str = "secrets/team/own";
+const LABELLED: &str = "true";
+
+fn brings(world: &World, entry: &str) {
+    world.edit(ACME, |tenant| {
+        tenant["spec"]["apiKeys"] = json!([
+            {"name": "own", "scopes": ["Ingest"], "secretRef": {"name": "own", "key": entry}},
+            {"name": "default", "scopes": ["Ingest"]},
+        ]);
+    });
+}
+
+fn key() -> String {
+    api_key::generate(KeyKind::Write, [9; ENTROPY_BYTES]).expose().to_owned()
+}
+
+#[tokio::test]
+async fn a_key_that_is_brought_along_is_copied_to_the_others() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    own(&world, LABELLED, &key());
+    brings(&world, "token");
+    world.settle().await;
+    assert_eq!(world.object(ACME_KEYS).unwrap()["data"]["own"], world.object(OWN).unwrap()["data"]["token"]);
+    assert_eq!(names_of_keys(&world), ["default", "own"]);
+    assert_eq!(world.reason(ACME, "CredentialsReady").as_deref(), Some("AccessManagementDisabled"));
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+
+    let other = api_key::generate(KeyKind::Write, [8; ENTROPY_BYTES]).expose().to_owned();
+    own(&world, LABELLED, &other);
+    world.settle().await;
+    assert_eq!(world.object(ACME_KEYS).unwrap()["data"]["own"], world.object(OWN).unwrap()["data"]["token"]);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_brought_along_is_told_once_and_the_others_go_on() {
+    type Accident = fn(&World);
+    let accidents: [(&str, Accident); 4] = [
+        ("SecretNotFound", |world| drop(world.state().objects.remove(OWN))),
+        ("SecretNotLabelled", |world| own(world, "false", &key())),
+        ("SecretKeyMissing", |world| brings(world, "other")),
+        ("SecretKeyUnusable", |world| own(world, LABELLED, "hunter2")),
+    ];
+    for (reason, happens) in accidents {
+        let world = with_tenant(TENANT);
+        own(&world, LABELLED, &key());
+        world.settle().await;
+        brings(&world, "token");
+        world.settle().await;
+        let before = events(&world);
+        happens(&world);
+        assert!(world.reconcile_tenants().await.is_empty(), "{reason}: no attempt failed");
+        world.settle().await;
+        for kind in ["CredentialsReady", "Ready"] {
+            assert_eq!(world.reason(ACME, kind).as_deref(), Some(reason), "{kind}");
+        }
+        assert_eq!(events(&world), before + 1, "{reason}");
+        assert_eq!(names_of_keys(&world), ["default"], "{reason}");
+        assert!(!world.message(ACME, "Ready").unwrap().contains("hunter2"));
+
+        own(&world, LABELLED, &key());
+        brings(&world, "token");
+        world.settle().await;
+        assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"), "{reason}");
+        assert_eq!(names_of_keys(&world), ["default", "own"]);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_takes_no_key_away() {
+    let world = with_tenant(TENANT);
+    own(&world, LABELLED, &key());
+    brings(&world, "token");
+    world.settle().await;
+    world.state().refusals = vec![(format!("GET {OWN}"), 403)];
+    let failures = world.reconcile_tenants().await;
+    assert_eq!(failures[0].failure(), Failure::Permission);
+    assert_eq!(names_of_keys(&world), ["default", "own"]);
 }

@@ -19,6 +19,15 @@ fn now() -> Timestamp {
     "2026-01-31T12:00:00Z".parse().unwrap()
 }
 
+/// With nothing brought along, at the time of these tests.
+fn api_keys(
+    tenant: &ValidatedTenant,
+    found: &Secret,
+    entropy: impl FnMut() -> [u8; ENTROPY_BYTES],
+) -> ApiKeys {
+    super::api_keys(tenant, found, &Referenced::new(), now(), entropy)
+}
+
 fn entry(keys: &ApiKeys, name: &str) -> String {
     String::from_utf8(keys.secret.data.as_ref().unwrap()[name].0.clone()).unwrap()
 }
@@ -30,7 +39,7 @@ fn names(keys: &ApiKeys) -> Vec<&str> {
 /// The keys of a tenant that had none.
 fn first(keys: &str, entropy: [u8; ENTROPY_BYTES]) -> ApiKeys {
     let tenant = validated(keys, &[]);
-    api_keys(&tenant, &empty(&tenant), now(), || entropy)
+    api_keys(&tenant, &empty(&tenant), || entropy)
 }
 
 const WEB: &str = "[{name: web, scopes: [Ingest]}]";
@@ -39,7 +48,7 @@ const WEB_READS: &str = "[{name: web, scopes: [Ingest, Query]}]";
 #[test]
 fn the_secret_holds_a_key_for_each_entry() {
     let tenant = validated("[{name: web, scopes: [Ingest]}, {name: bi, scopes: [Query]}]", &[]);
-    let keys = api_keys(&tenant, &empty(&tenant), now(), || [7; ENTROPY_BYTES]);
+    let keys = api_keys(&tenant, &empty(&tenant), || [7; ENTROPY_BYTES]);
     insta::assert_yaml_snapshot!(keys.secret);
     insta::assert_yaml_snapshot!(keys.status);
     assert!(keys.replaced.is_empty());
@@ -48,7 +57,7 @@ fn the_secret_holds_a_key_for_each_entry() {
 #[test]
 fn an_existing_key_is_kept() {
     let first = first(WEB, [1; ENTROPY_BYTES]);
-    let second = api_keys(&validated(WEB, &["web"]), &first.secret, now(), || [2; ENTROPY_BYTES]);
+    let second = api_keys(&validated(WEB, &["web"]), &first.secret, || [2; ENTROPY_BYTES]);
     assert_eq!(entry(&first, "web"), entry(&second, "web"));
     assert!(second.replaced.is_empty());
 }
@@ -56,15 +65,15 @@ fn an_existing_key_is_kept() {
 #[test]
 fn the_key_of_a_removed_entry_is_left_out() {
     let both = validated("[{name: web, scopes: [Ingest]}, {name: old, scopes: [Ingest]}]", &[]);
-    let first = api_keys(&both, &empty(&both), now(), || [1; ENTROPY_BYTES]);
-    let second = api_keys(&validated(WEB, &["web", "old"]), &first.secret, now(), || [2; ENTROPY_BYTES]);
+    let first = api_keys(&both, &empty(&both), || [1; ENTROPY_BYTES]);
+    let second = api_keys(&validated(WEB, &["web", "old"]), &first.secret, || [2; ENTROPY_BYTES]);
     assert_eq!(names(&second), ["web"]);
 }
 
 #[test]
 fn a_lost_key_is_made_anew_and_told() {
     let tenant = validated(WEB, &["web"]);
-    let keys = api_keys(&tenant, &empty(&tenant), now(), || [1; ENTROPY_BYTES]);
+    let keys = api_keys(&tenant, &empty(&tenant), || [1; ENTROPY_BYTES]);
     assert_eq!(keys.replaced, ["web"]);
 }
 
@@ -72,7 +81,7 @@ fn a_lost_key_is_made_anew_and_told() {
 fn a_text_that_is_no_key_is_replaced() {
     let mut broken = first(WEB, [1; ENTROPY_BYTES]).secret;
     broken.data.as_mut().unwrap().insert("web".to_owned(), ByteString(b"hunter2".to_vec()));
-    let keys = api_keys(&validated(WEB, &["web"]), &broken, now(), || [2; ENTROPY_BYTES]);
+    let keys = api_keys(&validated(WEB, &["web"]), &broken, || [2; ENTROPY_BYTES]);
     assert!(is_well_formed(&entry(&keys, "web")));
     assert_eq!(keys.replaced, ["web"]);
 }
@@ -80,7 +89,7 @@ fn a_text_that_is_no_key_is_replaced() {
 #[test]
 fn a_write_key_is_replaced_before_it_may_read() {
     let write = first(WEB, [1; ENTROPY_BYTES]);
-    let reads = api_keys(&validated(WEB_READS, &["web"]), &write.secret, now(), || [2; ENTROPY_BYTES]);
+    let reads = api_keys(&validated(WEB_READS, &["web"]), &write.secret, || [2; ENTROPY_BYTES]);
     assert!(entry(&write, "web").starts_with("mrw_") && entry(&reads, "web").starts_with("mrq_"));
     assert_eq!(reads.replaced, ["web"]);
 }
@@ -91,7 +100,7 @@ fn keys_are_for_the_version_that_they_were_read_from() {
     let mut found = empty(&tenant);
     found.metadata.uid = Some("u5".to_owned());
     found.metadata.resource_version = Some("7".to_owned());
-    let keys = api_keys(&tenant, &found, now(), || [1; ENTROPY_BYTES]);
+    let keys = api_keys(&tenant, &found, || [1; ENTROPY_BYTES]);
     let metadata = &keys.secret.metadata;
     assert_eq!((metadata.uid.as_deref(), metadata.resource_version.as_deref()), (Some("u5"), Some("7")));
     assert_eq!(empty(&tenant).data, None);
@@ -104,14 +113,14 @@ fn a_key_that_ended_is_kept_and_told_once() {
     let first = first(&later, [1; ENTROPY_BYTES]);
     assert_eq!((first.status[0].state, first.expired.len()), (ApiKeyState::Active, 0));
     let mut tenant = validated(&past, &["web"]);
-    let second = api_keys(&tenant, &first.secret, now(), || [2; ENTROPY_BYTES]);
+    let second = api_keys(&tenant, &first.secret, || [2; ENTROPY_BYTES]);
     assert_eq!(
         (second.status[0].state, &second.expired[..]),
         (ApiKeyState::Expired, &["web".to_owned()][..])
     );
     assert_eq!(first.secret, second.secret);
     tenant.known_keys = [("web".to_owned(), ApiKeyState::Expired)].into();
-    assert!(api_keys(&tenant, &first.secret, now(), || [2; ENTROPY_BYTES]).expired.is_empty());
+    assert!(api_keys(&tenant, &first.secret, || [2; ENTROPY_BYTES]).expired.is_empty());
 }
 
 #[test]
@@ -125,7 +134,7 @@ proptest! {
     fn what_was_built_once_stays(entropy: [u8; ENTROPY_BYTES], other: [u8; ENTROPY_BYTES]) {
         for spec in [WEB, WEB_READS] {
             let first = first(spec, entropy);
-            let second = api_keys(&validated(spec, &["web"]), &first.secret, now(), || other);
+            let second = api_keys(&validated(spec, &["web"]), &first.secret, || other);
             prop_assert_eq!(&first.secret, &second.secret);
         }
     }
