@@ -10,6 +10,7 @@ mod drain;
 mod examples;
 mod faults;
 mod foreign_topic;
+mod keys;
 mod kstatus;
 mod manifest;
 mod network_policies;
