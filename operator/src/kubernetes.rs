@@ -194,13 +194,32 @@ impl Kubernetes {
         resource: &K,
         status: &impl Serialize,
     ) -> Result<K, Error> {
+        self.apply_status(resource, json!({ "uid": resource.uid() }), status).await
+    }
+
+    /// The same, unless the resource changed since it was read.
+    pub(crate) async fn write_status_of_version<K: Kind>(
+        &self,
+        resource: &K,
+        status: &impl Serialize,
+    ) -> Result<K, Error> {
+        self.apply_status(resource, expected(resource.meta()), status).await
+    }
+
+    async fn apply_status<K: Kind>(
+        &self,
+        resource: &K,
+        expected: serde_json::Value,
+        status: &impl Serialize,
+    ) -> Result<K, Error> {
         let name = resource.name_any();
-        let patch = json!({
+        let mut patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
-            "metadata": { "name": name, "uid": resource.uid() },
+            "metadata": expected,
             "status": status,
         });
+        patch["metadata"]["name"] = json!(name);
         let params = PatchParams::apply(self.manager).force();
         let api = self.api::<K>(&resource.namespace().unwrap_or_default());
         in_time(api.patch_status(&name, &params, &Patch::Apply(&patch)))

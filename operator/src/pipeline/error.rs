@@ -80,10 +80,11 @@ impl Error {
             | Self::ApplyChild { .. }
             | Self::RemoveChild { .. }
             | Self::HaltPods { .. } => true,
+            // Somebody changed the Pipeline meanwhile, and the next look tells how it is.
+            Self::Report { source } => source.reason() == Reason::KubernetesChanged,
             // Those of a deletion are told as what blocks it, which can be said twice.
             Self::Fetch { .. }
             | Self::Hold { .. }
-            | Self::Report { .. }
             | Self::BeginDrain { .. }
             | Self::StopPods { .. }
             | Self::CountUnstored { .. }

@@ -163,13 +163,15 @@ async fn report_status<B: Backends>(
     write(ctx, pipeline, &status).await.map(|_| ()).map_err(|source| Error::Report { source })
 }
 
+/// Writes the status of the version that was read. Which topics are ours stands there alone: an operator that is late
+/// must not write over what another one noted meanwhile.
 async fn write<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
     status: &PipelineStatus,
 ) -> Result<Pipeline, crate::kubernetes::Error> {
     metrics::status_written("pipeline");
-    ctx.kubernetes.write_status(pipeline, status).await
+    ctx.kubernetes.write_status_of_version(pipeline, status).await
 }
 
 /// The status that an outcome amounts to. What could not be looked at stays as it was known.

@@ -15,6 +15,7 @@ mod network_policies;
 mod state;
 mod suspend;
 mod topics;
+mod two_operators;
 
 const TOPIC: &str = "millrace.team-acme.acme-default";
 const CONSUMER: &str = "deployments/team/acme-default-consumer";
