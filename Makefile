@@ -92,6 +92,13 @@ test: check ## Run every check and every test, the ones on real Kafka, ClickHous
 	cargo build $(EVERYTHING)
 	$(PROGRAMS)/dev up
 	INSTA_UPDATE=no cargo test --workspace --features tests/live --locked --no-fail-fast
+	@cat $(CARGO_TARGET_DIR)/perturb.txt
+
+# With the workspace, so that nothing is built with other features than in `make test`.
+.PHONY: perturb
+perturb: compilers own ## Disturb every change that the operator makes in each way, in memory; SEED=1
+	MILLRACE_PERTURB=all/$(SEED) cargo test --workspace --features tests/live --lib --locked perturbation
+	@cat $(CARGO_TARGET_DIR)/perturb.txt
 
 .PHONY: audit
 audit: ## Look for published vulnerabilities of our dependencies; needs the internet and cargo-deny

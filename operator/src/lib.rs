@@ -34,6 +34,8 @@ mod installation;
 mod kubernetes;
 mod labels;
 mod metrics;
+#[cfg(test)]
+mod perturbation;
 mod pipeline;
 mod plans;
 mod progress;

@@ -1,10 +1,13 @@
 //! A small world for tests: an API server, a Kafka and a ClickHouse in memory, with one log of what is changed.
 //!
-//! A change can be made to fail or to be the last one before a crash, so that tests see what every prefix of the
-//! writes leaves behind.
+//! A fault can strike at a change, so that tests see what every prefix of the writes leaves behind. Whatever is destroyed
+//! although it lives is noted.
 
 mod api_server;
 mod backends;
+mod faults;
+mod guard;
+mod history;
 mod pause;
 mod vocabulary;
 mod watches;
@@ -20,6 +23,7 @@ use kube::{
     runtime::{controller::Action, reflector, watcher},
 };
 use schema::retention::Retention;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
@@ -34,16 +38,11 @@ use crate::{
     topics::Topic,
 };
 
-pub(crate) use backends::Fakes;
 use backends::{FakeTables, FakeTopics};
+use faults::Faults;
+use history::History;
 use pause::Pause;
-
-/// When a crash happens: the change was made or it was not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Crash {
-    Before(usize),
-    After(usize),
-}
+pub(crate) use {backends::Fakes, faults::Fault};
 
 /// Everything outside of the operator. Clones share it.
 #[derive(Clone, Default)]
@@ -52,7 +51,7 @@ pub(crate) struct World {
     pause: Arc<Pause>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct State {
     /// Kubernetes objects by `<plural>/<namespace>/<name>`.
     pub(crate) objects: BTreeMap<String, Value>,
@@ -88,12 +87,13 @@ pub(crate) struct State {
     pub(crate) are_pods_stuck: bool,
     /// What the operator was started with.
     pub(crate) network_policies: Option<NetworkPolicies>,
-    crash: Option<Crash>,
-    has_crashed: bool,
+    /// What was destroyed although it lives.
+    pub(crate) violations: Vec<String>,
+    faults: Faults,
+    history: History,
     /// Calls of the API server, and the one after which whoever made it stands still.
     calls: usize,
     pause_after: Option<usize>,
-    changes: usize,
     next_number: u128,
 }
 
@@ -101,16 +101,19 @@ impl State {
     /// Notes that a change is about to be made. An error is the status to answer with instead.
     fn begin(&mut self, line: String) -> Result<(), u16> {
         self.log.push(line.clone());
-        if self.has_crashed {
+        self.history.note(&self.objects);
+        if self.faults.has_crashed() {
             return Err(500);
         }
         if let Some((_, code)) = self.refusals.iter().find(|(start, _)| line.starts_with(start)) {
             return Err(*code);
         }
-        self.changes += 1;
-        if self.crash == Some(Crash::Before(self.changes)) {
-            self.has_crashed = true;
-            return Err(500);
+        if let Some(fault) = self.faults.before() {
+            faults::strike(self, &line, fault)?;
+        }
+        // The API server looks first whether it is the object that is meant.
+        if !line.starts_with("DELETE ") || line.starts_with("DELETE TOPIC ") {
+            self.violations.extend(guard::objection(self, &line));
         }
         Ok(())
     }
@@ -123,11 +126,7 @@ impl State {
 
     /// Notes that a change was made. An error means that nobody hears of it.
     fn end(&mut self) -> Result<(), u16> {
-        if self.crash == Some(Crash::After(self.changes)) {
-            self.has_crashed = true;
-            return Err(500);
-        }
-        Ok(())
+        self.faults.after()
     }
 
     fn number(&mut self) -> u128 {
@@ -160,7 +159,8 @@ impl World {
     /// Changes an object in place, as a user or another controller does.
     pub(crate) fn edit(&self, key: &str, edit: impl FnOnce(&mut Value)) {
         let mut state = self.state();
-        edit(state.objects.get_mut(key).unwrap());
+        let object = state.objects.get_mut(key).unwrap();
+        api_server::edit(object, edit);
     }
 
     pub(crate) fn object(&self, key: &str) -> Option<Value> {
@@ -190,17 +190,6 @@ impl World {
         Some(condition[field].as_str()?.to_owned())
     }
 
-    /// The operator dies at a change from now on and starts again later.
-    pub(crate) fn crash_at(&self, crash: Crash) {
-        let mut state = self.state();
-        (state.crash, state.changes) = (Some(crash), 0);
-    }
-
-    pub(crate) fn restart(&self) {
-        let mut state = self.state();
-        (state.crash, state.has_crashed) = (None, false);
-    }
-
     /// What was changed since the last time, without Events.
     pub(crate) fn take_log(&self) -> Vec<String> {
         let log = std::mem::take(&mut self.state().log);
@@ -208,11 +197,16 @@ impl World {
     }
 
     /// The objects of a kind that can be read.
-    fn all<K: serde::de::DeserializeOwned>(&self, plural: &str) -> Vec<Arc<K>> {
+    fn all<K: DeserializeOwned>(&self, plural: &str) -> Vec<Arc<K>> {
         let state = self.state();
         let ours = state.objects.iter().filter(|(key, _)| key.starts_with(&format!("{plural}/")));
         let guarded = ours.map(|(_, object)| serde_json::from_value::<Guarded<K>>(object.clone()).unwrap());
         guarded.filter_map(|object| object.0.ok().map(Arc::new)).collect()
+    }
+
+    /// Another world that is like this one now.
+    pub(crate) fn fork(&self) -> Self {
+        Self { state: Arc::new(Mutex::new(self.state().clone())), pause: Arc::default() }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -220,9 +214,14 @@ impl World {
     }
 
     pub(crate) fn context(&self, manager: &'static str) -> Arc<Context<Fakes>> {
+        self.context_with(manager, &self.all("analyticstenants"))
+    }
+
+    /// What a controller works with whose cache has these tenants.
+    fn context_with(&self, manager: &'static str, cached: &[Arc<AnalyticsTenant>]) -> Arc<Context<Fakes>> {
         let (tenants, mut writer) = reflector::store::<AnalyticsTenant>();
         writer.apply_watcher_event(&watcher::Event::Init);
-        for tenant in self.all::<AnalyticsTenant>("analyticstenants") {
+        for tenant in cached {
             writer.apply_watcher_event(&watcher::Event::InitApply(tenant.as_ref().clone()));
         }
         writer.apply_watcher_event(&watcher::Event::InitDone);
@@ -247,6 +246,20 @@ impl World {
             failures.extend(tenant::reconcile(tenant, self.context(tenant::MANAGER)).await.err());
         }
         failures
+    }
+
+    /// One look at resources as a cache has them, which may be late or of namesakes that are gone.
+    pub(crate) async fn reconcile_cached(&self, tenants: &[Value], pipelines: &[Value]) {
+        let tenants: Vec<Arc<AnalyticsTenant>> = tenants.iter().map(parsed).collect();
+        for tenant in &tenants {
+            let ctx = self.context_with(tenant::MANAGER, &tenants);
+            // What it makes of a late cache is what the test looks at.
+            let _ = tenant::reconcile(Arc::clone(tenant), ctx).await;
+        }
+        for pipeline in pipelines {
+            let ctx = self.context_with(pipeline::MANAGER, &tenants);
+            let _ = pipeline::reconcile(parsed(pipeline), ctx).await;
+        }
     }
 
     /// One look at a tenant.
@@ -276,12 +289,17 @@ impl World {
             let before = self.seen();
             self.reconcile_tenants().await;
             self.reconcile_pipelines().await;
-            if self.seen() == before || self.state().has_crashed {
+            assert_eq!(self.state().violations, Vec::<String>::new());
+            if self.seen() == before || self.has_crashed() {
                 return;
             }
         }
         panic!("the operator never comes to rest: {:#?}", self.take_log());
     }
+}
+
+fn parsed<K: DeserializeOwned>(object: &Value) -> Arc<K> {
+    Arc::new(serde_json::from_value(object.clone()).unwrap())
 }
 
 /// A tenant `acme` in `team` with one key.

@@ -136,12 +136,11 @@ async fn rule_24_another_version_than_the_seen_one_is_not_changed() {
     let world = World::default();
     let seen = kubernetes(&world).create(&typed(with_key("dGhlaXJz"))).await.unwrap();
     world.edit(ACME_KEYS, |secret| {
-        secret["metadata"]["resourceVersion"] = json!("99");
         secret["metadata"]["labels"] = json!(labels::of_tenant("acme"));
     });
     let mut manifest = with_key("b3Vycw==");
     manifest["metadata"]["uid"] = json!(seen.metadata.uid);
-    let versions = [("1", Some(Reason::KubernetesChanged)), ("99", None)];
+    let versions = [("1", Some(Reason::KubernetesChanged)), ("2", None)];
     for (version, refusal) in versions {
         manifest["metadata"]["resourceVersion"] = json!(version);
         let outcome = kubernetes(&world).apply::<Secret>(&manifest).await;

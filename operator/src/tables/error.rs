@@ -60,6 +60,12 @@ pub(crate) enum TablesError {
 }
 
 impl TablesError {
+    /// A migration whose answer did not come.
+    #[cfg(test)]
+    pub(crate) fn lost_answer(database: DatabaseName) -> Self {
+        Self::Migrate { database, number: 1, source: QueryError::Deadline { seconds: 1 } }
+    }
+
     /// What helps.
     pub(crate) fn failure(&self) -> Failure {
         match self {

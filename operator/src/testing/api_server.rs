@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tower::service_fn;
 
 use super::{
-    State, World, vocabulary,
+    State, World, guard, vocabulary,
     watches::{self, Answer},
 };
 
@@ -34,7 +34,11 @@ pub(super) fn client(world: World) -> Client {
                 content_type,
                 body,
             };
-            let (code, answer) = match call.answer(&mut world.state()) {
+            let answer = match call.method.as_str() {
+                "GET" => call.answer(&mut world.state()),
+                _ => world.change(|state| call.answer(state)).await,
+            };
+            let (code, answer) = match answer {
                 Ok(answer) => (200, answer),
                 Err(code) => (code, failure(code)),
             };
@@ -108,6 +112,7 @@ impl Call {
             "POST" => post(state, &key, self.body, manager(&self.query)),
             "DELETE" => {
                 is_expected(&get(state, &key)?, &self.body["preconditions"])?;
+                state.violations.extend(guard::objection(state, &format!("DELETE {key}")));
                 Ok(delete(state, &key))
             }
             _ if is_status => write_status(state, &key, self.body, is_apply),
@@ -160,7 +165,18 @@ fn born(state: &mut State, object: &mut Value) {
     object["metadata"]["resourceVersion"] = json!("1");
 }
 
-fn touched(object: &mut Value) {
+/// A change by a user or by another controller: a new spec is a new generation.
+pub(super) fn edit(object: &mut Value, edit: impl FnOnce(&mut Value)) {
+    let before = object["spec"].clone();
+    edit(object);
+    if object["spec"] != before {
+        let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
+        object["metadata"]["generation"] = json!(generation + 1);
+    }
+    touched(object);
+}
+
+pub(super) fn touched(object: &mut Value) {
     let version: u64 = object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
     object["metadata"]["resourceVersion"] = json!((version + 1).to_string());
 }
@@ -266,7 +282,12 @@ fn forget_if_free(state: &mut State, key: &str) {
         return;
     }
     let uid = state.objects.remove(key).unwrap()["metadata"]["uid"].clone();
-    state.objects.retain(|_, child| child["metadata"]["ownerReferences"][0]["uid"] != uid);
+    let is_owned = |child: &Value| child["metadata"]["ownerReferences"][0]["uid"] == uid;
+    let owned: Vec<String> =
+        state.objects.iter().filter(|(_, child)| is_owned(child)).map(|(key, _)| key.clone()).collect();
+    for child in owned {
+        delete(state, &child);
+    }
 }
 
 fn deep_merge(target: &mut Value, patch: &Value) {

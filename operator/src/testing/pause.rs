@@ -3,7 +3,7 @@
 use schema::names::DatabaseName;
 use tokio::sync::Notify;
 
-use super::World;
+use super::{State, World};
 
 #[derive(Default)]
 pub(super) struct Pause {
@@ -34,6 +34,20 @@ impl World {
             state.calls += 1;
             state.pause_after == Some(state.calls)
         };
+        self.stand_still_if(is_asked).await;
+    }
+
+    /// Makes a change, and stands still before or after it where the test asks for that.
+    pub(super) async fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let is_asked = self.state().faults.take_pause_before();
+        self.stand_still_if(is_asked).await;
+        let outcome = change(&mut self.state());
+        let is_asked = self.state().faults.take_pause_after();
+        self.stand_still_if(is_asked).await;
+        outcome
+    }
+
+    async fn stand_still_if(&self, is_asked: bool) {
         if is_asked {
             self.pause.stands.notify_one();
             self.pause.goes_on.notified().await;

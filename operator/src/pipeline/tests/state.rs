@@ -3,7 +3,7 @@
 use crds::Reason;
 
 use super::*;
-use crate::testing::Crash;
+use crate::testing::Fault;
 
 /// Every time that a drain gives is over.
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
@@ -218,12 +218,12 @@ async fn a_stopped_pipeline_is_deleted_without_a_drain_and_loses_nothing() {
 /// The end is the same whichever change was the last one before a crash, and whether it was made or not.
 #[tokio::test]
 async fn a_crash_at_any_change_of_a_stop_leaves_a_state_to_go_on_from() {
-    let scenario = async |crash: Option<Crash>| {
+    let scenario = async |crash: Option<(usize, Fault)>| {
         let world = settled().await;
         leave_unstored(&world, 5);
         world.state().log.clear();
-        if let Some(crash) = crash {
-            world.crash_at(crash);
+        if let Some((change, fault)) = crash {
+            world.fail_at(change, fault);
         }
         let mut ends = Vec::new();
         for state in ["Paused", "Running", "Stopped"] {
@@ -242,7 +242,7 @@ async fn a_crash_at_any_change_of_a_stop_leaves_a_state_to_go_on_from() {
     };
     let (expected, changes) = scenario(None).await;
     for change in 1..=changes {
-        for crash in [Crash::Before(change), Crash::After(change)] {
+        for crash in [(change, Fault::CrashBefore), (change, Fault::CrashAfter)] {
             assert_eq!(scenario(Some(crash)).await.0, expected, "{crash:?}");
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     progress::Problem as _,
     tables::DatabaseComment,
-    testing::{ACME, ACME_DEFAULT, Crash, FLEETING_TENANT, TENANT, World},
+    testing::{ACME, ACME_DEFAULT, FLEETING_TENANT, TENANT, World},
 };
 
 const BY_HAND: &str = "
@@ -232,37 +232,4 @@ async fn a_tenant_without_our_finalizer_is_left_alone() {
     world.delete(ACME);
     world.reconcile_tenants().await;
     assert!(world.take_log().is_empty());
-}
-
-/// The end is the same whichever change was the last one before a crash, and whether it was made or not.
-#[tokio::test]
-async fn rule_03_a_crash_at_any_change_leaves_a_state_to_go_on_from() {
-    let scenario = async |crash: Option<Crash>| {
-        let world = World::default();
-        if let Some(crash) = crash {
-            world.crash_at(crash);
-        }
-        world.apply(FLEETING_TENANT);
-        live(&world).await;
-        let ready = (world.reason(ACME, "Ready"), world.stored());
-        world.delete(ACME);
-        live(&world).await;
-        let is_clean = world.stored() == (0, 0) && world.state().objects.is_empty();
-        (ready, is_clean, world.take_log().len())
-    };
-    let (ready, is_clean, changes) = scenario(None).await;
-    assert!(is_clean && ready == (Some("Ready".to_owned()), (2, 1)), "{ready:?}");
-    for change in 1..=changes {
-        for crash in [Crash::Before(change), Crash::After(change)] {
-            let (after_crash, is_clean, _) = scenario(Some(crash)).await;
-            assert_eq!((&after_crash, is_clean), (&ready, true), "{crash:?}");
-        }
-    }
-}
-
-/// Works, and starts again after a crash.
-async fn live(world: &World) {
-    world.settle().await;
-    world.restart();
-    world.settle().await;
 }

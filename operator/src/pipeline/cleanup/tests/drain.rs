@@ -1,7 +1,7 @@
 //! What is not stored when a Pipeline is deleted.
 
 use super::*;
-use crate::testing::Crash;
+use crate::testing::Fault;
 
 const INGESTER: &str = "deployments/team/web-ingester";
 const CONSUMER: &str = "deployments/team/web-consumer";
@@ -150,12 +150,12 @@ async fn kafka_away_holds_a_drain_however_long_it_takes() {
 /// The end is the same whichever change was the last one before a crash, and whether it was made or not.
 #[tokio::test]
 async fn a_crash_at_any_change_neither_loses_a_record_nor_hangs() {
-    let scenario = async |crash: Option<Crash>| {
+    let scenario = async |crash: Option<(usize, Fault)>| {
         let world = settled("Delete").await;
         let id = world.state().topics[TOPIC].id.to_string();
         leave_unstored(&world, 5);
-        if let Some(crash) = crash {
-            world.crash_at(crash);
+        if let Some((change, fault)) = crash {
+            world.fail_at(change, fault);
         }
         world.delete(WEB);
         live(&world).await;
@@ -169,7 +169,7 @@ async fn a_crash_at_any_change_neither_loses_a_record_nor_hangs() {
     let (expected, changes) = scenario(None).await;
     assert_eq!(expected, (true, true, vec![TOPIC.to_owned()]));
     for change in 1..=changes {
-        for crash in [Crash::Before(change), Crash::After(change)] {
+        for crash in [(change, Fault::CrashBefore), (change, Fault::CrashAfter)] {
             assert_eq!(scenario(Some(crash)).await.0, expected, "{crash:?}");
         }
     }

@@ -1,0 +1,52 @@
+//! Deletions under every policy, and what comes after them.
+
+use super::{ACME, Scenario, Step, of_acme, tenant};
+
+const WEB: &str = "pipelines/team/web";
+
+pub(super) fn all() -> Vec<Scenario> {
+    vec![
+        deleted("kept and kept", "Retain", "Retain"),
+        deleted("topics deleted, database kept", "Delete", "Retain"),
+        deleted("topics kept, database dropped", "Retain", "Delete"),
+        deleted("deleted and dropped", "Delete", "Delete"),
+        of_acme("taken over", vec![Step::Delete(ACME), tenant()]),
+        taken_over_and_deleted(),
+        by_hand("pipeline kept", "Retain", vec![Step::Delete(WEB)]),
+        by_hand("pipeline deleted", "Delete", vec![Step::Delete(WEB)]),
+        by_hand("pipeline kept and made anew", "Retain", vec![Step::Delete(WEB), web("Retain")]),
+        by_hand("pipeline deleted and made anew", "Delete", vec![Step::Delete(WEB), web("Delete")]),
+        by_hand("pipeline in the way", "Delete", vec![Step::Delete(ACME), Step::Delete(WEB)]),
+    ]
+}
+
+fn with_policies(kafka: &str, clickhouse: &str) -> Step {
+    Step::Apply(format!(
+        "{{apiVersion: analytics.millrace.dev/v1alpha1, kind: AnalyticsTenant, metadata: {{name: acme, namespace: team}}, \
+         spec: {{deletionPolicy: {{kafka: {kafka}, clickhouse: {clickhouse}}}}}}}"
+    ))
+}
+
+fn deleted(name: &'static str, kafka: &str, clickhouse: &str) -> Scenario {
+    Scenario { name, given: vec![with_policies(kafka, clickhouse)], steps: vec![Step::Delete(ACME)] }
+}
+
+/// The data of a first tenant go with the second.
+fn taken_over_and_deleted() -> Scenario {
+    Scenario {
+        name: "taken over and deleted",
+        given: vec![tenant(), Step::Delete(ACME)],
+        steps: vec![with_policies("Delete", "Delete"), Step::Delete(ACME)],
+    }
+}
+
+fn web(policy: &str) -> Step {
+    Step::Apply(format!(
+        "{{apiVersion: analytics.millrace.dev/v1alpha1, kind: Pipeline, metadata: {{name: web, namespace: team}}, \
+         spec: {{tenantRef: {{name: acme}}, deletionPolicy: {{kafka: {policy}}}}}}}"
+    ))
+}
+
+fn by_hand(name: &'static str, policy: &str, steps: Vec<Step>) -> Scenario {
+    Scenario { name, given: vec![tenant(), web(policy)], steps }
+}

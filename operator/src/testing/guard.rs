@@ -1,0 +1,120 @@
+//! Nothing that lives is destroyed: data only with its resource, by its policy, and as the incarnation that is known.
+
+use serde_json::Value;
+
+use super::State;
+use crate::tables::DatabaseComment;
+
+/// What speaks against a change that is about to be made.
+pub(super) fn objection(state: &State, line: &str) -> Option<String> {
+    let (verb, name) = line.rsplit_once(' ')?;
+    let may = match verb {
+        "DROP DATABASE" => may_drop(state, name),
+        "RELEASE" => owner_of(state, name).is_none_or(is_going),
+        "DELETE TOPIC" => may_delete_topic(state, name),
+        "DELETE" => may_delete(state, name),
+        _ => true,
+    };
+    (!may).then(|| format!("{line}, which lives"))
+}
+
+fn is_going(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+fn of_kind<'a>(state: &'a State, start: &'a str) -> impl Iterator<Item = &'a Value> {
+    state.objects.iter().filter(move |(key, _)| key.starts_with(start)).map(|(_, object)| object)
+}
+
+/// The tenant that a database belongs to, if the tenant is there.
+fn owner_of<'a>(state: &'a State, database: &str) -> Option<&'a Value> {
+    let DatabaseComment::Owned(owner) = &state.databases.get(database)?.comment else { return None };
+    of_kind(state, "analyticstenants/").find(|tenant| tenant["metadata"]["uid"] == owner.uid)
+}
+
+fn may_drop(state: &State, database: &str) -> bool {
+    !state.databases.contains_key(database)
+        || owner_of(state, database).is_some_and(|tenant| {
+            is_going(tenant) && tenant["spec"]["deletionPolicy"]["clickhouse"] == "Delete"
+        })
+}
+
+fn may_delete_topic(state: &State, name: &str) -> bool {
+    let Some(topic) = state.topics.get(name) else { return true };
+    let tells_of = |status: &Value| {
+        status["name"] == name && [topic.id.to_string(), String::new()].contains(&text(&status["id"]))
+    };
+    of_kind(state, "pipelines/").any(|pipeline| {
+        let status = &pipeline["status"];
+        let has_it = (tells_of(&status["topic"]) && pipeline["spec"]["source"]["kafka"].is_null())
+            || tells_of(&status["deadLetterTopic"]);
+        has_it && is_going(pipeline) && policy(state, pipeline) == "Delete"
+    })
+}
+
+/// What is to become of the topics of a Pipeline: its own word, else its tenant's.
+fn policy(state: &State, pipeline: &Value) -> String {
+    let own = text(&pipeline["spec"]["deletionPolicy"]["kafka"]);
+    if !own.is_empty() {
+        return own;
+    }
+    tenant_of(state, pipeline)
+        .map(|tenant| text(&tenant["spec"]["deletionPolicy"]["kafka"]))
+        .unwrap_or_default()
+}
+
+fn tenant_of<'a>(state: &'a State, pipeline: &Value) -> Option<&'a Value> {
+    let namespace = text(&pipeline["metadata"]["namespace"]);
+    let tenant = format!("analyticstenants/{namespace}/{}", text(&pipeline["spec"]["tenantRef"]["name"]));
+    state.objects.get(&tenant)
+}
+
+/// Whether a Pipeline is stopped, or its tenant suspended.
+fn takes_nothing(state: &State, pipeline: &Value) -> bool {
+    let is_suspended =
+        |tenant: &Value| ["Ingest", "All"].contains(&text(&tenant["spec"]["suspend"]).as_str());
+    pipeline["spec"]["state"] == "Stopped" || tenant_of(state, pipeline).is_some_and(is_suspended)
+}
+
+/// A managed Pipeline goes with its tenant or by its spec, pods with their Pipeline, and an ingester also when nothing
+/// more is to be taken.
+fn may_delete(state: &State, key: &str) -> bool {
+    let Some(object) = state.objects.get(key) else { return true };
+    let uid = &object["metadata"]["ownerReferences"][0]["uid"];
+    let owner = state.objects.values().find(|owner| owner["metadata"]["uid"] == *uid);
+    let plural = key.split('/').next().unwrap_or_default();
+    match (plural, owner) {
+        ("pipelines", Some(tenant)) => is_going(tenant) || tenant["spec"]["defaultPipeline"] == "None",
+        ("deployments", Some(pipeline)) => {
+            is_going(pipeline) || (key.ends_with("-ingester") && takes_nothing(state, pipeline))
+        }
+        ("ingresses" | "networkpolicies" | "poddisruptionbudgets", Some(_)) => true,
+        (_, _) => false,
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn what_lives_or_is_to_be_kept_may_not_be_destroyed() {
+    use super::{ACME, ACME_DEFAULT, FLEETING_TENANT, TENANT, World};
+
+    const CHANGES: [&str; 3] = [
+        "DROP DATABASE t_team_acme",
+        "DELETE TOPIC millrace.team-acme.acme-default",
+        "DELETE deployments/team/acme-default-consumer",
+    ];
+    let objections = |world: &World| CHANGES.map(|line| objection(&world.state(), line).is_some());
+    for (manifest, of_the_going) in [(TENANT, [true, true, false]), (FLEETING_TENANT, [false, false, false])]
+    {
+        let world = World::default();
+        world.apply(manifest);
+        world.settle().await;
+        assert_eq!(objections(&world), [true; 3]);
+        world.delete(ACME);
+        world.delete(ACME_DEFAULT);
+        assert_eq!(objections(&world), of_the_going, "{manifest}");
+    }
+}
