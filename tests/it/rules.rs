@@ -13,16 +13,10 @@ use crate::checkout::texts;
 const RULES: std::ops::RangeInclusive<u8> = 1..=40;
 
 /// The rules without a test, and why.
-const UNTESTED: [(u8, &str); 11] = [
+const UNTESTED: [(u8, &str); 8] = [
     (2, "kube gives a reconcile the resource and no reason to branch on."),
-    (13, "The re-check comes after five minutes; what it repairs is tested at single looks."),
     (14, "kube's controller waits for its own store, and deletions read the API server."),
     (15, "Each look reads anew, so that nothing is decided from what a cache held before our last write."),
-    (
-        20,
-        "The order is seen in the tests of the cleanup steps, but a consumer is not drained before it is stopped.",
-    ),
-    (28, "kube makes a broken watch anew; that it is counted shows in no test."),
     (
         30,
         "There is no Lease: one replica with the strategy Recreate, and two operators at once are harmless.",

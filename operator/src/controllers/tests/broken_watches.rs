@@ -21,7 +21,7 @@ fn is_scaled(world: &World, replicas: u64) -> bool {
 }
 
 #[tokio::test]
-async fn a_forbidden_watch_of_one_kind_holds_up_no_other() {
+async fn rule_28_a_forbidden_watch_of_one_kind_holds_up_no_other() {
     for look in ["LIST ingresses", "WATCH ingresses"] {
         let world = settled().await;
         world.state().refusals = vec![(look.to_owned(), 403)];
@@ -51,7 +51,7 @@ async fn the_pipelines_are_listed_once_they_may_be_and_not_before() {
 
 /// No watch tells of it.
 #[tokio::test]
-async fn what_is_changed_in_kafka_is_found_at_the_next_look() {
+async fn rule_13_what_is_changed_in_kafka_is_found_at_the_next_look() {
     let world = settled().await;
     let retentions = |world: &World| world.state().topic_retentions.clone();
     let wanted = retentions(&world);

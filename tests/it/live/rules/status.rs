@@ -129,7 +129,9 @@ async fn rule_10_the_first_status_has_every_condition_as_unknown() -> anyhow::Re
                 let expected = match wanted {
                     ConditionType::Reconciling => "True",
                     // Not there while it is false.
-                    ConditionType::Stalled | ConditionType::DeletionBlocked => "absent",
+                    ConditionType::Paused | ConditionType::Stalled | ConditionType::DeletionBlocked => {
+                        "absent"
+                    }
                     _ => "Unknown",
                 };
                 assert_eq!(status, expected, "{} of {name}: {first:#?}", wanted.as_str());

@@ -25,7 +25,7 @@ fn told(world: &World, reason: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_ingester_goes_then_what_is_left_is_stored_then_the_consumer_goes_then_the_topics() {
+async fn rule_20_the_ingester_goes_then_what_is_left_is_stored_then_the_consumer_goes_then_the_topics() {
     let world = settled("Delete").await;
     leave_unstored(&world, 5);
     world.delete(WEB);
