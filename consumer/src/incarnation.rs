@@ -30,7 +30,7 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Log lines and errors of the client that are taken before each question. It says a few a second at most.
 const SERVED: usize = 100;
-/// The operator looks at the topic every five minutes and replaces this process by one that reads the new topic.
+/// The operator replaces this process, at its next look at the topic, by one that reads the new topic.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The topic that is read.
