@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
 use crate::kubernetes::Ground;
-use crate::operator::Operator;
+use crate::operator::{Operator, flags};
 use crate::private::{PrivateClickHouse, PrivateKafka};
 use crate::private_cluster::PrivateCluster;
 
@@ -61,15 +61,8 @@ impl ControlPlane {
         bindings.create(&PostParams::default(), &serde_json::from_value(administrator())?).await?;
 
         let folder = TempDir::new()?;
-        let (reader, password) = (clickhouse.reader(), folder.path().join("password"));
-        std::fs::write(&password, &reader.password)?;
-        let flags = vec![
-            format!("--kafka-bootstrap-servers={}", kafka.address()),
-            format!("--clickhouse-url={}", reader.url),
-            format!("--clickhouse-user={}", reader.user),
-            format!("--clickhouse-password-file={}", password.display()),
-            r#"--network-policies={"kafkaPorts":[9092],"clickhousePorts":[8123]}"#.to_owned(),
-        ];
+        let mut flags = flags(&kafka.address(), &clickhouse, folder.path())?;
+        flags.push(r#"--network-policies={"kafkaPorts":[9092],"clickhousePorts":[8123]}"#.to_owned());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mut config = cluster.config().await?;
         config.auth_info.impersonate = Some(USER.to_owned());

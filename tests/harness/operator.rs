@@ -2,6 +2,7 @@
 //!
 //! The shared API server has the operator of the chart, and two of them are not what these tests are about.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,10 +12,30 @@ use operator::args::Options;
 use runtime::shutdown::Shutdown;
 use tokio::task::JoinHandle;
 
+use crate::private::PrivateClickHouse;
 use crate::process::free_port;
 
 /// Time that it gets to end.
 const END: Duration = Duration::from_secs(30);
+
+/// The flags of an operator for these backends. The password goes into the folder, which has to outlive the start.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn flags(
+    bootstrap_servers: &str,
+    clickhouse: &PrivateClickHouse,
+    folder: &Path,
+) -> anyhow::Result<Vec<String>> {
+    let (reader, password) = (clickhouse.reader(), folder.join("password"));
+    std::fs::write(&password, &reader.password)?;
+    Ok(vec![
+        format!("--kafka-bootstrap-servers={bootstrap_servers}"),
+        format!("--clickhouse-url={}", reader.url),
+        format!("--clickhouse-user={}", reader.user),
+        format!("--clickhouse-password-file={}", password.display()),
+    ])
+}
 
 /// A running operator. It is stopped when this is dropped.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use crds::condition::kind;
 use crds::{AnalyticsTenant, Pipeline};
 use harness::kafka::{Kafka, metadata};
 use harness::kubernetes::{Ground, reason};
-use harness::operator::Operator;
+use harness::operator::{Operator, flags};
 use harness::private::{PrivateClickHouse, PrivateKafka};
 use harness::private_cluster::PrivateCluster;
 use harness::stand_in::StandIn;
@@ -29,7 +29,7 @@ async fn what_is_not_stored_holds_a_stop_and_outlives_a_deletion() -> anyhow::Re
         let folder = tempfile::TempDir::new()?;
         let (broker, clickhouse) = (PrivateKafka::start().await?, PrivateClickHouse::start().await?);
         let kafka = Kafka::plain(&broker.address());
-        let flags = flags(&broker, &clickhouse, &folder)?;
+        let flags = flags(&broker.address(), &clickhouse, folder.path())?;
         let operator = Operator::start(cluster.client().await?, &flags)?;
         let _stand_in = StandIn::start(&ground.client);
         ground.tenant("acme", json!({"defaultPipeline": "None"})).await?;
@@ -119,20 +119,4 @@ async fn delete(ground: &Ground) -> anyhow::Result<()> {
         Ok(Look::at(pipelines.get_opt("web").await?.is_none(), "it is still there"))
     })
     .await
-}
-
-fn flags(
-    kafka: &PrivateKafka,
-    clickhouse: &PrivateClickHouse,
-    folder: &tempfile::TempDir,
-) -> anyhow::Result<Vec<String>> {
-    let reader = clickhouse.reader();
-    let password = folder.path().join("password");
-    std::fs::write(&password, &reader.password)?;
-    Ok(vec![
-        format!("--kafka-bootstrap-servers={}", kafka.address()),
-        format!("--clickhouse-url={}", reader.url),
-        format!("--clickhouse-user={}", reader.user),
-        format!("--clickhouse-password-file={}", password.display()),
-    ])
 }

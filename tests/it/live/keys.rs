@@ -6,7 +6,7 @@ use crds::AnalyticsTenant;
 use crds::analytics_tenant::ApiKeyState;
 use crds::condition::kind;
 use harness::kubernetes::{Ground, reason};
-use harness::operator::Operator;
+use harness::operator::{Operator, flags};
 use harness::private::PrivateClickHouse;
 use harness::private_cluster::PrivateCluster;
 use harness::process::free_port;
@@ -26,15 +26,8 @@ async fn start(
     clickhouse: &PrivateClickHouse,
     folder: &tempfile::TempDir,
 ) -> anyhow::Result<Operator> {
-    let reader = clickhouse.reader();
-    let password = folder.path().join("password");
-    std::fs::write(&password, &reader.password)?;
-    let flags = [
-        format!("--kafka-bootstrap-servers=127.0.0.1:{}", free_port()?),
-        format!("--clickhouse-url={}", reader.url),
-        format!("--clickhouse-user={}", reader.user),
-        format!("--clickhouse-password-file={}", password.display()),
-    ];
+    let nobody = format!("127.0.0.1:{}", free_port()?);
+    let flags = flags(&nobody, clickhouse, folder.path())?;
     Operator::start(cluster.client().await?, &flags)
 }
 

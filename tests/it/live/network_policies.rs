@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crds::condition::kind;
-use harness::operator::Operator;
+use harness::operator::{Operator, flags};
 use harness::private::{PrivateClickHouse, PrivateKafka};
 use harness::private_cluster::PrivateCluster;
 use harness::stand_in::StandIn;
@@ -26,16 +26,8 @@ async fn a_policy_that_is_deleted_by_hand_comes_back_at_once() -> anyhow::Result
         let ground = cluster.ground("policies").await?;
         let (kafka, clickhouse) = (PrivateKafka::start().await?, PrivateClickHouse::start().await?);
         let folder = tempfile::TempDir::new()?;
-        let password = folder.path().join("password");
-        let reader = clickhouse.reader();
-        std::fs::write(&password, &reader.password)?;
-        let flags = [
-            format!("--kafka-bootstrap-servers={}", kafka.address()),
-            format!("--clickhouse-url={}", reader.url),
-            format!("--clickhouse-user={}", reader.user),
-            format!("--clickhouse-password-file={}", password.display()),
-            r#"--network-policies={"kafkaPorts":[9092],"clickhousePorts":[8123]}"#.to_owned(),
-        ];
+        let mut flags = flags(&kafka.address(), &clickhouse, folder.path())?;
+        flags.push(r#"--network-policies={"kafkaPorts":[9092],"clickhousePorts":[8123]}"#.to_owned());
         let _operator = Operator::start(cluster.client().await?, &flags)?;
         ground.tenant("acme", json!({})).await?;
         // Whoever waits for pods looks often; at rest, only the watch tells.

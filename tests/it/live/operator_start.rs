@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crds::condition::kind;
-use harness::operator::Operator;
+use harness::operator::{Operator, flags};
 use harness::private::{PrivateClickHouse, PrivateKafka};
 use harness::private_cluster::PrivateCluster;
 use harness::stand_in::StandIn;
@@ -16,22 +16,6 @@ const SEEN: Duration = Duration::from_secs(60);
 /// The longest back-off after a few failures, and what the work itself takes.
 const RECOVERED: Duration = Duration::from_secs(90);
 
-fn flags(
-    kafka: &PrivateKafka,
-    clickhouse: &PrivateClickHouse,
-    folder: &tempfile::TempDir,
-) -> anyhow::Result<Vec<String>> {
-    let reader = clickhouse.reader();
-    let password = folder.path().join("password");
-    std::fs::write(&password, &reader.password)?;
-    Ok(vec![
-        format!("--kafka-bootstrap-servers={}", kafka.address()),
-        format!("--clickhouse-url={}", reader.url),
-        format!("--clickhouse-user={}", reader.user),
-        format!("--clickhouse-password-file={}", password.display()),
-    ])
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_that_starts_without_kafka_and_clickhouse_says_so_and_recovers() -> anyhow::Result<()> {
     within(TEST, async {
@@ -39,7 +23,7 @@ async fn an_operator_that_starts_without_kafka_and_clickhouse_says_so_and_recove
         let ground = cluster.ground("unreachable").await?;
         let folder = tempfile::TempDir::new()?;
         let (kafka, clickhouse) = (PrivateKafka::start().await?, PrivateClickHouse::start().await?);
-        let flags = flags(&kafka, &clickhouse, &folder)?;
+        let flags = flags(&kafka.address(), &clickhouse, folder.path())?;
         clickhouse.kill().await?;
         let operator = Operator::start(cluster.client().await?, &flags)?;
         ground.tenant("acme", json!({})).await?;
@@ -71,7 +55,7 @@ async fn a_deletion_waits_for_an_absent_clickhouse_until_it_is_abandoned() -> an
         let ground = cluster.ground("blocked").await?;
         let folder = tempfile::TempDir::new()?;
         let (kafka, clickhouse) = (PrivateKafka::start().await?, PrivateClickHouse::start().await?);
-        let flags = flags(&kafka, &clickhouse, &folder)?;
+        let flags = flags(&kafka.address(), &clickhouse, folder.path())?;
         let operator = Operator::start(cluster.client().await?, &flags)?;
         ground.tenant("acme", json!({"defaultPipeline": "None"})).await?;
         ground.tenant_with("acme", kind::READY, "True", SEEN).await?;
