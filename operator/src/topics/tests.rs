@@ -36,7 +36,7 @@ fn topic(partitions: i32, replication_factor: i32) -> Topic {
     Topic { name: name(), id: TopicId(Uuid::from_u128(1)), partitions, replication_factor }
 }
 
-fn settings_of(bootstrap_servers: &str) -> KafkaSettings {
+pub(super) fn settings_of(bootstrap_servers: &str) -> KafkaSettings {
     KafkaSettings {
         bootstrap_servers: bootstrap_servers.to_owned(),
         security_protocol: SecurityProtocol::Plaintext,

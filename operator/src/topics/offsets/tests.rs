@@ -6,13 +6,10 @@ use rdkafka::{
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
 };
-use schema::{
-    names::{TableGeneration, TopicId, TopicName},
-    settings::SecurityProtocol,
-};
+use schema::names::{TableGeneration, TopicId, TopicName};
 use uuid::Uuid;
 
-use super::*;
+use super::{super::tests::settings_of, *};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -23,15 +20,6 @@ fn topic() -> Topic {
 
 fn group() -> ConsumerGroup {
     ConsumerGroup::of(&topic().name, topic().id, TableGeneration(Uuid::from_u128(2)))
-}
-
-fn settings_of(bootstrap_servers: &str) -> KafkaSettings {
-    KafkaSettings {
-        bootstrap_servers: bootstrap_servers.to_owned(),
-        security_protocol: SecurityProtocol::Plaintext,
-        sasl: None,
-        ca_pem: None,
-    }
 }
 
 /// A cluster with the topic, of whose partitions the first has three records and the second has two.
