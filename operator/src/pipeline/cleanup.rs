@@ -17,8 +17,7 @@ use tracing::info;
 use super::{
     Error,
     build::{consumer, ingester},
-    drain::{self, Left},
-    fetch, status,
+    drain, fetch, status,
 };
 use crate::{
     context::{Backends, Context},
@@ -76,11 +75,6 @@ async fn drain<B: Backends>(
     match plan::drain(observed, drain::count(ctx, pipeline, tenant).await) {
         Drain::IsOver => stop_pods(ctx, pipeline, Stop::Consumer).await,
         Drain::GoesOn(left) => {
-            let left = match left {
-                Left::Nothing => "nothing is left to store".to_owned(),
-                Left::Records(left) => format!("{} records are not stored yet", left.records),
-                Left::Unknown => "Kafka does not say how many records are not stored yet".to_owned(),
-            };
             status::report_going(ctx, pipeline, format!("being deleted: {left}")).await?;
             Ok(Action::requeue(ctx.retries.pace.draining()))
         }

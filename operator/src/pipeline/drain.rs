@@ -2,6 +2,8 @@
 //!
 //! It reads Kubernetes and Kafka, and writes nothing.
 
+use std::fmt;
+
 use crds::{AnalyticsTenant, Pipeline, pipeline::TopicStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -49,6 +51,14 @@ pub(crate) enum Time {
     Over,
 }
 
+impl Time {
+    /// What is left at `now` of the time that the Pipeline gives a drain which began at `start`.
+    pub(crate) fn since(start: Timestamp, pipeline: &Pipeline, now: Timestamp) -> Self {
+        let allowed = SignedDuration::from_secs(pipeline.spec.drain_timeout_seconds.into());
+        if now.duration_since(start) >= allowed { Self::Over } else { Self::Left }
+    }
+}
+
 /// Records of the Pipeline's own topic that are not stored. There is at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unstored {
@@ -63,6 +73,16 @@ pub(crate) enum Left {
     Records(Unstored),
     /// Kafka did not say.
     Unknown,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("everything is stored"),
+            Self::Records(unstored) => write!(f, "{} records are not stored yet", unstored.records),
+            Self::Unknown => f.write_str("Kafka does not say how many records are not stored yet"),
+        }
+    }
 }
 
 /// The pods of one Deployment of the Pipeline.

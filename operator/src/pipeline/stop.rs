@@ -13,7 +13,7 @@ use crds::{
     event::EventReason,
     pipeline::{DrainStatus, PipelineState},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::{info, warn};
 
@@ -114,15 +114,10 @@ async fn go_on<B: Backends>(
             Left::Unknown
         }
     };
-    if is_over(&left, consumer, time(pipeline, &drain, now)) {
+    if is_over(&left, consumer, Time::since(drain.started_at.0, pipeline, now)) {
         return Ok(Wish::Stop { by, drain: Some(end(ctx, pipeline, drain, &left).await) });
     }
-    let message = match left {
-        Left::Nothing => "everything is stored".to_owned(),
-        Left::Records(left) => format!("{} records are not stored yet", left.records),
-        Left::Unknown => "Kafka does not say how many records are not stored yet".to_owned(),
-    };
-    Ok(Wish::Drain { consumer, message })
+    Ok(Wish::Drain { consumer, message: left.to_string() })
 }
 
 fn is_over(left: &Left, consumer: Pods, time: Time) -> bool {
@@ -132,11 +127,6 @@ fn is_over(left: &Left, consumer: Pods, time: Time) -> bool {
         // Nobody is there to store them.
         (Left::Records(_), Pods::Idle | Pods::Stopping | Pods::Gone, Time::Left) => true,
     }
-}
-
-fn time(pipeline: &Pipeline, drain: &DrainStatus, now: Timestamp) -> Time {
-    let allowed = SignedDuration::from_secs(pipeline.spec.drain_timeout_seconds.into());
-    if now.duration_since(drain.started_at.0) >= allowed { Time::Over } else { Time::Left }
 }
 
 /// Tells how a drain ended.

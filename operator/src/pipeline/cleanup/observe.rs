@@ -1,7 +1,7 @@
 //! What a deletion looks at before Kafka.
 
 use crds::{AnalyticsTenant, Pipeline, analytics_tenant::DeletionPolicy};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::{
@@ -44,13 +44,8 @@ fn stake(pipeline: &Pipeline, tenant: Option<&AnalyticsTenant>) -> Stake {
 }
 
 fn time(pipeline: &Pipeline, now: Timestamp) -> Time {
-    let allowed = SignedDuration::from_secs(pipeline.spec.drain_timeout_seconds.into());
     let deleted = pipeline.meta().deletion_timestamp.as_ref();
-    if deleted.is_some_and(|deleted| now.duration_since(deleted.0) >= allowed) {
-        Time::Over
-    } else {
-        Time::Left
-    }
+    deleted.map_or(Time::Left, |deleted| Time::since(deleted.0, pipeline, now))
 }
 
 /// The Pipeline's own word, else the tenant's, else the safe one.
