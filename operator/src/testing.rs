@@ -190,6 +190,19 @@ impl World {
         Some(condition[field].as_str()?.to_owned())
     }
 
+    /// Kafka has records that the consumer of a Pipeline did not store.
+    pub(crate) fn leave_unstored(&self, pipeline: &str, records: u64) {
+        let group = self.object(pipeline).unwrap()["status"]["consumerGroup"].as_str().unwrap().to_owned();
+        self.state().unstored.insert(group, records);
+    }
+
+    /// The notes of the Events with this reason.
+    pub(crate) fn told(&self, reason: &str) -> Vec<String> {
+        let events = &self.state().events;
+        let of_reason = events.iter().filter(|event| event["reason"] == reason);
+        of_reason.map(|event| event["note"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// What was changed since the last time, without Events.
     pub(crate) fn take_log(&self) -> Vec<String> {
         let log = std::mem::take(&mut self.state().log);

@@ -136,7 +136,7 @@ fn without_times(value: &mut Value, generation: i64) {
             for (field, value) in fields {
                 match field.as_str() {
                     "generation" => *value = Value::Null,
-                    "lastTransitionTime" | "creationTimestamp" | "deletionTimestamp" => {
+                    "lastTransitionTime" | "creationTimestamp" | "deletionTimestamp" | "startedAt" => {
                         *value = json!("<time>")
                     }
                     "observedGeneration" => *value = json!(value.as_i64().unwrap_or_default() - generation),

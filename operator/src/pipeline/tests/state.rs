@@ -3,7 +3,6 @@
 use crds::Reason;
 
 use super::*;
-use crate::testing::Fault;
 
 /// Every time that a drain gives is over.
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
@@ -18,12 +17,6 @@ fn set(world: &World, state: &str) {
 
 fn status(world: &World) -> serde_json::Value {
     world.object(ACME_DEFAULT).unwrap()["status"].clone()
-}
-
-/// Kafka has records that the consumer did not store.
-fn leave_unstored(world: &World, records: u64) {
-    let group = status(world)["consumerGroup"].as_str().unwrap().to_owned();
-    world.state().unstored.insert(group, records);
 }
 
 /// The time of the drain is over.
@@ -48,12 +41,6 @@ fn is(status: &str, reason: &str) -> (String, String) {
     (status.to_owned(), reason.to_owned())
 }
 
-fn told(world: &World, reason: &str) -> Vec<String> {
-    let events = world.state().events.clone();
-    let of_reason = events.iter().filter(|event| event["reason"] == reason);
-    of_reason.map(|event| event["note"].as_str().unwrap().to_owned()).collect()
-}
-
 #[tokio::test]
 async fn a_paused_pipeline_takes_events_and_is_ready() {
     let world = settled().await;
@@ -75,18 +62,18 @@ async fn a_paused_pipeline_takes_events_and_is_ready() {
 #[tokio::test]
 async fn a_stop_takes_no_more_then_stores_what_is_left_then_ends() {
     let world = settled().await;
-    leave_unstored(&world, 5);
+    world.leave_unstored(ACME_DEFAULT, 5);
     set(&world, "Stopped");
     world.settle().await;
     assert_eq!((pods(&world), ready(&world)), ((None, Some(1)), is("False", "Draining")));
     assert_eq!(world.message(ACME_DEFAULT, "Ready").as_deref(), Some("5 records are not stored yet"));
     assert!(status(&world)["drain"]["startedAt"].is_string() && status(&world)["drain"]["drained"].is_null());
 
-    leave_unstored(&world, 0);
+    world.leave_unstored(ACME_DEFAULT, 0);
     world.settle().await;
     assert_eq!((pods(&world), ready(&world)), ((None, Some(0)), is("True", "Stopped")));
     assert_eq!(status(&world)["drain"]["drained"], true);
-    assert_eq!(told(&world, "Drained").len(), 1);
+    assert_eq!(world.told("Drained").len(), 1);
     insta::assert_yaml_snapshot!("stop", world.take_log());
 
     set(&world, "Running");
@@ -98,7 +85,7 @@ async fn a_stop_takes_no_more_then_stores_what_is_left_then_ends() {
 #[tokio::test]
 async fn a_stop_ends_when_its_time_is_over_and_says_what_is_left() {
     let world = settled().await;
-    leave_unstored(&world, 5);
+    world.leave_unstored(ACME_DEFAULT, 5);
     set(&world, "Stopped");
     world.settle().await;
     let_time_pass(&world);
@@ -106,7 +93,7 @@ async fn a_stop_ends_when_its_time_is_over_and_says_what_is_left() {
     assert_eq!((pods(&world), ready(&world)), ((None, Some(0)), is("True", "Stopped")));
     let drain = status(&world)["drain"].clone();
     assert_eq!((&drain["drained"], &drain["remaining"]), (&json!(false), &json!(5)));
-    assert_eq!(told(&world, "DrainTimedOut"), ["5 records are not stored and wait in Kafka"]);
+    assert_eq!(world.told("DrainTimedOut"), ["5 records are not stored and wait in Kafka"]);
     assert!(world.message(ACME_DEFAULT, "Ready").unwrap().contains("5 records"));
 
     world.take_log();
@@ -131,7 +118,7 @@ async fn nothing_is_counted_while_an_ingester_may_acknowledge() {
 async fn a_stop_that_is_taken_back_waits_for_the_old_ingester_alone() {
     let world = settled().await;
     world.edit(INGESTER, |ingester| ingester["metadata"]["finalizers"] = json!(["foregroundDeletion"]));
-    leave_unstored(&world, 5);
+    world.leave_unstored(ACME_DEFAULT, 5);
     set(&world, "Stopped");
     world.settle().await;
     set(&world, "Running");
@@ -151,7 +138,7 @@ async fn a_paused_consumer_is_not_brought_back_to_drain() {
     let world = settled().await;
     set(&world, "Paused");
     world.settle().await;
-    leave_unstored(&world, 5);
+    world.leave_unstored(ACME_DEFAULT, 5);
     world.take_log();
     set(&world, "Stopped");
     world.settle().await;
@@ -202,7 +189,7 @@ async fn a_topic_of_somebody_else_wins_over_every_state() {
 #[tokio::test]
 async fn a_stopped_pipeline_is_deleted_without_a_drain_and_loses_nothing() {
     let world = settled().await;
-    leave_unstored(&world, 5);
+    world.leave_unstored(ACME_DEFAULT, 5);
     set(&world, "Stopped");
     world.settle().await;
     let_time_pass(&world);
@@ -213,44 +200,4 @@ async fn a_stopped_pipeline_is_deleted_without_a_drain_and_loses_nothing() {
     world.reconcile_pipelines().await;
     assert!(world.object(ACME_DEFAULT).is_none());
     assert_eq!(world.state().topics.keys().collect::<Vec<_>>(), [TOPIC]);
-}
-
-/// The end is the same whichever change was the last one before a crash, and whether it was made or not.
-#[tokio::test]
-async fn a_crash_at_any_change_of_a_stop_leaves_a_state_to_go_on_from() {
-    let scenario = async |crash: Option<(usize, Fault)>| {
-        let world = settled().await;
-        leave_unstored(&world, 5);
-        world.state().log.clear();
-        if let Some((change, fault)) = crash {
-            world.fail_at(change, fault);
-        }
-        let mut ends = Vec::new();
-        for state in ["Paused", "Running", "Stopped"] {
-            set(&world, state);
-            live(&world).await;
-            ends.push((pods(&world), ready(&world)));
-        }
-        leave_unstored(&world, 0);
-        live(&world).await;
-        ends.push((pods(&world), ready(&world)));
-        set(&world, "Running");
-        live(&world).await;
-        ends.push((pods(&world), ready(&world)));
-        let changes = world.state().log.len();
-        (ends, changes)
-    };
-    let (expected, changes) = scenario(None).await;
-    for change in 1..=changes {
-        for crash in [(change, Fault::CrashBefore), (change, Fault::CrashAfter)] {
-            assert_eq!(scenario(Some(crash)).await.0, expected, "{crash:?}");
-        }
-    }
-}
-
-/// Works, and starts again after a crash.
-async fn live(world: &World) {
-    world.settle().await;
-    world.restart();
-    world.settle().await;
 }

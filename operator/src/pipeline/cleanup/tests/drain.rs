@@ -1,33 +1,19 @@
 //! What is not stored when a Pipeline is deleted.
 
 use super::*;
-use crate::testing::Fault;
 
 const INGESTER: &str = "deployments/team/web-ingester";
 const CONSUMER: &str = "deployments/team/web-consumer";
-
-/// Kafka has records that the consumer did not store.
-fn leave_unstored(world: &World, records: u64) {
-    let group = world.object(WEB).unwrap()["status"]["consumerGroup"].as_str().unwrap().to_owned();
-    world.state().unstored.insert(group, records);
-}
 
 /// The time of the drain is over.
 fn let_time_pass(world: &World) {
     world.edit(WEB, |pipeline| pipeline["metadata"]["deletionTimestamp"] = json!(LONG_AGO));
 }
 
-/// The notes of Events with this reason.
-fn told(world: &World, reason: &str) -> Vec<String> {
-    let events = world.state().events.clone();
-    let of_reason = events.iter().filter(|event| event["reason"] == reason);
-    of_reason.map(|event| event["note"].as_str().unwrap().to_owned()).collect()
-}
-
 #[tokio::test]
 async fn rule_20_the_ingester_goes_then_what_is_left_is_stored_then_the_consumer_goes_then_the_topics() {
     let world = settled("Delete").await;
-    leave_unstored(&world, 5);
+    world.leave_unstored(WEB, 5);
     world.delete(WEB);
     world.settle().await;
     assert!(world.object(INGESTER).is_none() && world.object(CONSUMER).is_some());
@@ -35,7 +21,7 @@ async fn rule_20_the_ingester_goes_then_what_is_left_is_stored_then_the_consumer
     assert_eq!(world.message(WEB, "Ready").as_deref(), Some("being deleted: 5 records are not stored yet"));
     assert!(world.reason(WEB, "DeletionBlocked").is_none(), "nothing is wrong");
 
-    leave_unstored(&world, 0);
+    world.leave_unstored(WEB, 0);
     world.settle().await;
     assert!(world.object(WEB).is_none() && world.state().topics.is_empty());
     insta::assert_yaml_snapshot!(world.take_log());
@@ -55,7 +41,7 @@ async fn nothing_is_counted_before_the_ingester_is_gone() {
 async fn a_topic_with_records_that_are_not_stored_is_kept_for_the_next_pipeline() {
     let world = settled("Delete").await;
     let id = world.state().topics[TOPIC].id.to_string();
-    leave_unstored(&world, 5);
+    world.leave_unstored(WEB, 5);
     world.delete(WEB);
     world.settle().await;
     let_time_pass(&world);
@@ -63,7 +49,7 @@ async fn a_topic_with_records_that_are_not_stored_is_kept_for_the_next_pipeline(
     assert!(world.object(WEB).is_none());
     assert_eq!(world.state().topics.keys().collect::<Vec<_>>(), [TOPIC], "the dead letters are deleted");
     assert_eq!(world.object(ACME).unwrap()["status"]["retainedTopics"], json!([id]));
-    let notes = told(&world, "TopicKept");
+    let notes = world.told("TopicKept");
     assert!(
         notes.len() == 1 && notes[0].contains(TOPIC) && notes[0].contains("5 of its records"),
         "{notes:?}"
@@ -83,7 +69,7 @@ async fn a_deletion_that_keeps_says_how_many_records_are_not_stored() {
         [(0, "web.dlq`"), (5, "; 5 records of `millrace.team-acme.web` are not stored")]
     {
         let world = settled("Retain").await;
-        leave_unstored(&world, records);
+        world.leave_unstored(WEB, records);
         world.delete(WEB);
         world.settle().await;
         if records > 0 {
@@ -91,7 +77,7 @@ async fn a_deletion_that_keeps_says_how_many_records_are_not_stored() {
             world.settle().await;
         }
         assert!(world.object(WEB).is_none());
-        let notes = told(&world, "TopicsRetained");
+        let notes = world.told("TopicsRetained");
         assert!(notes.len() == 1 && notes[0].contains(TOPIC) && notes[0].ends_with(expected), "{notes:?}");
     }
 }
@@ -111,26 +97,26 @@ async fn without_a_consumer_nothing_is_waited_for_and_nothing_is_lost() {
     ];
     for (what, happens) in accidents {
         let world = settled("Delete").await;
-        leave_unstored(&world, 5);
+        world.leave_unstored(WEB, 5);
         happens(&world);
         world.delete(WEB);
         world.settle().await;
         assert!(world.object(WEB).is_none(), "{what}");
         assert_eq!(world.state().topics.keys().collect::<Vec<_>>(), [TOPIC], "{what}");
-        assert_eq!(told(&world, "TopicKept").len(), 1, "{what}");
+        assert_eq!(world.told("TopicKept").len(), 1, "{what}");
     }
 }
 
 #[tokio::test]
 async fn records_go_with_their_tables() {
     let world = settled("Delete").await;
-    leave_unstored(&world, 5);
+    world.leave_unstored(WEB, 5);
     world.edit(ACME, |tenant| tenant["spec"]["deletionPolicy"] = json!({"clickhouse": "Delete"}));
     world.delete(ACME);
     world.delete(WEB);
     world.settle().await;
     assert_eq!(world.stored(), (0, 0));
-    assert!(world.object(ACME).is_none() && told(&world, "TopicKept").is_empty());
+    assert!(world.object(ACME).is_none() && world.told("TopicKept").is_empty());
 }
 
 #[tokio::test]
@@ -145,39 +131,4 @@ async fn kafka_away_holds_a_drain_however_long_it_takes() {
     world.state().is_kafka_away = false;
     world.settle().await;
     assert!(world.object(WEB).is_none() && world.state().topics.is_empty());
-}
-
-/// The end is the same whichever change was the last one before a crash, and whether it was made or not.
-#[tokio::test]
-async fn a_crash_at_any_change_neither_loses_a_record_nor_hangs() {
-    let scenario = async |crash: Option<(usize, Fault)>| {
-        let world = settled("Delete").await;
-        let id = world.state().topics[TOPIC].id.to_string();
-        leave_unstored(&world, 5);
-        if let Some((change, fault)) = crash {
-            world.fail_at(change, fault);
-        }
-        world.delete(WEB);
-        live(&world).await;
-        let_time_pass(&world);
-        live(&world).await;
-        let is_noted = world.object(ACME).unwrap()["status"]["retainedTopics"] == json!([id]);
-        let topics: Vec<String> = world.state().topics.keys().cloned().collect();
-        let changes = world.state().log.len();
-        ((world.object(WEB).is_none(), is_noted, topics), changes)
-    };
-    let (expected, changes) = scenario(None).await;
-    assert_eq!(expected, (true, true, vec![TOPIC.to_owned()]));
-    for change in 1..=changes {
-        for crash in [(change, Fault::CrashBefore), (change, Fault::CrashAfter)] {
-            assert_eq!(scenario(Some(crash)).await.0, expected, "{crash:?}");
-        }
-    }
-}
-
-/// Works, and starts again after a crash.
-async fn live(world: &World) {
-    world.settle().await;
-    world.restart();
-    world.settle().await;
 }

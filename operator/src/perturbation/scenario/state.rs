@@ -1,0 +1,58 @@
+//! Pipelines that pause, stop with and without records left, and go on; and a deletion that leaves records behind.
+
+use serde_json::json;
+
+use super::{ACME_DEFAULT, Scenario, Step, of_acme, set};
+use crate::testing::World;
+
+/// Every time that a drain gives is over.
+const LONG_AGO: &str = "2026-01-01T00:00:00Z";
+
+pub(super) fn all() -> Vec<Scenario> {
+    vec![
+        of_acme("paused", vec![paused()]),
+        of_acme("paused and running", vec![paused(), running()]),
+        of_acme("stopped after a drain", vec![five_records(), stopped(), all_stored()]),
+        of_acme("stopped with records left", vec![five_records(), stopped(), time_is_over()]),
+        of_acme("stopped and running", vec![five_records(), stopped(), all_stored(), running()]),
+        of_acme("stopped and running before its end", vec![five_records(), stopped(), running()]),
+        of_acme("suspended", vec![Step::Edit(super::ACME, |tenant| set(tenant, "suspend", json!("All")))]),
+        of_acme(
+            "deleted with records left",
+            vec![
+                Step::Edit(ACME_DEFAULT, |pipeline| {
+                    set(pipeline, "deletionPolicy", json!({"kafka": "Delete"}))
+                }),
+                five_records(),
+                Step::Delete(ACME_DEFAULT),
+                Step::Edit(ACME_DEFAULT, |pipeline| {
+                    pipeline["metadata"]["deletionTimestamp"] = json!(LONG_AGO)
+                }),
+            ],
+        ),
+    ]
+}
+
+fn paused() -> Step {
+    Step::Edit(ACME_DEFAULT, |pipeline| set(pipeline, "state", json!("Paused")))
+}
+
+fn stopped() -> Step {
+    Step::Edit(ACME_DEFAULT, |pipeline| set(pipeline, "state", json!("Stopped")))
+}
+
+fn running() -> Step {
+    Step::Edit(ACME_DEFAULT, |pipeline| set(pipeline, "state", json!("Running")))
+}
+
+fn five_records() -> Step {
+    Step::Happens(|world: &World| world.leave_unstored(ACME_DEFAULT, 5))
+}
+
+fn all_stored() -> Step {
+    Step::Happens(|world: &World| world.leave_unstored(ACME_DEFAULT, 0))
+}
+
+fn time_is_over() -> Step {
+    Step::Edit(ACME_DEFAULT, |pipeline| pipeline["status"]["drain"]["startedAt"] = json!(LONG_AGO))
+}
