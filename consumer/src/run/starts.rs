@@ -29,8 +29,8 @@ pub(super) enum Error {
     NotDated { partition: i32 },
 }
 
-/// Asks where partitions go on, and what their logs hold for the time number `asked`, counted from 1. Those of which nothing is committed begin
-/// at the first record of the time `start_at`, or without it at the earliest.
+/// Asks where partitions go on, and what their logs hold; `asked` says how often, this time included. Partitions of
+/// which nothing is committed begin at the first record of the time `start_at`, or without it at the earliest.
 ///
 /// # Errors
 /// When it is not known. Not known is not the same as nowhere: then everything would be read again, and what is before
