@@ -25,6 +25,7 @@
 pub mod args;
 
 mod attempt;
+mod clickhouse;
 mod conditions;
 mod context;
 mod controllers;
@@ -68,11 +69,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::Options,
+    clickhouse::{Connection, Server},
     context::{Backends, Context, Events},
     installation::Installation,
     kubernetes::Kubernetes,
     retries::{Pace, Retries},
-    tables::{ClickHouseTables, Server},
+    tables::ClickHouseTables,
     topics::KafkaTopics,
 };
 
@@ -100,7 +102,8 @@ pub async fn run(options: Options, client: Client, shutdown: Shutdown) -> anyhow
     let installation = Arc::new(Installation::load(&options)?);
     let topics =
         Arc::new(KafkaTopics::new(&installation.kafka).context("failed to make the client of Kafka")?);
-    let tables = Arc::new(tables(&installation).context("failed to make the client of ClickHouse")?);
+    let clickhouse = clickhouse(&installation).context("failed to make the client of ClickHouse")?;
+    let tables = Arc::new(ClickHouseTables::new(clickhouse));
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("failed to listen on {}", options.listen))?;
@@ -142,9 +145,9 @@ pub async fn run(options: Options, client: Client, shutdown: Shutdown) -> anyhow
     tasks.finish(STOP_DEADLINE).await
 }
 
-fn tables(installation: &Installation) -> Result<ClickHouseTables, tables::ConnectionError> {
+fn clickhouse(installation: &Installation) -> Result<Connection, clickhouse::ConnectionError> {
     let access = &installation.clickhouse;
-    ClickHouseTables::new(&Server {
+    Connection::new(&Server {
         url: access.url.clone(),
         user: access.user.clone(),
         password: access.password.clone(),

@@ -16,10 +16,8 @@
 //! - A tenant whose statements hang leaves turns to the others.
 
 mod comment;
-mod connection;
 mod error;
 mod statement;
-mod turns;
 
 use std::future::Future;
 
@@ -32,12 +30,13 @@ use schema::{
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::retention::{Kept, Shortening};
-use connection::Connection;
+use crate::{
+    clickhouse::Connection,
+    retention::{Kept, Shortening},
+};
 pub(crate) use {
     comment::{DatabaseComment, DatabaseOwner},
-    connection::Server,
-    error::{ConnectionError, TablesError},
+    error::TablesError,
 };
 
 /// How much of a foreign comment is repeated in an error, which ends up in a condition.
@@ -149,12 +148,9 @@ struct TableRow {
 }
 
 impl ClickHouseTables {
-    /// Makes the client. It connects when it is used.
-    ///
-    /// # Errors
-    /// When the authority's certificates cannot be read.
-    pub(crate) fn new(server: &Server) -> Result<Self, ConnectionError> {
-        Ok(Self { connection: Connection::new(server)? })
+    /// The databases behind a connection.
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { connection }
     }
 
     /// The database, if it is still the incarnation that the caller saw.

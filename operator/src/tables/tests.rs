@@ -4,7 +4,7 @@ use schema::{migrations::MIGRATIONS, secret::Secret, tenant_id::TenantId};
 use serde::Serialize;
 
 use super::*;
-use crate::failure::Failure;
+use crate::{clickhouse::Server, failure::Failure};
 
 mod hanging;
 
@@ -74,7 +74,7 @@ fn tables(mock: &Mock) -> ClickHouseTables {
         password: Secret::new("pw".to_owned()),
         ca_pem: None,
     };
-    ClickHouseTables::new(&server).unwrap()
+    ClickHouseTables::new(Connection::new(&server).unwrap())
 }
 
 /// The server's next answer: a database with this comment.

@@ -10,11 +10,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::tables::{
-    connection::Connection,
-    error::QueryError,
-    turns::{LIMITS, Limits},
-};
+use crate::clickhouse::{LIMITS, Limits, QueryError, Server};
 
 /// Statements about databases of this prefix are not answered.
 const HANGING: &str = "t_hanging";

@@ -18,20 +18,20 @@ use tokio::{
 
 /// How many turns there are, and who is slow.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Statements at one time. As many as tenants are looked at at a time: nobody waits for a tenant that hangs.
-    pub(super) statements: usize,
+    pub(crate) statements: usize,
     /// Those of them that may be about slow databases. Reads and changes together leave half of the looks to others.
-    pub(super) of_slow: usize,
+    pub(crate) of_slow: usize,
     /// How long a statement waits for its turn. One that waits keeps a look at another tenant from beginning.
-    pub(super) wait: Duration,
+    pub(crate) wait: Duration,
     /// A database is slow when a statement about it takes longer; a healthy one answers within milliseconds.
-    pub(super) slow_after: Duration,
+    pub(crate) slow_after: Duration,
     /// How long a database counts as slow: longer than the longest time until a tenant that failed is looked at again.
-    pub(super) slow_for: Duration,
+    pub(crate) slow_for: Duration,
 }
 
-pub(super) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     statements: 8,
     of_slow: 2,
     wait: Duration::from_secs(5),

@@ -48,18 +48,22 @@ pub(crate) struct Server {
 
 /// Sends statements, each within its deadline, a few at a time.
 #[derive(Clone)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     client: Client,
     reads: Arc<Turns>,
     changes: Arc<Turns>,
 }
 
 impl Connection {
-    pub(super) fn new(server: &Server) -> Result<Self, ConnectionError> {
+    /// Makes the client. It connects when it is used.
+    ///
+    /// # Errors
+    /// When the authority's certificates cannot be read.
+    pub(crate) fn new(server: &Server) -> Result<Self, ConnectionError> {
         Self::with_limits(server, LIMITS)
     }
 
-    pub(super) fn with_limits(server: &Server, limits: Limits) -> Result<Self, ConnectionError> {
+    pub(crate) fn with_limits(server: &Server, limits: Limits) -> Result<Self, ConnectionError> {
         let http =
             HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE).build(connector(server)?);
         let client = Client::with_http_client(http)
@@ -73,13 +77,13 @@ impl Connection {
     }
 
     /// Runs a statement about a database that answers nothing.
-    pub(super) async fn change(&self, database: &DatabaseName, statement: &str) -> Result<(), QueryError> {
+    pub(crate) async fn change(&self, database: &DatabaseName, statement: &str) -> Result<(), QueryError> {
         let work = self.client.query_raw(statement).execute();
         in_turn(&self.changes, database, CHANGE_DEADLINE, work).await
     }
 
     /// Reads all rows of a statement about a database that answers few.
-    pub(super) async fn read<T: RowOwned + RowRead>(
+    pub(crate) async fn read<T: RowOwned + RowRead>(
         &self,
         database: &DatabaseName,
         statement: &str,
