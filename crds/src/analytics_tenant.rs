@@ -84,6 +84,12 @@ pub struct AnalyticsTenantSpec {
     #[serde(default)]
     pub deletion_policy: TenantDeletionPolicy,
 
+    /// Whether a deletion of the tenant waits until this is false; until then the tenant works as before, and
+    /// `DeletionBlocked` says so. A deletion that was asked for cannot be taken back. Default: as the tier's plan says,
+    /// which protects tenants of the tier Enterprise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_protection: Option<bool>,
+
     /// Whether the operator makes and owns a Pipeline `<name>-default`. Default: Managed.
     #[serde(default)]
     pub default_pipeline: DefaultPipeline,
@@ -131,9 +137,10 @@ pub enum Suspend {
     All,
 }
 
-/// The plan of the tenant: how long events are kept if `retention` does not say, and how long at most.
+/// The plan of the tenant: how long events are kept if `retention` does not say, and how long at most, and whether the
+/// tenant is protected if `deletionProtection` does not say.
 /// The numbers are the installation's, by default 24 hours for Free, 90 days for Paid, and whatever `retention` says
-/// for Enterprise. Without a tier, 90 days if `retention` does not say, and no maximum.
+/// for Enterprise. Without a tier, 90 days if `retention` does not say, no maximum and no protection.
 // `kubectl explain` shows this one for the field, whose own words give way to those of an optional enum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub enum Tier {

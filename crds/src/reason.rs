@@ -65,6 +65,8 @@ vocabulary! {
         RolloutStuck,
         /// Pipelines that were made by hand still name the tenant, or Pipelines that cannot be read may do so.
         PipelinesExist,
+        /// The tenant is to be deleted and is protected, by its `deletionProtection` or by its tier's plan.
+        ProtectionEnabled,
 
         // A key that is brought along cannot be used.
 

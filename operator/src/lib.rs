@@ -40,6 +40,7 @@ mod perturbation;
 mod pipeline;
 mod plans;
 mod progress;
+mod protection;
 mod retained;
 mod retention;
 mod retries;

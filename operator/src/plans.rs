@@ -1,4 +1,4 @@
-//! The plans of this installation: how long each tier keeps events. Pure.
+//! The plans of this installation: how long each tier keeps events, and whether its tenants are protected. Pure.
 //!
 //! The table comes as JSON from the chart's values. One that cannot work ends the operator before it touches anything.
 
@@ -6,7 +6,7 @@ use crds::analytics_tenant::Tier;
 use schema::retention::{Retention, RetentionError};
 use serde::Deserialize;
 
-/// How long each tier keeps events.
+/// What each tier means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plans {
     free: Plan,
@@ -21,6 +21,23 @@ pub(crate) struct Plan {
     pub(crate) retention: Option<Retention>,
     /// The longest retention that a spec may ask for, if there is one.
     pub(crate) longest: Option<Retention>,
+    /// What a deletion does where the spec does not say.
+    pub(crate) deletion: Deletion,
+}
+
+/// What a deletion of a tenant does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    /// It goes on at once.
+    Allowed,
+    /// It waits until the spec allows it.
+    Protected,
+}
+
+impl Deletion {
+    pub(crate) fn protected(is_protected: bool) -> Self {
+        if is_protected { Self::Protected } else { Self::Allowed }
+    }
 }
 
 /// Why a table of plans cannot work.
@@ -43,7 +60,7 @@ impl Plans {
     /// The table of an operator without a chart, the same as the chart's own.
     pub(crate) const DEFAULT: &str = concat!(
         r#"{"free":{"retentionHours":24,"maxRetentionHours":24},"#,
-        r#""paid":{"retentionHours":2160,"maxRetentionHours":2160},"enterprise":{}}"#
+        r#""paid":{"retentionHours":2160,"maxRetentionHours":2160},"enterprise":{"deletionProtection":true}}"#
     );
 
     /// Reads the table.
@@ -52,12 +69,16 @@ impl Plans {
     /// When it is not the chart's JSON, or a plan in it cannot work.
     pub(crate) fn parse(text: &str) -> Result<Self, PlansError> {
         let table: Table = serde_json::from_str(text).map_err(|source| PlansError::Json { source })?;
-        let standing =
-            |tier, row: StandingRow| plan(tier, Some(row.retention_hours), row.max_retention_hours);
+        let standing = |tier, row: StandingRow| {
+            let deletion = Deletion::protected(row.deletion_protection);
+            plan(tier, Some(row.retention_hours), row.max_retention_hours, deletion)
+        };
+        let agreed = table.enterprise;
+        let deletion = Deletion::protected(agreed.deletion_protection);
         Ok(Self {
             free: standing("free", table.free)?,
             paid: standing("paid", table.paid)?,
-            enterprise: plan("enterprise", None, table.enterprise.max_retention_hours)?,
+            enterprise: plan("enterprise", None, agreed.max_retention_hours, deletion)?,
         })
     }
 
@@ -67,16 +88,21 @@ impl Plans {
             Some(Tier::Free) => self.free,
             Some(Tier::Paid) => self.paid,
             Some(Tier::Enterprise) => self.enterprise,
-            None => Plan { retention: Some(Retention::DEFAULT), longest: None },
+            None => Plan { retention: Some(Retention::DEFAULT), longest: None, deletion: Deletion::Allowed },
         }
     }
 }
 
-fn plan(tier: &'static str, hours: Option<u64>, longest: Option<u64>) -> Result<Plan, PlansError> {
+fn plan(
+    tier: &'static str,
+    hours: Option<u64>,
+    longest: Option<u64>,
+    deletion: Deletion,
+) -> Result<Plan, PlansError> {
     let retention =
         |hours| Retention::from_hours(hours).map_err(|source| PlansError::Retention { tier, source });
-    let plan =
-        Plan { retention: hours.map(retention).transpose()?, longest: longest.map(retention).transpose()? };
+    let (retention, longest) = (hours.map(retention).transpose()?, longest.map(retention).transpose()?);
+    let plan = Plan { retention, longest, deletion };
     match (plan.retention, plan.longest) {
         (Some(hours), Some(longest)) if hours.hours() > longest.hours() => {
             Err(PlansError::AboveItself { tier, hours: hours.hours(), longest: longest.hours() })
@@ -100,13 +126,21 @@ struct Table {
 struct StandingRow {
     retention_hours: u64,
     max_retention_hours: Option<u64>,
+    #[serde(default)]
+    deletion_protection: bool,
 }
 
-/// A plan whose tenants say their retention themselves.
+/// A plan whose tenants say their retention themselves. It protects them also in a table of an older chart.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct AgreedRow {
     max_retention_hours: Option<u64>,
+    #[serde(default = "protects")]
+    deletion_protection: bool,
+}
+
+fn protects() -> bool {
+    true
 }
 
 #[cfg(test)]
@@ -148,6 +182,20 @@ pub(crate) mod tests {
     fn a_tenant_without_a_tier_has_ninety_days_and_no_maximum() {
         let plans = with_free(r#"{"retentionHours":1}"#).unwrap();
         assert_eq!(hours(plans.of(None)), (Some(2160), None));
+    }
+
+    #[test]
+    fn enterprise_protects_unless_its_row_says_otherwise() {
+        let deletions = |plans: &Plans| {
+            [None, Some(Tier::Free), Some(Tier::Paid), Some(Tier::Enterprise)]
+                .map(|tier| plans.of(tier).deletion)
+        };
+        let (allowed, protected) = (Deletion::Allowed, Deletion::Protected);
+        let without = with_free(r#"{"retentionHours":24}"#).unwrap();
+        assert_eq!(deletions(&without), [allowed, allowed, allowed, protected]);
+        let table = r#"{"free":{"retentionHours":1,"deletionProtection":true},
+            "paid":{"retentionHours":1,"deletionProtection":false},"enterprise":{"deletionProtection":false}}"#;
+        assert_eq!(deletions(&Plans::parse(table).unwrap()), [allowed, protected, allowed, allowed]);
     }
 
     #[test]

@@ -16,12 +16,14 @@ use std::sync::Arc;
 
 use crds::AnalyticsTenant;
 use jiff::Timestamp;
-use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
+use kube::{ResourceExt as _, runtime::controller::Action};
 
 use crate::{
     attempt::{self, Subject},
     context::{Backends, Context},
     expiry,
+    kubernetes::is_held,
+    protection::{self, Life},
     retries::Pace,
 };
 
@@ -65,24 +67,50 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant) ->
     let Some(tenant) = fetch::tenant(ctx, cached).await? else {
         return Ok(Action::await_change());
     };
-    if tenant.meta().deletion_timestamp.is_some() {
-        return cleanup::clean_up(ctx, &tenant).await;
+    match protection::life(&ctx.installation.plans, &tenant) {
+        Life::Lives => {
+            let tenant = apply::hold(ctx, tenant).await?; // the finalizer, before anything outside is touched
+            let tenant = status::announce(ctx, tenant).await?; // conditions, before anything is known
+            let fetched = fetch::fetch(ctx, &tenant).await?;
+            live(ctx, &tenant, fetched, Life::Lives).await
+        }
+        Life::Held => live_on(ctx, &tenant).await,
+        Life::Goes => cleanup::clean_up(ctx, &tenant).await,
     }
-    let tenant = apply::hold(ctx, tenant).await?; // the finalizer, before anything outside is touched
-    let tenant = status::announce(ctx, tenant).await?; // conditions, before anything is known
-    let fetched = fetch::fetch(ctx, &tenant).await?;
+}
+
+/// A protected tenant works as before. One that lost something to Kubernetes, which deletes it already, is left alone.
+async fn live_on<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<Action, Error> {
+    if !is_held(tenant) {
+        return Ok(Action::await_change());
+    }
+    let fetched = fetch::fetch(ctx, tenant).await?;
+    if protection::is_whole(tenant, fetched.children()) {
+        return live(ctx, tenant, fetched, Life::Held).await;
+    }
+    status::report_deletion(ctx, tenant, Some(protection::blocked())).await?;
+    Ok(Action::requeue(ctx.retries.pace.recheck()))
+}
+
+/// Brings about what the spec asks for.
+async fn live<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    fetched: Fetched,
+    life: Life,
+) -> Result<Action, Error> {
     let looked_at = fetched.at;
-    let outcome = match validate::validate(&ctx.installation.plans, &tenant, &fetched.rivals) {
+    let outcome = match validate::validate(&ctx.installation.plans, tenant, &fetched.rivals) {
         Ok(validated) => {
             // Before ClickHouse is asked, which may take long: a key that was revoked dies, and a new one is there.
-            let credentials = bring_about_keys(ctx, &tenant, &validated, &fetched).await;
+            let credentials = bring_about_keys(ctx, tenant, &validated, &fetched).await;
             let desired = build::build(&validated, fetch::database(ctx, &validated).await, fetched.pipeline);
-            apply::apply(ctx, &tenant, &validated, desired).await.with_credentials(credentials)
+            apply::apply(ctx, tenant, &validated, desired).await.with_credentials(credentials)
         }
         Err(invalid) => apply::Outcome::refused(invalid),
     };
-    status::report(ctx, &tenant, &outcome).await?;
-    next(outcome, ctx.retries.pace, (&tenant, looked_at))
+    status::report(ctx, tenant, &outcome, life).await?;
+    next(outcome, ctx.retries.pace, (tenant, looked_at))
 }
 
 async fn bring_about_keys<B: Backends>(

@@ -35,7 +35,7 @@ impl Reason {
             | Self::SecretNotLabelled
             | Self::SecretKeyMissing
             | Self::SecretKeyUnusable => &[CredentialsReady, Ready],
-            Self::PipelinesExist => &[DeletionBlocked],
+            Self::PipelinesExist | Self::ProtectionEnabled => &[DeletionBlocked],
             Self::InvalidTenantId
             | Self::InvalidRetention
             | Self::RetentionAbovePlan

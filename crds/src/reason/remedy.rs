@@ -62,6 +62,10 @@ impl Reason {
             Self::PipelinesExist => {
                 "Delete the Pipelines that the message names, and correct those that cannot be read."
             }
+            Self::ProtectionEnabled => {
+                "Set the AnalyticsTenant's `deletionProtection` to `false` to let it go. The tenant works until then; \
+                 its deletion cannot be taken back."
+            }
             Self::InvalidTenantId => {
                 "Make the tenant anew with a `tenantId` of at most 40 of `a-z`, `0-9` and `-`, which cannot be added later."
             }

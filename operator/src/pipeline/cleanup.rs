@@ -20,9 +20,11 @@ use super::{
     drain, fetch, status,
 };
 use crate::{
+    conditions,
     context::{Backends, Context},
     kubernetes::{is_controlled_by, is_held},
     progress::told,
+    protection::{self, Life},
 };
 use plan::{Drain, External, Observed, Stake, Step, Stop};
 
@@ -31,12 +33,25 @@ pub(crate) async fn clean_up<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline)
         return Ok(Action::await_change());
     }
     let tenant = fetch::tenant(ctx, pipeline).await?;
+    if let Some(tenant) = tenant.as_ref().filter(|tenant| is_held_back(ctx, tenant)) {
+        status::report_blocked(ctx, pipeline, protection::blocked_with(tenant)).await?;
+        return Ok(Action::requeue(ctx.retries.pace.recheck()));
+    }
     let observed = observe::observe(ctx, pipeline, tenant.as_ref(), Timestamp::now()).await?;
     match plan::next(&observed) {
         Step::Stop(which) => stop_pods(ctx, pipeline, which).await,
         Step::AwaitPods => await_pods(ctx, pipeline).await,
         Step::Drain => drain(ctx, pipeline, tenant.as_ref(), &observed).await,
         Step::SettleTopics => settle_topics(ctx, pipeline, tenant.as_ref(), &observed).await,
+    }
+}
+
+/// Whether the tenant is to be deleted and is protected. Then it is with the tenant that the Pipeline is deleted: by
+/// Kubernetes in the foreground, or with their namespace.
+fn is_held_back<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> bool {
+    match protection::life(&ctx.installation.plans, tenant) {
+        Life::Held => true,
+        Life::Lives | Life::Goes => false,
     }
 }
 
@@ -114,7 +129,7 @@ async fn settle_topics<B: Backends>(
 
 /// The failure that holds the deletion, after it was told.
 async fn blocked<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, error: Error) -> Result<Error, Error> {
-    status::report_blocked(ctx, pipeline, &error).await?;
+    status::report_blocked(ctx, pipeline, conditions::Observed::blocked(&error)).await?;
     Ok(error)
 }
 

@@ -81,11 +81,10 @@ pub(crate) async fn report<B: Backends>(
 pub(crate) async fn report_blocked<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
-    error: &Error,
+    blocked: Observed,
 ) -> Result<(), Error> {
-    let blocked = Some(Observed::blocked(error));
-    let now = Timestamp::now();
-    let conditions = conditions::of_deletion(known_conditions(pipeline), blocked, generation(pipeline), now);
+    let (known, now) = (known_conditions(pipeline), Timestamp::now());
+    let conditions = conditions::of_deletion(known, Some(blocked), generation(pipeline), now);
     report_deletion(ctx, pipeline, conditions).await
 }
 
@@ -132,7 +131,7 @@ async fn try_to_report_failure<B: Backends>(
 ) -> Result<(), Error> {
     let Some(pipeline) = fetch::pipeline(ctx, cached).await? else { return Ok(()) };
     if pipeline.meta().deletion_timestamp.is_some() {
-        return report_blocked(ctx, &pipeline, error).await;
+        return report_blocked(ctx, &pipeline, Observed::blocked(error)).await;
     }
     let (generation, now) = (generation(&pipeline), Timestamp::now());
     let mut status = pipeline.status.clone().unwrap_or_default();

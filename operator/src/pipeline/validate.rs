@@ -21,6 +21,7 @@ use crate::{
     installation::Installation,
     kubernetes::is_controlled_by,
     progress::Waiting,
+    protection::{self, Life},
     retained,
     retention::shortening,
     tenant,
@@ -145,7 +146,7 @@ pub(crate) fn validate(
     let replication = replication(installation, pipeline).map_err(Obstacle::Invalid)?;
     let batch = batch(pipeline).map_err(Obstacle::Invalid)?;
     let tenant = fetched.tenant.as_ref().ok_or_else(|| not_found(pipeline)).map_err(Obstacle::Waiting)?;
-    let facts = facts(tenant).map_err(Obstacle::Waiting)?;
+    let facts = facts(installation, tenant).map_err(Obstacle::Waiting)?;
     let topic = topic(TopicName::of(&installation.topic_prefix, &facts.id, &name), pipeline, replication);
     let dead_letter = dead_letter(&topic);
     let topic_name = topic.name.clone();
@@ -264,9 +265,10 @@ fn not_ready(tenant: &AnalyticsTenant, what: &str) -> Waiting {
 }
 
 /// What the tenant's status tells. Its `Ready` is not asked for: it may itself be waiting for this Pipeline.
-fn facts(tenant: &AnalyticsTenant) -> Result<TenantFacts, Waiting> {
-    if tenant.meta().deletion_timestamp.is_some() {
-        return Err(not_ready(tenant, "is being deleted"));
+fn facts(installation: &Installation, tenant: &AnalyticsTenant) -> Result<TenantFacts, Waiting> {
+    match protection::life(&installation.plans, tenant) {
+        Life::Lives | Life::Held => {}
+        Life::Goes => return Err(not_ready(tenant, "is being deleted")),
     }
     let read = || {
         let status = tenant.status.as_ref()?;

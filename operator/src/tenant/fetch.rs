@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crds::AnalyticsTenant;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Resource as _, ResourceExt as _};
+use kube::{Resource, ResourceExt as _};
 
 use super::{
     Error,
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     context::{Backends, Context},
     kubernetes,
+    protection::Children,
     tables::{Database, Tables as _, TablesError},
 };
 
@@ -31,6 +32,13 @@ pub(crate) struct Fetched {
     pub(crate) referenced: Referenced,
     /// The Pipeline of the managed one's name, if there is one.
     pub(crate) pipeline: Option<crds::Pipeline>,
+}
+
+impl Fetched {
+    pub(crate) fn children(&self) -> Children<'_> {
+        let keys = self.keys.as_ref().map(|keys| &keys.metadata);
+        Children { keys, pipeline: self.pipeline.as_ref().map(Resource::meta) }
+    }
 }
 
 /// The tenant as the API server has it now: a cache may be older than our own last write.

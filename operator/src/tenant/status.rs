@@ -20,6 +20,7 @@ use crate::{
     context::{Backends, Context},
     metrics,
     progress::{Progress, told},
+    protection::{self, Life},
     retention::{self, Brought, Kept},
 };
 
@@ -49,8 +50,9 @@ pub(crate) async fn report<B: Backends>(
     ctx: &Context<B>,
     tenant: &AnalyticsTenant,
     outcome: &Outcome,
+    life: Life,
 ) -> Result<(), Error> {
-    let status = describe(tenant, outcome, Timestamp::now());
+    let status = describe(tenant, outcome, life, Timestamp::now());
     report_status(ctx, tenant, status).await
 }
 
@@ -84,8 +86,9 @@ async fn try_to_report_failure<B: Backends>(
     error: &Error,
 ) -> Result<(), Error> {
     let Some(tenant) = fetch::tenant(ctx, cached).await? else { return Ok(()) };
-    if tenant.meta().deletion_timestamp.is_some() {
-        return report_deletion(ctx, &tenant, Some(Observed::blocked(error))).await;
+    match protection::life(&ctx.installation.plans, &tenant) {
+        Life::Lives | Life::Held => {}
+        Life::Goes => return report_deletion(ctx, &tenant, Some(Observed::blocked(error))).await,
     }
     let (generation, now) = (generation(&tenant), Timestamp::now());
     let mut status = tenant.status.clone().unwrap_or_default();
@@ -131,7 +134,12 @@ fn applied(status: &AnalyticsTenantStatus) -> AnalyticsTenantStatus {
 }
 
 /// The status that an outcome amounts to. What could not be looked at stays as it was known.
-fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> AnalyticsTenantStatus {
+fn describe(
+    tenant: &AnalyticsTenant,
+    outcome: &Outcome,
+    life: Life,
+    now: Timestamp,
+) -> AnalyticsTenantStatus {
     let before = tenant.status.clone().unwrap_or_default();
     let aspects = aspects(outcome);
     // Pods use the shared credential, which holds nothing up.
@@ -148,6 +156,12 @@ fn describe(tenant: &AnalyticsTenant, outcome: &Outcome, now: Timestamp) -> Anal
         }
     };
     let ready = conditions::ready(counting.chain([&pipeline]), reason, message);
+    let blocked = match life {
+        Life::Held => Some(protection::blocked()),
+        Life::Lives | Life::Goes => None,
+    };
+    // It holds nothing up but the deletion.
+    let aspects = aspects.into_iter().chain(blocked).collect();
     AnalyticsTenantStatus {
         observed_generation: Some(generation(tenant)),
         conditions: conditions::conditions(&before.conditions, aspects, ready, generation(tenant), now),

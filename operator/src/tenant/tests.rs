@@ -20,6 +20,7 @@ use crate::{
 mod database;
 mod hanging;
 mod keys;
+mod protection;
 mod two_operators;
 
 const RIVAL: &str = "

@@ -166,7 +166,7 @@ fn is_older(rival: &Rival, tenant: &AnalyticsTenant) -> bool {
 }
 
 fn wanted_retention(plans: &Plans, tenant: &AnalyticsTenant) -> Result<WantedRetention, Invalid> {
-    let Plan { retention: standing, longest } = plans.of(tenant.spec.tier);
+    let Plan { retention: standing, longest, deletion: _ } = plans.of(tenant.spec.tier);
     let retention = match &tenant.spec.retention {
         Some(asked) => retention(asked)?,
         None => standing.ok_or(Invalid::RetentionUnset)?,

@@ -18,8 +18,9 @@ pub(super) fn objection(state: &State, line: &str) -> Option<String> {
     (!may).then(|| format!("{line}, which lives"))
 }
 
+/// Whether its deletion was asked for and may go on.
 fn is_going(object: &Value) -> bool {
-    object["metadata"]["deletionTimestamp"].is_string()
+    object["metadata"]["deletionTimestamp"].is_string() && object["spec"]["deletionProtection"] != true
 }
 
 fn of_kind<'a>(state: &'a State, start: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -48,7 +49,9 @@ fn may_delete_topic(state: &State, name: &str) -> bool {
         let status = &pipeline["status"];
         let has_it = (tells_of(&status["topic"]) && pipeline["spec"]["source"]["kafka"].is_null())
             || tells_of(&status["deadLetterTopic"]);
-        has_it && is_going(pipeline) && policy(state, pipeline) == "Delete"
+        let is_held_back = tenant_of(state, pipeline)
+            .is_some_and(|tenant| tenant["metadata"]["deletionTimestamp"].is_string() && !is_going(tenant));
+        has_it && is_going(pipeline) && !is_held_back && policy(state, pipeline) == "Delete"
     })
 }
 

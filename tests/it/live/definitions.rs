@@ -140,6 +140,8 @@ async fn rule_31_tenants_are_accepted_or_refused_with_a_message() -> anyhow::Res
                 ("acme", ends("9999-12-31T23:59:59Z"), Some("expiresAt")),
                 ("acme", json!({"deletionPolicy": {"kafka": "Delete", "clickhouse": "Delete"}}), None),
                 ("acme", json!({"deletionPolicy": {"kafka": "Keep"}}), Some("Unsupported value")),
+                ("acme", json!({"deletionProtection": true}), None),
+                ("acme", json!({"deletionProtection": "yes"}), Some("expected boolean")),
                 ("acme", json!({"defaultPipeline": "None"}), None),
                 ("acme", json!({"defaultPipeline": "Maybe"}), Some("Unsupported value")),
                 ("acme", json!({"retenton": {"days": 1}}), Some("retenton")),

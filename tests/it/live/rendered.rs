@@ -89,8 +89,8 @@ fn additions() -> Vec<(Value, Vec<&'static str>)> {
         (
             json!({"plans": {"free": {"retentionHours": 1}, "paid": {"maxRetentionHours": null}}}),
             vec![
-                r#"\"free\":{\"maxRetentionHours\":24,\"retentionHours\":1}"#,
-                r#"\"paid\":{\"retentionHours\":2160}"#,
+                r#"\"free\":{\"deletionProtection\":false,\"maxRetentionHours\":24,\"retentionHours\":1}"#,
+                r#"\"paid\":{\"deletionProtection\":false,\"retentionHours\":2160}"#,
             ],
         ),
     ]
@@ -132,6 +132,7 @@ async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow
             (json!({"plans": {"paid": {"retentionHours": 438_001}}}), "retentionHours"),
             (json!({"plans": {"paid": null}}), "paid"),
             (json!({"plans": {"enterprise": {"retentionHours": 1}}}), "retentionHours"),
+            (json!({"plans": {"enterprise": {"deletionProtection": "no"}}}), "deletionProtection"),
         ];
         for (more, expected) in cases {
             let said = chart::template(NAMESPACE, &with(&more)).await.map_err(|error| error.to_string());

@@ -1,6 +1,9 @@
 //! Deletions under every policy, and what comes after them.
 
-use super::{ACME, Scenario, Step, of_acme, tenant};
+use serde_json::{Value, json};
+
+use super::{ACME, ACME_DEFAULT, Scenario, Step, of_acme, set, tenant};
+use crate::testing::ACME_KEYS;
 
 const WEB: &str = "pipelines/team/web";
 
@@ -17,6 +20,8 @@ pub(super) fn all() -> Vec<Scenario> {
         by_hand("pipeline kept and made anew", "Retain", vec![Step::Delete(WEB), web("Retain")]),
         by_hand("pipeline deleted and made anew", "Delete", vec![Step::Delete(WEB), web("Delete")]),
         by_hand("pipeline in the way", "Delete", vec![Step::Delete(ACME), Step::Delete(WEB)]),
+        protected(),
+        protected_and_taken_apart(),
     ]
 }
 
@@ -29,6 +34,38 @@ fn with_policies(kafka: &str, clickhouse: &str) -> Step {
 
 fn deleted(name: &'static str, kafka: &str, clickhouse: &str) -> Scenario {
     Scenario { name, given: vec![with_policies(kafka, clickhouse)], steps: vec![Step::Delete(ACME)] }
+}
+
+/// A tenant that works until it may go, with all its data.
+fn protected_tenant() -> Step {
+    Step::Apply(
+        "{apiVersion: analytics.millrace.dev/v1alpha1, kind: AnalyticsTenant, metadata: {name: acme, namespace: team}, \
+         spec: {deletionProtection: true, deletionPolicy: {kafka: Delete, clickhouse: Delete}}}"
+            .to_owned(),
+    )
+}
+
+fn let_go() -> Step {
+    Step::Edit(ACME, |tenant| set(tenant, "deletionProtection", json!(false)))
+}
+
+fn protected() -> Scenario {
+    let other_keys =
+        |tenant: &mut Value| set(tenant, "apiKeys", json!([{"name": "web", "scopes": ["Ingest"]}]));
+    Scenario {
+        name: "protected, edited and let go",
+        given: vec![protected_tenant()],
+        steps: vec![Step::Delete(ACME), Step::Edit(ACME, other_keys), let_go()],
+    }
+}
+
+/// As Kubernetes does it in the foreground.
+fn protected_and_taken_apart() -> Scenario {
+    Scenario {
+        name: "protected, taken apart and let go",
+        given: vec![protected_tenant()],
+        steps: vec![Step::Delete(ACME), Step::Delete(ACME_DEFAULT), Step::Delete(ACME_KEYS), let_go()],
+    }
 }
 
 /// The data of a first tenant go with the second.

@@ -36,20 +36,20 @@ fn ready(status: &AnalyticsTenantStatus) -> (String, String) {
 
 #[test]
 fn a_tenant_with_everything_is_ready() {
-    insta::assert_yaml_snapshot!(describe(&tenant(), &done(), at(0)));
+    insta::assert_yaml_snapshot!(describe(&tenant(), &done(), Life::Lives, at(0)));
 }
 
 #[test]
 fn a_second_look_changes_nothing() {
     let mut tenant = tenant();
-    let first = describe(&tenant, &done(), at(1));
+    let first = describe(&tenant, &done(), Life::Lives, at(1));
     tenant.status = Some(first.clone());
-    assert_eq!(describe(&tenant, &done(), at(2)), first);
+    assert_eq!(describe(&tenant, &done(), Life::Lives, at(2)), first);
 }
 
 #[test]
 fn missing_users_of_clickhouse_hold_nothing_up() {
-    let status = describe(&tenant(), &done(), at(0));
+    let status = describe(&tenant(), &done(), Life::Lives, at(0));
     let credentials = conditions::find(&status.conditions, ConditionType::CredentialsReady).unwrap();
     assert_eq!(credentials.reason, "AccessManagementDisabled");
     assert_eq!(ready(&status), ("True".to_owned(), "Ready".to_owned()));
@@ -60,7 +60,7 @@ fn a_pipeline_that_is_not_ready_holds_its_tenant_up() {
     let waiting = Waiting { reason: Reason::PipelineNotReady, message: "soon".to_owned() };
     let outcome = Outcome { pipeline: Progress::Waiting(waiting), ..done() };
     assert_eq!(
-        ready(&describe(&tenant(), &outcome, at(0))),
+        ready(&describe(&tenant(), &outcome, Life::Lives, at(0))),
         ("False".to_owned(), "PipelineNotReady".to_owned())
     );
 }
@@ -68,25 +68,25 @@ fn a_pipeline_that_is_not_ready_holds_its_tenant_up() {
 #[test]
 fn what_could_not_be_looked_at_stays_as_it_was_known() {
     let mut tenant = tenant();
-    tenant.status = Some(describe(&tenant, &done(), at(0)));
+    tenant.status = Some(describe(&tenant, &done(), Life::Lives, at(0)));
     let outcome = Outcome {
         database: Progress::Failed(Error::Interrupted(Interruption::Deadline)),
         schema: Progress::Untried,
         ..done()
     };
-    assert_eq!(describe(&tenant, &outcome, at(0)).database, Some(database()));
+    assert_eq!(describe(&tenant, &outcome, Life::Lives, at(0)).database, Some(database()));
 }
 
 #[test]
 fn a_lost_name_takes_the_tables_away_and_remembers_the_database() {
     let mut tenant = tenant();
-    tenant.status = Some(describe(&tenant, &done(), at(0)));
+    tenant.status = Some(describe(&tenant, &done(), Life::Lives, at(0)));
     let conflict = Invalid::NameConflict {
         id: TenantId::parse("acme").unwrap(),
         namespace: "other".to_owned(),
         name: "rival".to_owned(),
     };
-    let status = describe(&tenant, &Outcome::refused(conflict), at(0));
+    let status = describe(&tenant, &Outcome::refused(conflict), Life::Lives, at(0));
     assert_eq!(status.database, Some(DatabaseStatus { table_uuid: None, ..database() }));
     assert!(conditions::find(&status.conditions, ConditionType::Stalled).is_some());
 }
