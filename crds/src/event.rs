@@ -13,6 +13,8 @@ vocabulary! {
         ApiKeysReplaced,
         /// The tenant took over the database that a tenant of its name left behind, with its events.
         DatabaseAdopted,
+        /// The database of a deleted tenant is kept, as its policy says.
+        DatabaseRetained,
         /// The Pipeline was stopped before everything that it took was stored; the rest waits in Kafka.
         DrainTimedOut,
         /// The Pipeline was stopped after everything that it took was stored.
@@ -61,6 +63,7 @@ impl EventReason {
         match self {
             Self::ApiKeysExpired
             | Self::DatabaseAdopted
+            | Self::DatabaseRetained
             | Self::Drained
             | Self::TopicAdopted
             | Self::TopicsRetained => Severity::Normal,
@@ -79,9 +82,11 @@ impl EventReason {
     #[must_use]
     pub const fn resources(self) -> &'static [Resource] {
         match self {
-            Self::ApiKeyUnusable | Self::ApiKeysExpired | Self::ApiKeysReplaced | Self::DatabaseAdopted => {
-                &[Resource::AnalyticsTenant]
-            }
+            Self::ApiKeyUnusable
+            | Self::ApiKeysExpired
+            | Self::ApiKeysReplaced
+            | Self::DatabaseAdopted
+            | Self::DatabaseRetained => &[Resource::AnalyticsTenant],
             Self::ExternalResourcesAbandoned | Self::UnreadableResource => {
                 &[Resource::AnalyticsTenant, Resource::Pipeline]
             }
@@ -109,13 +114,16 @@ impl EventReason {
                 "Give the new keys to whoever used those that the note names: the old ones are refused."
             }
             Self::DatabaseAdopted | Self::TopicAdopted => "Nothing, if that was meant.",
+            Self::DatabaseRetained => {
+                "Nothing. A tenant of the same name in the same namespace takes it over with the topics that the note names."
+            }
             Self::DrainTimedOut => {
                 "Nothing, if the rest may wait. Or set `state` to `Running`, find out why the consumer is slow, and stop the \
                  Pipeline again with more `drainTimeoutSeconds`."
             }
             Self::Drained => "Nothing.",
             Self::ExternalResourcesAbandoned => {
-                "Delete or keep by hand what was left; the note says why the operator could not."
+                "Delete or keep by hand what the note names; it says why the operator could not. The operator's log has the same."
             }
             Self::SourceTopicReplaced => {
                 "Nothing: the new topic is read from its beginning. Ask its owners for what was lost."

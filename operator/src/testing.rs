@@ -8,6 +8,7 @@ mod backends;
 mod faults;
 mod guard;
 mod history;
+mod log;
 mod pause;
 mod vocabulary;
 mod watches;
@@ -42,7 +43,7 @@ use backends::{FakeTables, FakeTopics};
 use faults::Faults;
 use history::History;
 use pause::Pause;
-pub(crate) use {backends::Fakes, faults::Fault};
+pub(crate) use {backends::Fakes, faults::Fault, log::Log};
 
 /// Everything outside of the operator. Clones share it.
 #[derive(Clone, Default)]

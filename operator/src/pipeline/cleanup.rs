@@ -8,10 +8,10 @@ mod observe;
 mod plan;
 mod topics;
 
-use crds::{AnalyticsTenant, Pipeline, event::EventReason};
+use crds::{AnalyticsTenant, Pipeline};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
+use kube::{ResourceExt as _, runtime::controller::Action};
 use tracing::info;
 
 use super::{
@@ -23,7 +23,6 @@ use crate::{
     conditions,
     context::{Backends, Context},
     kubernetes::{is_controlled_by, is_held},
-    progress::told,
     protection::{self, Life},
 };
 use plan::{Drain, External, Observed, Stake, Step, Stop};
@@ -111,14 +110,8 @@ async fn settle_topics<B: Backends>(
     let fate = plan::fate(observed.policy, counted);
     if let Err(error) = topics::settle(ctx, pipeline, tenant, fate).await {
         match observed.external {
-            External::WaitedFor => return Err(blocked(ctx, pipeline, error).await?),
-            External::Abandoned => {
-                let note =
-                    format!("the topics were left as they are, as the annotation asks: {}", told(&error));
-                ctx.events
-                    .tell(pipeline.object_ref(&()), EventReason::ExternalResourcesAbandoned, note)
-                    .await;
-            }
+            External::Abandoned if error.is_of_kafka() => topics::abandon(ctx, pipeline, &error).await,
+            External::Abandoned | External::WaitedFor => return Err(blocked(ctx, pipeline, error).await?),
         }
     }
     ctx.kubernetes.remove_finalizer(pipeline).await.map_err(|source| Error::LetGo { source })?;

@@ -96,6 +96,34 @@ impl Error {
         }
     }
 
+    /// Whether the failure is Kafka's, so that a deletion may leave what it is about behind. The others end by themselves,
+    /// and what would be left undone for them is lost.
+    pub(crate) fn is_of_kafka(&self) -> bool {
+        match self {
+            Self::DescribeTopic { .. }
+            | Self::EnsureTopic { .. }
+            | Self::CountUnstored { .. }
+            | Self::DeleteTopic { .. }
+            | Self::ForeignTopic { .. } => true,
+            Self::Fetch { .. }
+            | Self::Hold { .. }
+            | Self::Report { .. }
+            | Self::BeginDrain { .. }
+            | Self::Invalid(_)
+            | Self::Unclaimable(_)
+            | Self::IntendTopics { .. }
+            | Self::RetentionHeld { .. }
+            | Self::ApplyKeys { .. }
+            | Self::ApplyChild { .. }
+            | Self::RemoveChild { .. }
+            | Self::HaltPods { .. }
+            | Self::StopPods { .. }
+            | Self::NoteTopics { .. }
+            | Self::LetGo { .. }
+            | Self::Interrupted(_) => false,
+        }
+    }
+
     /// Whether Kafka refused to make a topic, so that none of this name is ours.
     pub(crate) fn says_no_topic_was_made(&self) -> bool {
         match self {

@@ -1,7 +1,7 @@
 //! The cleanup step of the AnalyticsTenant controller: its Pipelines, then its database, then the finalizer.
 //!
 //! Every part can be run again, and what is absent is done. It creates nothing and reads no Secret, since the
-//! namespace may be going away.
+//! namespace may be going away. What stays is named in an Event and in the log, since such a namespace refuses Events.
 
 use crds::{
     AnalyticsTenant, Pipeline, Reason, analytics_tenant::DeletionPolicy, condition::ConditionType,
@@ -9,7 +9,7 @@ use crds::{
 };
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use schema::names::DatabaseName;
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{Error, build::database::Loss, fetch, status, validate};
@@ -51,8 +51,9 @@ async fn let_go<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Resu
             status::report_deletion(ctx, tenant, Some(blocked)).await?;
             return Err(error);
         }
-        let note = format!("the database was left as it is, as the annotation asks: {}", told(&error));
-        ctx.events.tell(tenant.object_ref(&()), EventReason::ExternalResourcesAbandoned, note).await;
+        let text = format!("left {} behind, as the annotation asks: {}", known(tenant), told(&error));
+        warn!(tenant.namespace = tenant.namespace(), tenant.name = tenant.name_any(), "{text}");
+        ctx.events.tell(tenant.object_ref(&()), EventReason::ExternalResourcesAbandoned, text).await;
     }
     ctx.kubernetes.remove_finalizer(tenant).await.map_err(|source| Error::LetGo { source })?;
     ctx.retries.forget(&tenant.uid().unwrap_or_default());
@@ -149,15 +150,40 @@ async fn settle_database<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant
     let found = found.map(|found| accepted(found, &owner, validate::known_database(tenant))).transpose()?;
     match plan(found, &owner, tenant.spec.deletion_policy.clickhouse) {
         Plan::Nothing => Ok(()),
-        Plan::Release(database) => ctx
-            .tables
-            .release(&database, &owner, &retained::topics(tenant))
-            .await
-            .map_err(|source| Error::ReleaseDatabase { source }),
+        Plan::Release(database) => {
+            ctx.tables
+                .release(&database, &owner, &retained::topics(tenant))
+                .await
+                .map_err(|source| Error::ReleaseDatabase { source })?;
+            tell_kept(ctx, tenant, &database).await;
+            Ok(())
+        }
         Plan::Drop(database) => Tables::drop(ctx.tables.as_ref(), &database, &owner)
             .await
             .map_err(|source| Error::DropDatabase { source }),
     }
+}
+
+async fn tell_kept<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant, database: &Database) {
+    let text =
+        format!("kept database `{}` with the id {}{}", database.name, database.uuid, retained_topics(tenant));
+    info!(tenant.namespace = tenant.namespace(), tenant.name = tenant.name_any(), "{text}");
+    ctx.events.tell(tenant.object_ref(&()), EventReason::DatabaseRetained, text).await;
+}
+
+/// The database as far as the tenant knows it, and the topics beside it.
+fn known(tenant: &AnalyticsTenant) -> String {
+    let database = match tenant.status.as_ref().and_then(|status| status.database.as_ref()) {
+        Some(database) => format!("database `{}` with the id {}", database.name, database.uuid),
+        None => "no database that is known".to_owned(),
+    };
+    database + &retained_topics(tenant)
+}
+
+/// The topics that the tenant's Pipelines kept, at the end of a sentence.
+fn retained_topics(tenant: &AnalyticsTenant) -> String {
+    let ids: Vec<String> = retained::topics(tenant).iter().map(ToString::to_string).collect();
+    if ids.is_empty() { String::new() } else { format!(" and the topics with the ids {}", ids.join(", ")) }
 }
 
 /// A database that bears our comment and another id than the known one may be somebody's restored copy: the tenant did
@@ -180,10 +206,13 @@ enum Plan {
     Drop(Database),
 }
 
-/// A database that names another owner, or was released already, is none of ours to touch.
+/// A database that names another owner is none of ours to touch. One that was released by us already is released again,
+/// which changes nothing, since an operator that died after it told nobody.
 fn plan(found: Option<Database>, owner: &DatabaseOwner, policy: DeletionPolicy) -> Plan {
     match (found, policy) {
-        (Some(database), DeletionPolicy::Retain) if database.comment.is_owned_by(owner) => {
+        (Some(database), DeletionPolicy::Retain)
+            if database.comment.is_owned_by(owner) || database.comment.is_released_to(owner) =>
+        {
             Plan::Release(database)
         }
         (Some(database), DeletionPolicy::Delete) if database.comment.is_owned_by(owner) => {

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use crate::{
     labels,
     progress::Problem as _,
-    testing::{ACME, World},
+    testing::{ACME, Log, World},
+    topics::Topic,
 };
 
 mod drain;
@@ -135,12 +136,80 @@ async fn kafka_away_blocks_a_deletion_that_deletes() {
     let failures = world.reconcile_pipelines().await;
     assert_eq!(failures[0].reason(), Reason::TopicNotVisible);
     assert!(world.reason(WEB, "DeletionBlocked").is_some());
+    // As a namespace that is being deleted does.
+    world.state().refusals.push(("POST events".to_owned(), 403));
+    let log = Log::begin();
+    abandon(&world);
+    world.settle().await;
+    assert!(world.object(WEB).is_none());
+    let names: Vec<String> = world.state().topics.values().map(named).collect();
+    let expected = format!("left {} behind, as the annotation asks: failed to", names.join(" and "));
+    let warnings = log.warnings();
+    assert_eq!(warnings.iter().filter(|line| line.starts_with(&expected)).count(), 1, "{warnings:?}");
+}
+
+#[tokio::test]
+async fn an_event_names_the_topics_that_are_left_behind() {
+    let world = settled("Delete").await;
+    abandon(&world);
+    world.delete(WEB);
+    world.state().is_kafka_away = true;
+    world.settle().await;
+    assert!(world.object(WEB).is_none());
+    let (told, state) = (world.told("ExternalResourcesAbandoned"), world.state());
+    assert!(
+        told.len() == 1 && state.topics.values().all(|topic| told[0].contains(&named(topic))),
+        "{told:?}"
+    );
+}
+
+/// The next look notes it.
+#[tokio::test]
+async fn the_annotation_does_not_excuse_topics_that_nobody_noted() {
+    let world = settled("Retain").await;
+    abandon(&world);
+    world.state().refusals.push(("MERGE analyticstenants/team/acme status".to_owned(), 409));
+    world.delete(WEB);
+    world.settle().await;
+    assert!(world.object(WEB).is_some(), "{:?}", world.take_log());
+    world.state().refusals.clear();
+    world.settle().await;
+    assert!(world.object(WEB).is_none());
+    let noted = world.object(ACME).unwrap()["status"]["retainedTopics"].clone();
+    assert_eq!(noted.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn kept_topics_are_named_with_their_ids_and_without_a_tenant_as_such() {
+    for (happens, told_of_it) in [(keep as fn(&World), false), (lose_the_tenant, true)] {
+        let world = settled("Retain").await;
+        world.delete(WEB);
+        happens(&world);
+        world.settle().await;
+        let (told, state) = (world.told("TopicsRetained"), world.state());
+        assert!(
+            told.len() == 1 && state.topics.values().all(|topic| told[0].contains(&named(topic))),
+            "{told:?}"
+        );
+        assert_eq!(told[0].contains("no AnalyticsTenant `acme`"), told_of_it, "{told:?}");
+    }
+}
+
+fn keep(_: &World) {}
+
+/// Its finalizer was removed by hand.
+fn lose_the_tenant(world: &World) {
+    world.state().objects.remove(ACME);
+}
+
+fn abandon(world: &World) {
     world.edit(WEB, |pipeline| {
         pipeline["metadata"]["annotations"][labels::ABANDON_EXTERNAL] = "true".into();
     });
-    world.settle().await;
-    assert!(world.object(WEB).is_none());
-    assert_eq!(world.state().topics.len(), 2);
+}
+
+fn named(topic: &Topic) -> String {
+    format!("topic `{}` with the id {}", topic.name, topic.id)
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! What becomes of the topics of a Pipeline that goes.
+//!
+//! What stays is named in an Event and in the log: a namespace that is being deleted refuses Events.
 
 use crds::{AnalyticsTenant, Pipeline, event::EventReason, pipeline::TopicStatus};
 use kube::{Resource as _, ResourceExt as _};
 use schema::names::{TopicId, TopicName};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     super::{
@@ -15,6 +17,7 @@ use super::{
 };
 use crate::{
     context::{Backends, Context},
+    progress::told,
     retained,
     topics::Topics as _,
 };
@@ -54,16 +57,48 @@ async fn keep_all<B: Backends>(
         })
         .collect();
     note(ctx, tenant, &ids).await?;
-    let names: Vec<String> = recorded().map(|topic| format!("`{}`", topic.name)).collect();
-    if !names.is_empty() {
-        let text = format!("kept the topics {}{}", names.join(" and "), told(left));
+    if let Some(names) = names(pipeline) {
+        let text = format!("kept {names}{}{}", not_stored(left), not_noted(pipeline, tenant));
+        info!(pipeline.namespace = pipeline.namespace(), pipeline.name = pipeline.name_any(), "{text}");
         ctx.events.tell(pipeline.object_ref(&()), EventReason::TopicsRetained, text).await;
     }
     Ok(())
 }
 
+/// Tells what is left behind because an annotation asks for it.
+pub(super) async fn abandon<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, error: &Error) {
+    let names = names(pipeline).unwrap_or_else(|| "no topic that is known".to_owned());
+    let text = format!("left {names} behind, as the annotation asks: {}", told(error));
+    warn!(pipeline.namespace = pipeline.namespace(), pipeline.name = pipeline.name_any(), "{text}");
+    ctx.events.tell(pipeline.object_ref(&()), EventReason::ExternalResourcesAbandoned, text).await;
+}
+
+/// The topics of the status, each with its id.
+fn names(pipeline: &Pipeline) -> Option<String> {
+    let named = |topic: &TopicStatus| match validate::recorded(Some(topic)) {
+        Recorded::Incarnation(id) => format!("topic `{}` with the id {id}", topic.name),
+        Recorded::Nothing | Recorded::Intended => {
+            format!("topic `{}`, which may not have been made", topic.name)
+        }
+    };
+    let names: Vec<String> =
+        own_topic(pipeline).into_iter().chain(dead_letters(pipeline)).map(named).collect();
+    (!names.is_empty()).then(|| names.join(" and "))
+}
+
+/// That nobody knows of the topics any longer, at the end of a sentence.
+fn not_noted(pipeline: &Pipeline, tenant: Option<&AnalyticsTenant>) -> String {
+    match tenant {
+        Some(_) => String::new(),
+        None => format!(
+            "; no AnalyticsTenant `{}` is there to note them, so the next one does not take them over by itself",
+            pipeline.spec.tenant_ref.name
+        ),
+    }
+}
+
 /// What is not stored, at the end of a sentence.
-fn told(left: &Left) -> String {
+fn not_stored(left: &Left) -> String {
     match left {
         Left::Nothing => String::new(),
         Left::Records(Unstored { topic, records }) => {
@@ -83,8 +118,8 @@ async fn keep_unstored<B: Backends>(
     let Unstored { topic, records } = unstored;
     note(ctx, tenant, &[topic.id]).await?;
     let text = format!(
-        "topic `{}` is kept although the policy is Delete: {records} of its records are not stored; a Pipeline of this name takes it over and stores them, or delete the topic",
-        topic.name
+        "topic `{}` with the id {} is kept although the policy is Delete: {records} of its records are not stored; a Pipeline of this name takes it over and stores them, or delete the topic",
+        topic.name, topic.id
     );
     warn!(pipeline.name = pipeline.name_any(), topic = %topic.name, records, "{text}");
     ctx.events.tell(pipeline.object_ref(&()), EventReason::TopicKept, text).await;

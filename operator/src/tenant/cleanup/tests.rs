@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     progress::Problem as _,
     tables::DatabaseComment,
-    testing::{ACME, ACME_DEFAULT, FLEETING_TENANT, TENANT, World},
+    testing::{ACME, ACME_DEFAULT, FLEETING_TENANT, Log, TENANT, World},
 };
 
 const BY_HAND: &str = "
@@ -39,15 +39,14 @@ fn only_an_owned_database_is_released_or_dropped() {
         topics: Vec::new(),
     };
     for policy in [DeletionPolicy::Retain, DeletionPolicy::Delete] {
-        for comment in [
-            DatabaseComment::Owned(other.clone()),
-            released.clone(),
-            DatabaseComment::Foreign("x".to_owned()),
-        ] {
+        for comment in [DatabaseComment::Owned(other.clone()), DatabaseComment::Foreign("x".to_owned())] {
             assert_eq!(plan(database(comment), &owner, policy), Plan::Nothing);
         }
         assert_eq!(plan(None, &owner, policy), Plan::Nothing);
     }
+    let released = || database(released.clone());
+    assert!(matches!(plan(released(), &owner, DeletionPolicy::Retain), Plan::Release(_)), "told again");
+    assert_eq!(plan(released(), &owner, DeletionPolicy::Delete), Plan::Nothing);
     let ours = || database(DatabaseComment::Owned(owner.clone()));
     assert!(matches!(plan(ours(), &owner, DeletionPolicy::Retain), Plan::Release(_)));
     assert!(matches!(plan(ours(), &owner, DeletionPolicy::Delete), Plan::Drop(_)));
@@ -97,6 +96,17 @@ async fn by_default_the_data_stays() {
     insta::assert_yaml_snapshot!(world.take_log());
     assert!(world.object(ACME).is_none());
     assert_eq!(world.stored(), (2, 1));
+    let state = world.state();
+    let (database, topics) = (state.databases.values().next().unwrap(), state.topics.values());
+    let mut ids: Vec<String> = topics.map(|topic| topic.id.to_string()).collect();
+    ids.sort();
+    let expected = format!(
+        "kept database `t_team_acme` with the id {} and the topics with the ids {}",
+        database.uuid,
+        ids.join(", ")
+    );
+    drop(state);
+    assert_eq!(world.told("DatabaseRetained"), [expected]);
 }
 
 #[tokio::test]
@@ -220,9 +230,31 @@ async fn an_annotation_lets_a_tenant_go_without_clickhouse() {
     world.edit(ACME, |tenant| {
         tenant["metadata"]["annotations"][labels::ABANDON_EXTERNAL] = "true".into();
     });
+    // As a namespace that is being deleted does.
+    world.state().refusals.push(("POST events".to_owned(), 403));
+    let log = Log::begin();
     world.settle().await;
     assert!(world.object(ACME).is_none());
-    assert!(world.state().log.iter().any(|line| line.starts_with("POST events")), "an Event tells of it");
+    let uuid = world.state().databases.values().next().unwrap().uuid;
+    let expected = format!(
+        "left database `t_team_acme` with the id {uuid} behind, as the annotation asks: failed to look at the database"
+    );
+    let warnings = log.warnings();
+    assert_eq!(warnings.iter().filter(|line| line.starts_with(&expected)).count(), 1, "{warnings:?}");
+}
+
+#[tokio::test]
+async fn an_event_names_what_is_left_behind_as_well() {
+    let world = settled(FLEETING_TENANT).await;
+    world.edit(ACME, |tenant| {
+        tenant["metadata"]["annotations"][labels::ABANDON_EXTERNAL] = "true".into();
+    });
+    world.delete(ACME);
+    world.state().is_clickhouse_away = true;
+    world.settle().await;
+    let uuid = world.state().databases.values().next().unwrap().uuid;
+    let told = world.told("ExternalResourcesAbandoned");
+    assert!(told.len() == 1 && told[0].contains(&format!("`t_team_acme` with the id {uuid}")), "{told:?}");
 }
 
 #[tokio::test]

@@ -65,9 +65,7 @@ async fn a_topic_with_records_that_are_not_stored_is_kept_for_the_next_pipeline(
 
 #[tokio::test]
 async fn a_deletion_that_keeps_says_how_many_records_are_not_stored() {
-    for (records, expected) in
-        [(0, "web.dlq`"), (5, "; 5 records of `millrace.team-acme.web` are not stored")]
-    {
+    for records in [0, 5] {
         let world = settled("Retain").await;
         world.leave_unstored(WEB, records);
         world.delete(WEB);
@@ -78,7 +76,9 @@ async fn a_deletion_that_keeps_says_how_many_records_are_not_stored() {
         }
         assert!(world.object(WEB).is_none());
         let notes = world.told("TopicsRetained");
-        assert!(notes.len() == 1 && notes[0].contains(TOPIC) && notes[0].ends_with(expected), "{notes:?}");
+        assert!(notes.len() == 1 && notes[0].contains(TOPIC), "{notes:?}");
+        let says_so = notes[0].ends_with("; 5 records of `millrace.team-acme.web` are not stored");
+        assert_eq!(says_so, records == 5, "{notes:?}");
     }
 }
 
