@@ -12,6 +12,7 @@ use super::{
     State, World, guard, vocabulary,
     watches::{self, Answer},
 };
+use managed_fields::Applier;
 
 /// A client whose requests this world answers.
 pub(super) fn client(world: World) -> Client {
@@ -115,7 +116,7 @@ impl Call {
                 state.violations.extend(guard::objection(state, &format!("DELETE {key}")));
                 Ok(delete(state, &key))
             }
-            _ if is_status => write_status(state, &key, self.body, is_apply),
+            _ if is_status => write_status(state, &key, &self.body, is_apply, manager(&self.query)),
             "APPLY" => apply(state, &key, self.body, &self.query),
             _ => merge(state, &key, &self.body),
         };
@@ -163,17 +164,30 @@ fn born(state: &mut State, object: &mut Value) {
     object["metadata"]["generation"] = json!(1);
     object["metadata"]["creationTimestamp"] = json!(format!("2026-01-01T00:{:02}:00Z", number % 60));
     object["metadata"]["resourceVersion"] = json!("1");
+    let is_ours = object["apiVersion"].as_str().is_some_and(|version| version.starts_with(crds::GROUP));
+    if is_ours && object["status"].is_null() {
+        // As the definitions say.
+        object["status"] = json!({ "observedGeneration": -1 });
+    }
 }
 
-/// A change by a user or by another controller: a new spec is a new generation.
+/// A change by a user or by another controller. A new spec is a new generation, and so is the wish that it goes.
 pub(super) fn edit(object: &mut Value, edit: impl FnOnce(&mut Value)) {
-    let before = object["spec"].clone();
+    let before = object.clone();
     edit(object);
-    if object["spec"] != before {
+    changed(object, &before);
+}
+
+/// Counts a change, if there is one.
+fn changed(object: &mut Value, before: &Value) {
+    let is_doomed = |object: &Value| !object["metadata"]["deletionTimestamp"].is_null();
+    if object["spec"] != before["spec"] || is_doomed(object) != is_doomed(before) {
         let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
         object["metadata"]["generation"] = json!(generation + 1);
     }
-    touched(object);
+    if object != before {
+        touched(object);
+    }
 }
 
 pub(super) fn touched(object: &mut Value) {
@@ -206,19 +220,24 @@ fn apply(state: &mut State, key: &str, sent: Value, query: &str) -> Result<Value
         None if sent["metadata"]["uid"].is_string() => return Err(409),
         None => {}
     }
-    let mut object = state.objects.get(key).cloned().unwrap_or_else(|| {
+    let found = state.objects.get(key).cloned();
+    let mut object = found.clone().unwrap_or_else(|| {
         let mut object = sent.clone();
         born(state, &mut object);
         object
     });
-    let before = object.clone();
     for (field, value) in sent.as_object().unwrap() {
         deep_merge(&mut object[field], value);
     }
-    if object["spec"] != before["spec"] {
-        let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
-        object["metadata"]["generation"] = json!(generation + 1);
-    }
+    managed_fields::note_applied(&mut object, &sent, Applier { manager, subresource: None });
+    found.iter().for_each(|found| changed(&mut object, found));
+    roll_out(state, key, &mut object);
+    state.objects.insert(key.to_owned(), object.clone());
+    Ok(object)
+}
+
+/// The pods follow at once what a Deployment asks for.
+fn roll_out(state: &State, key: &str, object: &mut Value) {
     if key.starts_with("deployments/") && !state.are_pods_stuck {
         let replicas = object["spec"]["replicas"].clone();
         object["status"] = json!({
@@ -226,50 +245,49 @@ fn apply(state: &mut State, key: &str, sent: Value, query: &str) -> Result<Value
             "replicas": replicas, "updatedReplicas": replicas, "availableReplicas": replicas,
         });
     }
-    managed_fields::note_applied(&mut object, &sent, manager);
-    if object != before || !state.objects.contains_key(key) {
-        touched(&mut object);
-    }
-    state.objects.insert(key.to_owned(), object.clone());
-    Ok(object)
 }
 
 fn merge(state: &mut State, key: &str, patch: &Value) -> Result<Value, u16> {
-    let mut object = get(state, key)?;
-    is_expected(&object, &patch["metadata"])?;
+    let before = get(state, key)?;
+    is_expected(&before, &patch["metadata"])?;
     let mut changes = patch.clone();
     let metadata = changes["metadata"].as_object_mut().unwrap();
     metadata.retain(|field, _| field != "uid" && field != "resourceVersion");
+    let mut object = before.clone();
     deep_merge(&mut object, &changes);
-    touched(&mut object);
+    changed(&mut object, &before);
+    roll_out(state, key, &mut object);
     state.objects.insert(key.to_owned(), object.clone());
     forget_if_free(state, key);
     Ok(object)
 }
 
-fn write_status(state: &mut State, key: &str, sent: Value, is_apply: bool) -> Result<Value, u16> {
-    let mut object = get(state, key)?;
-    is_expected(&object, &sent["metadata"])?;
-    let mut status = sent["status"].clone();
-    vocabulary::assert_conditions_are_known(key, &status);
+fn write_status(
+    state: &mut State,
+    key: &str,
+    sent: &Value,
+    is_apply: bool,
+    manager: &str,
+) -> Result<Value, u16> {
+    let before = get(state, key)?;
+    is_expected(&before, &sent["metadata"])?;
+    vocabulary::assert_conditions_are_known(key, &sent["status"]);
+    let mut object = before.clone();
+    deep_merge(&mut object["status"], &sent["status"]);
     if is_apply {
-        // A field of another manager stays.
-        if let Some(retained) = object["status"].get("retainedTopics") {
-            status["retainedTopics"] = retained.clone();
-        }
-        object["status"] = status;
-    } else {
-        deep_merge(&mut object["status"], &status);
+        let applied = json!({ "status": sent["status"] });
+        managed_fields::note_applied(&mut object, &applied, Applier { manager, subresource: Some("status") });
     }
-    touched(&mut object);
+    changed(&mut object, &before);
     state.objects.insert(key.to_owned(), object.clone());
     Ok(object)
 }
 
 pub(super) fn delete(state: &mut State, key: &str) -> Value {
     let object = state.objects.get_mut(key).unwrap();
-    object["metadata"]["deletionTimestamp"] = json!("2099-01-01T00:00:00Z");
-    touched(object);
+    if object["metadata"]["deletionTimestamp"].is_null() {
+        edit(object, |object| object["metadata"]["deletionTimestamp"] = json!("2099-01-01T00:00:00Z"));
+    }
     forget_if_free(state, key);
     json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" })
 }
@@ -300,3 +318,6 @@ fn deep_merge(target: &mut Value, patch: &Value) {
         (target, patch) => *target = patch.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

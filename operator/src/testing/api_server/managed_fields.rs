@@ -2,11 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
+/// Who applies, and to which part of an object. The status is a part of its own: what is applied to one part removes
+/// nothing from the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Applier<'a> {
+    pub(super) manager: &'a str,
+    pub(super) subresource: Option<&'static str>,
+}
+
 /// Whether applying a manifest without force would change a field that the manager does not own.
 ///
 /// A manager never conflicts with itself: two processes under one name overwrite each other's values.
 pub(super) fn is_in_conflict(found: &Value, sent: &Value, manager: &str) -> bool {
-    differs(found, sent, &applied_by(found, manager))
+    differs(found, sent, &applied_by(found, Applier { manager, subresource: None }))
 }
 
 fn differs(found: &Value, sent: &Value, owned: &Value) -> bool {
@@ -19,14 +27,19 @@ fn differs(found: &Value, sent: &Value, owned: &Value) -> bool {
 }
 
 /// Notes that a manager applied a manifest, and removes what it applied before, sends no longer, and nobody else owns.
-pub(super) fn note_applied(object: &mut Value, sent: &Value, manager: &str) {
-    let (before, after) = (applied_by(object, manager), fields(sent));
+pub(super) fn note_applied(object: &mut Value, sent: &Value, applier: Applier<'_>) {
+    let (before, after) = (applied_by(object, applier), fields(sent));
     let others: Vec<Value> =
-        entries(object).iter().filter(|entry| !is_applied_by(entry, manager)).cloned().collect();
+        entries(object).iter().filter(|entry| !is_applied_by(entry, applier)).cloned().collect();
     let theirs: Vec<&Value> = others.iter().map(|entry| &entry["fieldsV1"]).collect();
     remove_dropped(object, &before, &after, &theirs);
-    object["metadata"]["managedFields"] =
-        others.into_iter().chain([entry(manager, "Apply", after)]).collect();
+    let mut ours = entry(applier.manager, "Apply", after);
+    if let Some(subresource) = applier.subresource {
+        ours["subresource"] = json!(subresource);
+    }
+    let mut all: Vec<Value> = others.into_iter().chain([ours]).collect();
+    all.sort_by_key(Value::to_string);
+    object["metadata"]["managedFields"] = all.into();
 }
 
 /// Notes that a manager made an object with anything but server-side apply.
@@ -56,14 +69,16 @@ fn entries(object: &Value) -> &[Value] {
     object["metadata"]["managedFields"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn is_applied_by(entry: &Value, manager: &str) -> bool {
-    entry["manager"] == manager && entry["operation"] == "Apply"
+fn is_applied_by(entry: &Value, applier: Applier<'_>) -> bool {
+    entry["manager"] == applier.manager
+        && entry["operation"] == "Apply"
+        && entry["subresource"].as_str() == applier.subresource
 }
 
-fn applied_by(object: &Value, manager: &str) -> Value {
+fn applied_by(object: &Value, applier: Applier<'_>) -> Value {
     entries(object)
         .iter()
-        .find(|entry| is_applied_by(entry, manager))
+        .find(|entry| is_applied_by(entry, applier))
         .map_or(Value::Null, |entry| entry["fieldsV1"].clone())
 }
 
