@@ -15,7 +15,7 @@ use super::{
     super::validate::{ValidatedTenant, WantedKey},
     brought_keys::{self, Referenced, Unusable},
 };
-use crate::{expiry, labels};
+use crate::{conditions, expiry, labels};
 
 /// Characters of a key that may be shown: its kind and six more.
 const SHOWN_CHARACTERS: usize = 10;
@@ -97,7 +97,7 @@ pub(crate) fn api_keys(
             name: wanted.name.clone(),
             prefix: key.chars().take(SHOWN_CHARACTERS).collect(),
             secret_name: name(&tenant.name),
-            expires_at: wanted.expires_at.clone(),
+            expires_at: wanted.expires_at.as_ref().map(|end| conditions::seconds(end.0)),
             state: state(wanted, now),
         });
         data.insert(wanted.name.clone(), ByteString(key.into_bytes()));

@@ -41,6 +41,18 @@ async fn a_key_that_ended_is_told_once_and_holds_nothing_up() {
     assert_eq!(world.reason(ACME, "CredentialsReady").as_deref(), Some("AccessManagementDisabled"));
 }
 
+/// The API server keeps whole seconds.
+#[tokio::test]
+async fn an_end_with_a_fraction_of_a_second_is_told_once() {
+    let world = with_tenant(TENANT);
+    ends(&world, "2999-12-31T23:59:59.5+01:00");
+    world.settle().await;
+    assert_eq!(world.object(ACME).unwrap()["status"]["apiKeys"][0]["expiresAt"], "2999-12-31T22:59:59Z");
+    world.take_log();
+    world.reconcile_tenants().await;
+    assert_eq!(world.take_log(), Vec::<String>::new());
+}
+
 #[test]
 fn the_next_look_comes_when_the_next_key_ends() {
     let mut tenant: crds::AnalyticsTenant = serde_saphyr::from_str(TENANT).unwrap();
