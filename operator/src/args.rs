@@ -19,8 +19,10 @@ use crate::retries::RECHECK_SECONDS;
 
 use std::collections::BTreeMap;
 
+mod lease;
 mod network_policies;
 
+pub use lease::LeaseOptions;
 pub use network_policies::{NetworkPolicies, Ports};
 
 use crate::plans::Plans;
@@ -63,6 +65,9 @@ pub struct Options {
 
     #[command(flatten)]
     pub data_plane: DataPlaneOptions,
+
+    #[command(flatten)]
+    pub lease: LeaseOptions,
 
     #[command(flatten)]
     pub log: LogOptions,
@@ -336,6 +341,16 @@ mod tests {
         assert_eq!(parsed(&["--recheck-seconds=3600"]).unwrap().recheck_seconds, 3_600);
         assert!(parsed(&["--recheck-seconds=0"]).is_err());
         assert!(parsed(&["--recheck-seconds=3601"]).is_err());
+    }
+
+    #[test]
+    fn a_lease_lasts_from_three_seconds_to_ten_minutes_and_has_a_name() {
+        let lease = parsed(&[]).unwrap().lease;
+        assert_eq!((lease.name.as_str(), lease.seconds, lease.identity), ("millrace-operator", 30, None));
+        assert_eq!(parsed(&["--lease-seconds=3"]).unwrap().lease.seconds, 3);
+        for refused in ["--lease-seconds=2", "--lease-seconds=601", "--lease-name=", "--lease-identity="] {
+            assert!(parsed(&[refused]).is_err(), "{refused}");
+        }
     }
 
     #[test]

@@ -16,8 +16,9 @@
 //! - A resource that this version cannot read is left alone, with all that it has, and holds up no other. Nor does a
 //!   watch that the operator may not have.
 //! - No pod works with a topic or for a tenant that is somebody else's.
-//! - Two operators at once bring about the same. What is random, an API key, only one of them makes: it is written to
-//!   the version of its Secret in which it was seen to be missing.
+//! - Of several operators one works, the one that holds the Lease. Two at once, which a Lease cannot rule out, bring
+//!   about the same. What is random, an API key, only one of them makes: it is written to the version of its Secret in
+//!   which it was seen to be missing.
 //! - Keys and passwords stand in Secrets and nowhere else: no log, status, event, annotation or argument has them.
 //!
 //! It does not touch events: ingester and consumer go on without it.
@@ -34,6 +35,7 @@ mod failure;
 mod installation;
 mod kubernetes;
 mod labels;
+mod leadership;
 mod metrics;
 #[cfg(test)]
 mod perturbation;
@@ -54,6 +56,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use crds::{AnalyticsTenant, Pipeline};
+use futures::FutureExt as _;
 use kube::{
     Client,
     runtime::reflector::{self, store::Writer},
@@ -74,6 +77,7 @@ use crate::{
     context::{Backends, Context, Events},
     installation::Installation,
     kubernetes::Kubernetes,
+    leadership::Candidate,
     retries::{Pace, Retries},
     tables::ClickHouseTables,
     topics::KafkaTopics,
@@ -93,57 +97,83 @@ impl Backends for Live {
     type Tables = ClickHouseTables;
 }
 
-/// Runs the operator until the shutdown is requested.
+/// What the controllers work with, made before it is known whether this operator leads.
+struct Systems {
+    client: Client,
+    installation: Arc<Installation>,
+    topics: Arc<KafkaTopics>,
+    tables: Arc<ClickHouseTables>,
+    pace: Pace,
+}
+
+/// Runs the operator until the shutdown is requested. It works while it holds the Lease, and stands by before.
 ///
 /// Kafka and ClickHouse may be away: conditions say so, and the operator goes on when they come back.
 ///
 /// # Errors
-/// When a file of the options cannot be read, the listening port is taken, or a controller fails.
+/// When a file of the options cannot be read, the listening port is taken, a controller fails, or the Lease is lost.
 pub async fn run(options: Options, client: Client, shutdown: Shutdown) -> anyhow::Result<()> {
-    let installation = Arc::new(Installation::load(&options)?);
-    let topics =
-        Arc::new(KafkaTopics::new(&installation.kafka).context("failed to make the client of Kafka")?);
-    let clickhouse = clickhouse(&installation).context("failed to make the client of ClickHouse")?;
-    let tables = Arc::new(ClickHouseTables::new(clickhouse));
+    let systems = systems(&options, client.clone())?;
+    let candidate = Candidate::new(client, &options.lease);
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("failed to listen on {}", options.listen))?;
 
+    let (health, token) = (Health::new(), shutdown.token());
+    // Only the first operator of a process, which in tests has several, gets the recorder of all metrics.
+    let metrics = telemetry::install_metrics().unwrap_or_else(|_| telemetry::MetricsHandle::detached());
+    let mut tasks = Tasks::new(shutdown.clone());
+    tasks.run("metrics", metrics.clone().upkeep(token.clone()));
+    tasks.run("http", serve(listener, router(health.clone(), metrics), Limits::default(), token.clone()));
+    tasks.run("heartbeat", beat(health.clone(), token.clone()));
+    // Ready means that the Lease can be had or waited for, and of a leader that both kinds were listed. Kafka and
+    // ClickHouse do not count: conditions tell of their absence.
+    let stands = health.flag("lease");
+    tasks.run("leadership", async move {
+        let Some(term) = candidate.stand(&stands, &token).await else { return Ok(()) };
+        term.lead(work(systems, &health, &shutdown)).await?
+    });
+    tasks.finish(STOP_DEADLINE).await
+}
+
+fn systems(options: &Options, client: Client) -> anyhow::Result<Systems> {
+    let installation = Arc::new(Installation::load(options)?);
+    let topics = KafkaTopics::new(&installation.kafka).context("failed to make the client of Kafka")?;
+    let clickhouse = clickhouse(&installation).context("failed to make the client of ClickHouse")?;
+    let tables = ClickHouseTables::new(clickhouse);
+    let pace = Pace { recheck: Duration::from_secs(options.recheck_seconds.into()), ..Pace::default() };
+    Ok(Systems { client, installation, topics: Arc::new(topics), tables: Arc::new(tables), pace })
+}
+
+/// Runs both controllers until the shutdown, and lets running reconciles finish. The end of one ends the other.
+async fn work(systems: Systems, health: &Health, shutdown: &Shutdown) -> anyhow::Result<()> {
     let (tenants, tenant_writer) = reflector::store::<AnalyticsTenant>();
     let pipeline_writer = Writer::<Pipeline>::default();
-    let pace = Pace { recheck: Duration::from_secs(options.recheck_seconds.into()), ..Pace::default() };
+    let client = &systems.client;
     let context = |manager: &'static str| {
         Arc::new(Context::<Live> {
             kubernetes: Kubernetes::new(client.clone(), manager),
             events: Events::new(client.clone(), manager),
-            installation: Arc::clone(&installation),
-            topics: Arc::clone(&topics),
-            tables: Arc::clone(&tables),
+            installation: Arc::clone(&systems.installation),
+            topics: Arc::clone(&systems.topics),
+            tables: Arc::clone(&systems.tables),
             tenants: tenants.clone(),
-            retries: Retries::at(pace),
+            retries: Retries::at(systems.pace),
         })
     };
-
-    let (health, token) = (Health::new(), shutdown.token());
-    // Only the first operator of a process, which in tests has several, gets the recorder of all metrics.
-    let metrics = telemetry::install_metrics().unwrap_or_else(|_| telemetry::MetricsHandle::detached());
-    let mut tasks = Tasks::new(shutdown);
-    tasks.run("metrics", metrics.clone().upkeep(token.clone()));
-    tasks.run("http", serve(listener, router(health.clone(), metrics), Limits::default(), token.clone()));
-    tasks.run("heartbeat", beat(health.clone(), token.clone()));
-    // Ready means that both kinds were listed. Kafka and ClickHouse do not count: conditions tell of their absence.
+    let (of_tenants, of_pipelines) = (context(tenant::MANAGER), context(pipeline::MANAGER));
     let (has_tenants, has_pipelines) = (health.flag("tenants"), health.flag("pipelines"));
-    let of_tenants = context(tenant::MANAGER);
-    tasks.run(
-        "tenants",
-        controllers::tenants(client.clone(), of_tenants, tenant_writer, has_tenants, token.clone()),
+    let ended = |outcome: anyhow::Result<()>| {
+        shutdown.request();
+        outcome
+    };
+    let token = || shutdown.token();
+    let (of_tenants, of_pipelines) = futures::join!(
+        controllers::tenants(client.clone(), of_tenants, tenant_writer, has_tenants, token()).map(ended),
+        controllers::pipelines(client.clone(), of_pipelines, pipeline_writer, has_pipelines, token())
+            .map(ended),
     );
-    let of_pipelines = context(pipeline::MANAGER);
-    tasks.run(
-        "pipelines",
-        controllers::pipelines(client.clone(), of_pipelines, pipeline_writer, has_pipelines, token),
-    );
-    tasks.finish(STOP_DEADLINE).await
+    of_tenants.and(of_pipelines)
 }
 
 fn clickhouse(installation: &Installation) -> Result<Connection, clickhouse::ConnectionError> {

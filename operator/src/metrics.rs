@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use metrics::{counter, gauge, histogram};
 
 /// One reconcile and how it ended: `ok`, or the reason of its failure.
 pub(crate) fn reconciled(controller: &'static str, outcome: &'static str, took: Duration) {
@@ -29,4 +29,9 @@ pub(crate) fn unreadable(controller: &'static str) {
 /// Status writes; at rest there are none.
 pub(crate) fn status_written(controller: &'static str) {
     counter!("operator_status_writes_total", "controller" => controller).increment(1);
+}
+
+/// Whether this operator leads: of several, one has 1.
+pub(crate) fn leading(leads: bool) {
+    gauge!("operator_leading").set(if leads { 1.0 } else { 0.0 });
 }

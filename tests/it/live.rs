@@ -12,6 +12,7 @@ mod faults;
 mod foreign_topic;
 mod keys;
 mod kstatus;
+mod leadership;
 mod manifest;
 mod network_policies;
 mod operator_start;

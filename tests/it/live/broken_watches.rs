@@ -24,7 +24,7 @@ const OPERATOR: &str = "system:serviceaccount:millrace-system:millrace";
 /// Gives the operator everything but Ingresses.
 async fn allow_all_but_ingresses(cluster: &PrivateCluster) -> anyhow::Result<()> {
     let client = cluster.client().await?;
-    let groups = ["", "apps", "policy", "events.k8s.io", crds::GROUP];
+    let groups = ["", "apps", "policy", "events.k8s.io", "coordination.k8s.io", crds::GROUP];
     let role = json!({
         "metadata": {"name": "operator"}, "rules": [{"apiGroups": groups, "resources": ["*"], "verbs": ["*"]}],
     });

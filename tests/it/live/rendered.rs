@@ -84,6 +84,11 @@ fn additions() -> Vec<(Value, Vec<&'static str>)> {
                 "- port: 8443\n",
             ],
         ),
+        (json!({"operator": {"replicas": 0}}), vec!["  replicas: 0\n  strategy:\n    # Nobody stands by"]),
+        (
+            json!({"operator": {"replicas": 2}}),
+            vec!["  replicas: 2\n  strategy:\n    # One at a time", "type: RollingUpdate", "maxSurge: 0"],
+        ),
         (json!({"operator": {"priorityClassName": "platform"}}), vec![r#"priorityClassName: "platform""#]),
         (json!({"dataPlane": {"priorityClassName": "events"}}), vec!["--priority-class-name=events"]),
         (
@@ -119,6 +124,7 @@ async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow
             (json!({"rbac": {"aggregate": "yes"}}), "aggregate"),
             (json!({"rbac": {"aggregated": true}}), "aggregated"),
             (json!({"operator": {"priorityClassName": "Not_A_Name"}}), "priorityClassName"),
+            (json!({"operator": {"replicas": -1}}), "replicas"),
             (json!({"dataPlane": {"priorityClassName": "-"}}), "priorityClassName"),
             (json!({"networkPolicies": {"kafkaPorts": [0]}}), "kafkaPorts"),
             (json!({"networkPolicies": {"clickhousePorts": ["http"]}}), "clickhousePorts"),
@@ -151,7 +157,7 @@ async fn values_that_an_older_chart_did_not_have_may_be_absent() -> anyhow::Resu
         let absent = with(&json!({
             "rbac": null,
             "networkPolicies": null,
-            "operator": {"priorityClassName": null},
+            "operator": {"priorityClassName": null, "replicas": null},
             "dataPlane": {"priorityClassName": null},
         }));
         assert_eq!(chart::template(NAMESPACE, &absent).await?, plain);
