@@ -32,6 +32,7 @@ pub use {
     printcolumn(name = "Database", type_ = "string", json_path = ".status.database.name", description = "The tenant's ClickHouse database."),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything the spec asks for works."),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why the tenant is or is not ready."),
+    printcolumn(name = "Keys", type_ = "integer", json_path = ".status.activeKeys", description = "How many API keys are taken now."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "How long the tenant exists."),
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoints.ingest", priority = "1", description = "Where SDKs send events to."),
     printcolumn(name = "Retention(h)", type_ = "integer", json_path = ".status.retentionHours", priority = "1", description = "How many hours events are kept now."),
@@ -56,8 +57,13 @@ pub struct AnalyticsTenantSpec {
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9-]+$"))]
     pub tenant_id: Option<String>,
 
-    /// The plan of the tenant.
+    /// The plan of the tenant: how long events are kept if `retention` does not say, and how long at most, and whether
+    /// the tenant is protected if `deletionProtection` does not say.
+    /// The numbers are the installation's, by default 24 hours for Free, 90 days for Paid, and whatever `retention`
+    /// says for Enterprise. Without a tier, 90 days if `retention` does not say, no maximum and no protection.
+    // Without `with`, `kubectl explain` would show the words of the enum in place of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Tier")]
     pub tier: Option<Tier>,
 
     /// How long events stay readable, counted from their receipt. Exactly one of days and hours. Without it, as long as
@@ -137,11 +143,7 @@ pub enum Suspend {
     All,
 }
 
-/// The plan of the tenant: how long events are kept if `retention` does not say, and how long at most, and whether the
-/// tenant is protected if `deletionProtection` does not say.
-/// The numbers are the installation's, by default 24 hours for Free, 90 days for Paid, and whatever `retention` says
-/// for Enterprise. Without a tier, 90 days if `retention` does not say, no maximum and no protection.
-// `kubectl explain` shows this one for the field, whose own words give way to those of an optional enum.
+/// The plan of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub enum Tier {
     /// For a try: by default, events are kept for 24 hours.

@@ -1,6 +1,8 @@
 //! The CustomResourceDefinitions as YAML, kept beside the types and in the chart.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube::CustomResourceExt;
 use serde_json::json;
 
@@ -9,7 +11,42 @@ use crate::{AnalyticsTenant, Pipeline};
 /// Both definitions, in the order of their names.
 #[must_use]
 pub fn definitions() -> [CustomResourceDefinition; 2] {
-    [AnalyticsTenant::crd(), Pipeline::crd()].map(with_a_first_status)
+    [AnalyticsTenant::crd(), Pipeline::crd()].map(with_a_first_status).map(with_flowing_descriptions)
+}
+
+/// With descriptions that `kubectl explain` breaks into lines, and not our sources.
+fn with_flowing_descriptions(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
+    let schemas = definition.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
+    for schema in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
+        let_flow(schema);
+    }
+    definition
+}
+
+fn let_flow(schema: &mut JSONSchemaProps) {
+    schema.description = schema.description.as_deref().map(flowing);
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(let_flow);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        let_flow(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        let_flow(values);
+    }
+}
+
+/// A line ends where a sentence does.
+fn flowing(description: &str) -> String {
+    let lines: Vec<&str> = description.lines().map(str::trim).collect();
+    let mut text = String::new();
+    for (line, next) in lines.iter().zip(lines.iter().skip(1).map(Some).chain([None])) {
+        text.push_str(line);
+        match next {
+            Some(_) if line.ends_with('.') => text.push('\n'),
+            Some(_) => text.push(' '),
+            None => {}
+        }
+    }
+    text
 }
 
 /// With a status for resources that the operator has not seen: to kstatus one without any is current, and tools that
@@ -64,6 +101,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_line_of_a_description_ends_with_a_sentence() {
+        let written = "One sentence. Another,\nwhich goes on.\nA third.";
+        assert_eq!(flowing(written), "One sentence. Another, which goes on.\nA third.");
+    }
+
     fn collect_flaws(path: &str, schema: &Value, flaws: &mut Vec<String>) {
         flaws.extend(flaw(schema).map(|flaw| format!("{path} has {flaw}")));
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -88,6 +131,10 @@ mod tests {
             return Some("fields that nobody knows");
         }
         match schema["type"].as_str().unwrap_or("no type") {
+            // As an `Option` of an enum makes, which `#[schemars(with = "..")]` mends.
+            "string" if has("enum") && has("nullable") => {
+                Some("the words of its enum for its own, and a null that Kubernetes refuses")
+            }
             "string" if !has("enum") && !has("maxLength") => Some("a text of any length"),
             "integer" if !(has("minimum") && has("maximum")) => Some("a number without bounds"),
             "array" if !(has("maxItems") && has("x-kubernetes-list-type")) => {

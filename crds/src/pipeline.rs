@@ -33,6 +33,11 @@ pub use {
     category = "analytics",
     namespaced,
     status = "PipelineStatus",
+    scale(
+        spec_replicas_path = ".spec.consumer.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
     derive = "PartialEq",
     doc = "Pipeline is the way of events from HTTP or from a Kafka topic into a tenant's ClickHouse tables.",
     validation = Rule::new("self.metadata.name.size() <= 48").message("the name of a Pipeline has at most 48 characters"),
@@ -42,9 +47,11 @@ pub use {
     printcolumn(name = "State", type_ = "string", json_path = ".spec.state", description = "Whether events are to be taken and stored."),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything the spec asks for works."),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why the pipeline is or is not ready."),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "The consumer's pods that are ready."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "How long the pipeline exists."),
     printcolumn(name = "Topic", type_ = "string", json_path = ".status.topic.name", priority = "1", description = "The Kafka topic."),
     printcolumn(name = "Partitions", type_ = "integer", json_path = ".status.topic.partitions", priority = "1", description = "The topic's partitions."),
+    printcolumn(name = "Database", type_ = "string", json_path = ".status.table.database", priority = "1", description = "The ClickHouse database whose table the consumer writes to."),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1", description = "What holds the pipeline up.")
 )]
 #[serde(rename_all = "camelCase")]

@@ -79,7 +79,8 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
             let topics = apply::apply_topics(ctx, pipeline, plans).await.noted_after(begun.as_ref());
             let pods = build::wanted_pods(topics.runnable, &wish);
             let desired = build::build(&ctx.installation, &validated, topics.known, pods);
-            apply::apply(ctx, pipeline, &validated, topics, desired, &existing, &wish).await
+            let work = apply::Work { validated: &validated, desired, existing: &existing, wish: &wish };
+            apply::apply(ctx, pipeline, topics, work).await
         }
         Err(obstacle) => {
             apply::stop(ctx, &pipeline, obstacle, stop::suspended(fetched.tenant.as_ref())).await

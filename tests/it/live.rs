@@ -12,6 +12,7 @@ mod faults;
 mod foreign_topic;
 mod keys;
 mod kstatus;
+mod kubectl;
 mod leadership;
 mod manifest;
 mod network_policies;

@@ -34,6 +34,10 @@ pub struct AnalyticsTenantStatus {
     /// Where the tenant is reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<EndpointsStatus>,
+    /// How many of `apiKeys` are taken now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 16))]
+    pub active_keys: Option<i32>,
     /// The keys and where they lie.
     #[serde(default)]
     #[schemars(length(max = 16))]

@@ -28,6 +28,23 @@ pub struct PipelineStatus {
     /// The table that the consumer writes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<TableStatus>,
+    /// The consumer's pods. With `selector`, this is what `kubectl scale` and a HorizontalPodAutoscaler read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000000))]
+    pub replicas: Option<i32>,
+    /// Those of them that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000000))]
+    pub ready_replicas: Option<i32>,
+    /// How many consumer pods there should be: those of `consumer.replicas`, or none while the Pipeline is paused,
+    /// stopped or held up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub desired_replicas: Option<i32>,
+    /// The labels of the consumer's pods, as `kubectl get pods --selector` takes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub selector: Option<String>,
     /// The Kafka consumer group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]

@@ -112,6 +112,7 @@ pub struct IngressSpec {
 #[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
 pub struct ConsumerSpec {
     /// Pods; more than the topic has partitions would idle. Default 1.
+    /// `kubectl scale` and autoscalers set this field, so leave it out of manifests where one of them does.
     #[serde(default = "default_consumer_replicas")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: i32,

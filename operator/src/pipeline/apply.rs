@@ -36,6 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) topics: Aspect<()>,
     pub(crate) table: Aspect<TableStatus>,
     pub(crate) workloads: Aspect<Workloads>,
+    /// The consumer's pods, if they were counted.
+    pub(crate) consumers: Option<Replicas>,
     /// What the status has to say of the topics: their ids, or the intention to make them.
     pub(crate) topic: Option<TopicStatus>,
     pub(crate) dead_letter: Option<TopicStatus>,
@@ -75,6 +77,31 @@ pub(crate) enum Workloads {
     },
 }
 
+/// How far the pods came.
+#[derive(Debug)]
+pub(crate) struct Rollout {
+    pub(crate) aspect: Aspect<Workloads>,
+    /// The consumer's pods, if they were counted.
+    pub(crate) consumers: Option<Replicas>,
+}
+
+/// How many pods a Deployment has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Replicas {
+    pub(crate) desired: i32,
+    pub(crate) existing: i32,
+    pub(crate) ready: i32,
+}
+
+/// What is to be brought about around the topics.
+pub(crate) struct Work<'a> {
+    pub(crate) validated: &'a ValidatedPipeline,
+    /// None while the topic is not known.
+    pub(crate) desired: Option<Desired>,
+    pub(crate) existing: &'a Optional,
+    pub(crate) wish: &'a Wish,
+}
+
 impl Outcome {
     /// Nothing was tried: the spec cannot be brought about, or the tenant is not there.
     pub(crate) fn stopped(pipeline: &Pipeline, obstacle: Obstacle) -> Self {
@@ -90,6 +117,7 @@ impl Outcome {
             topics: Progress::Untried,
             table,
             workloads: Progress::Untried,
+            consumers: None,
             topic: known.topic,
             dead_letter: known.dead_letter_topic,
             noted: None,
@@ -156,7 +184,8 @@ pub(crate) async fn stop<B: Backends>(
             children::suspend(ctx, pipeline, suspend).await
         }
     };
-    Outcome { workloads, ..Outcome::stopped(pipeline, obstacle) }
+    let consumers = children::consumers(ctx, pipeline).await;
+    Outcome { workloads, consumers, ..Outcome::stopped(pipeline, obstacle) }
 }
 
 /// Brings the keys of now to a running ingester.
@@ -169,25 +198,11 @@ pub(crate) async fn apply_keys<B: Backends>(ctx: &Context<B>, keys: Option<Rekey
 pub(crate) async fn apply<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
-    validated: &ValidatedPipeline,
     topics: AppliedTopics,
-    desired: Option<Desired>,
-    existing: &Optional,
-    wish: &Wish,
+    work: Work<'_>,
 ) -> Outcome {
-    let workloads = match (&desired, topics.runnable) {
-        (_, Runnable::Nothing) => children::halt(ctx, pipeline).await,
-        (Some(desired), Runnable::IngesterOnly) => {
-            children::without_consumer(children::apply(ctx, validated, desired, existing).await)
-        }
-        (Some(desired), Runnable::All) => {
-            state::told(wish, children::apply(ctx, validated, desired, existing).await)
-        }
-        (None, Runnable::IngesterOnly | Runnable::All) => Progress::Waiting(Waiting {
-            reason: Reason::TopicNotReady,
-            message: "the pods need the topic's id".to_owned(),
-        }),
-    };
+    let Work { validated, desired, wish, .. } = &work;
+    let Rollout { aspect: workloads, consumers } = roll_out(ctx, pipeline, topics.runnable, &work).await;
     let pause = state::pause(wish, &workloads);
     Outcome {
         spec: Progress::Done(()),
@@ -198,12 +213,46 @@ pub(crate) async fn apply<B: Backends>(
             uuid: validated.tenant.generation.to_string(),
         }),
         workloads,
+        consumers,
         topic: topics.topic,
         dead_letter: topics.dead_letter,
         noted: topics.noted.map(Box::new),
         group: desired.as_ref().map(|desired| desired.group.clone()),
-        endpoint: desired.and_then(|desired| desired.http).map(|http| http.endpoint),
+        endpoint: desired
+            .as_ref()
+            .and_then(|desired| desired.http.as_ref())
+            .map(|http| http.endpoint.clone()),
         drain: state::drain(wish),
         pause,
+    }
+}
+
+async fn roll_out<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    runnable: Runnable,
+    work: &Work<'_>,
+) -> Rollout {
+    let Work { validated, desired, existing, wish } = work;
+    match (desired, runnable) {
+        (_, Runnable::Nothing) => {
+            let aspect = children::halt(ctx, pipeline).await;
+            Rollout { aspect, consumers: children::consumers(ctx, pipeline).await }
+        }
+        (Some(desired), Runnable::IngesterOnly) => {
+            let pods = children::apply(ctx, validated, desired, existing).await;
+            Rollout { aspect: children::without_consumer(pods.aspect), ..pods }
+        }
+        (Some(desired), Runnable::All) => {
+            let pods = children::apply(ctx, validated, desired, existing).await;
+            Rollout { aspect: state::told(wish, pods.aspect), ..pods }
+        }
+        (None, Runnable::IngesterOnly | Runnable::All) => Rollout {
+            aspect: Progress::Waiting(Waiting {
+                reason: Reason::TopicNotReady,
+                message: "the pods need the topic's id".to_owned(),
+            }),
+            consumers: children::consumers(ctx, pipeline).await,
+        },
     }
 }

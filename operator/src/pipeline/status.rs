@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::{
     Error,
     apply::{Drain, Outcome, Pause, Workloads},
+    build::consumer,
     fetch,
     validate::retention_hours,
 };
@@ -37,8 +38,15 @@ pub(crate) async fn announce<B: Backends>(ctx: &Context<B>, pipeline: Pipeline) 
     if !status.conditions.is_empty() {
         return Ok(pipeline);
     }
-    status.conditions = conditions::initial(&ASPECTS, generation(&pipeline), Timestamp::now());
+    begin(&mut status, &pipeline, Timestamp::now());
     write(ctx, &pipeline, &status).await.map_err(|source| Error::Report { source })
+}
+
+/// What is said before anything is known.
+fn begin(status: &mut PipelineStatus, pipeline: &Pipeline, now: Timestamp) {
+    status.conditions = conditions::initial(&ASPECTS, generation(pipeline), now);
+    // A HorizontalPodAutoscaler refuses a target without one.
+    status.selector = Some(consumer::selector(&pipeline.name_any()));
 }
 
 /// Notes that topics are about to be made.
@@ -105,8 +113,16 @@ async fn report_deletion<B: Backends>(
     conditions: Vec<Condition>,
 ) -> Result<(), Error> {
     let before = pipeline.status.clone().unwrap_or_default();
-    let observed_generation = Some(generation(pipeline));
-    report_status(ctx, pipeline, PipelineStatus { observed_generation, conditions, ..before }).await
+    let status = PipelineStatus {
+        observed_generation: Some(generation(pipeline)),
+        conditions,
+        // They are on their way out, and are not counted any longer.
+        replicas: None,
+        ready_replicas: None,
+        desired_replicas: None,
+        ..before
+    };
+    report_status(ctx, pipeline, status).await
 }
 
 fn known_conditions(pipeline: &Pipeline) -> &[Condition] {
@@ -136,7 +152,7 @@ async fn try_to_report_failure<B: Backends>(
     let (generation, now) = (generation(&pipeline), Timestamp::now());
     let mut status = pipeline.status.clone().unwrap_or_default();
     if status.conditions.is_empty() {
-        status.conditions = conditions::initial(&ASPECTS, generation, now);
+        begin(&mut status, &pipeline, now);
     }
     status.conditions = conditions::of_failure(&status.conditions, error, generation, now);
     report_status(ctx, &pipeline, status).await
@@ -185,12 +201,17 @@ fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineS
             conditions::ready(aspects.iter(), Reason::Ready, message)
         }
     };
+    let consumers = outcome.consumers;
     PipelineStatus {
         observed_generation: Some(generation(pipeline)),
         conditions: conditions::conditions(&before.conditions, aspects, ready, generation(pipeline), now),
         topic: outcome.topic.clone(),
         dead_letter_topic: outcome.dead_letter.clone(),
         table: outcome.table.done().cloned().or(before.table),
+        replicas: consumers.map(|pods| pods.existing).or(before.replicas),
+        ready_replicas: consumers.map(|pods| pods.ready).or(before.ready_replicas),
+        desired_replicas: consumers.map(|pods| pods.desired).or(before.desired_replicas),
+        selector: Some(consumer::selector(&pipeline.name_any())),
         consumer_group: outcome.group.as_ref().map(ToString::to_string).or(before.consumer_group),
         endpoint: outcome.endpoint.clone().or(before.endpoint),
         used_retention_consent: used_consent(pipeline, outcome, before.used_retention_consent),

@@ -12,6 +12,7 @@ use crate::{
 mod foreign;
 mod keys;
 mod network_policies;
+mod scale;
 mod state;
 mod suspend;
 mod topics;

@@ -173,6 +173,7 @@ fn describe(
         },
         retention_hours: retention_hours(outcome, before.retention_hours),
         endpoints: endpoints(outcome, before.endpoints),
+        active_keys: outcome.credentials.done().map_or(before.active_keys, |known| Some(active(known))),
         api_keys: outcome.credentials.done().map_or(before.api_keys, |known| known.keys.clone()),
         retained_topics: before.retained_topics,
         used_retention_consent: used_consent(tenant, outcome, before.used_retention_consent),
@@ -232,6 +233,12 @@ fn credentials(credentials: &Credentials) -> Observed {
         let message = format!("keys {} are past their end and are refused; {USERS}", expired.join(", "));
         Observed::holds(kind, Reason::KeyExpired, message)
     }
+}
+
+/// How many keys are taken.
+fn active(credentials: &Credentials) -> i32 {
+    let active = credentials.keys.iter().filter(|key| key.state == ApiKeyState::Active).count();
+    i32::try_from(active).unwrap_or(i32::MAX)
 }
 
 /// Whether the id or the database turned out to be somebody else's: nobody may write there in our name. Which one was

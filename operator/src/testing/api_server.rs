@@ -243,6 +243,7 @@ fn roll_out(state: &State, key: &str, object: &mut Value) {
         object["status"] = json!({
             "observedGeneration": object["metadata"]["generation"],
             "replicas": replicas, "updatedReplicas": replicas, "availableReplicas": replicas,
+            "readyReplicas": replicas,
         });
     }
 }

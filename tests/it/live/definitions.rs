@@ -119,6 +119,7 @@ async fn rule_31_tenants_are_accepted_or_refused_with_a_message() -> anyhow::Res
                     Some("retention must be set when tier is 'Enterprise': that plan has none of its own"),
                 ),
                 ("acme", json!({"tier": "Gold"}), Some("Unsupported value")),
+                ("acme", json!({"tier": null}), Some("Unsupported value")),
                 ("acme", keys(&["web", "mobile"]), None),
                 ("acme", keys(&[]), None),
                 ("acme", keys(&["web", "web"]), Some("uplicate")),

@@ -11,6 +11,7 @@ use kube::{ResourceExt as _, api::ObjectMeta};
 use serde::Serialize;
 use serde_json::json;
 use std::fmt::Debug;
+use tracing::debug;
 
 use super::{
     super::{
@@ -19,12 +20,12 @@ use super::{
         fetch::Optional,
         validate::ValidatedPipeline,
     },
-    Aspect, Workloads,
+    Aspect, Replicas, Rollout, Workloads,
 };
 use crate::{
     context::{Backends, Context},
     kubernetes::{self, Kind, is_controlled_by},
-    progress::{Progress, Waiting},
+    progress::{Progress, Waiting, told},
 };
 
 pub(super) async fn apply<B: Backends>(
@@ -32,11 +33,11 @@ pub(super) async fn apply<B: Backends>(
     pipeline: &ValidatedPipeline,
     desired: &Desired,
     existing: &Optional,
-) -> Aspect<Workloads> {
+) -> Rollout {
     let ours = &pipeline.owner_reference.uid;
     // Pods mount the settings, so these come first and stop the rest; the others do not depend on each other.
     if let Err(error) = applied::<_, Secret>(ctx, &desired.settings).await {
-        return Progress::Failed(error);
+        return Rollout { aspect: Progress::Failed(error), consumers: None };
     }
     let consumer = applied::<_, Deployment>(ctx, &desired.consumer).await;
     let ingester = match &desired.http {
@@ -57,9 +58,33 @@ pub(super) async fn apply<B: Backends>(
         ours,
     )
     .await;
-    match (consumer, ingester, budget.and(policy)) {
+    let consumers = consumer.as_ref().ok().map(Replicas::of);
+    let aspect = match (consumer, ingester, budget.and(policy)) {
         (Ok(consumer), Ok(ingester), Ok(())) => rolled_out(ingester.as_ref(), &consumer),
         (Err(error), _, _) | (Ok(_), Err(error), _) | (Ok(_), Ok(_), Err(error)) => Progress::Failed(error),
+    };
+    Rollout { aspect, consumers }
+}
+
+/// The consumer's pods, as its Deployment counts them where nothing is applied. None if that cannot be read.
+pub(super) async fn consumers<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Option<Replicas> {
+    match deployment(ctx, pipeline, &consumer::name(&pipeline.name_any())).await {
+        Ok(found) => Some(found.as_ref().map(Replicas::of).unwrap_or_default()),
+        Err(error) => {
+            debug!(error = %told(&error), "the consumer's pods are told of as they were");
+            None
+        }
+    }
+}
+
+impl Replicas {
+    fn of(deployment: &Deployment) -> Self {
+        let status = deployment.status.as_ref();
+        Self {
+            desired: wanted(deployment),
+            existing: status.and_then(|status| status.replicas).unwrap_or(0),
+            ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
+        }
     }
 }
 
@@ -163,20 +188,24 @@ async fn scale_to_zero<B: Backends>(
     pipeline: &Pipeline,
     name: &str,
 ) -> Result<(), kubernetes::Error> {
-    let namespace = pipeline.namespace().unwrap_or_default();
-    let found = ctx.kubernetes.get::<Deployment>(&namespace, name).await?;
-    let is_ours = |found: &Deployment| {
-        is_controlled_by(&found.metadata, &pipeline.uid().unwrap_or_default())
-            && found.metadata.deletion_timestamp.is_none()
-    };
-    let has_pods = |found: &Deployment| found.spec.as_ref().and_then(|spec| spec.replicas) != Some(0);
-    match found.filter(is_ours).filter(has_pods) {
+    let is_asked_for = |found: &Deployment| found.metadata.deletion_timestamp.is_none() && wanted(found) != 0;
+    match deployment(ctx, pipeline, name).await?.filter(is_asked_for) {
         Some(found) => {
             let none = json!({ "spec": { "replicas": 0 } });
             ctx.kubernetes.change::<Deployment>(&found.metadata, none).await
         }
         None => Ok(()),
     }
+}
+
+/// The Pipeline's own Deployment of this name, if it has one.
+async fn deployment<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    name: &str,
+) -> Result<Option<Deployment>, kubernetes::Error> {
+    let found = ctx.kubernetes.get::<Deployment>(&pipeline.namespace().unwrap_or_default(), name).await?;
+    Ok(found.filter(|found| is_controlled_by(&found.metadata, &pipeline.uid().unwrap_or_default())))
 }
 
 async fn applied<B: Backends, K: Kind>(

@@ -22,6 +22,12 @@ pub(crate) fn name(pipeline: &str) -> String {
     format!("{pipeline}-consumer")
 }
 
+/// What selects the pods of a Pipeline's consumer, in one line.
+pub(crate) fn selector(pipeline: &str) -> String {
+    let labels = labels::selector(pipeline, Component::Consumer);
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
 pub(super) fn deployment(
     installation: &Installation,
     pipeline: &ValidatedPipeline,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::pipeline::apply::Replicas;
 use crate::{pipeline::validate::tests::fetched, retries::Pace};
 use crate::{
     pipeline::validate::{Invalid, Obstacle},
@@ -29,6 +30,7 @@ fn done() -> Outcome {
             uuid: Uuid::from_u128(2).to_string(),
         }),
         workloads: Progress::Done(Workloads::Running),
+        consumers: Some(Replicas { desired: 1, existing: 1, ready: 1 }),
         topic: topic("millrace.acme.web"),
         dead_letter: topic("millrace.acme.web.dlq"),
         noted: None,
