@@ -38,6 +38,18 @@ pub struct Options {
     #[arg(long, env = "MILLRACE_LISTEN", default_value = "0.0.0.0:9090")]
     pub listen: SocketAddr,
 
+    /// A namespace whose tenants and Pipelines are served. It may be repeated; in the environment, names are separated
+    /// by commas. Without any, those of the whole cluster are.
+    #[arg(
+        id = "watch_namespace",
+        long = "watch-namespace",
+        env = "MILLRACE_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAME",
+        value_parser = namespace
+    )]
+    pub watch_namespaces: Vec<String>,
+
     /// The first part of every topic; two installations on one Kafka need different ones.
     #[arg(long, env = "MILLRACE_TOPIC_PREFIX", default_value = "millrace", value_parser = TopicPrefix::parse)]
     pub topic_prefix: TopicPrefix,
@@ -270,6 +282,22 @@ fn tolerations(text: &str) -> Result<Tolerations, serde_json::Error> {
     serde_json::from_str(text).map(Tolerations)
 }
 
+/// A name as Kubernetes takes it for a namespace: a label of RFC 1123.
+fn namespace(text: &str) -> Result<String, &'static str> {
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let has_good_ends =
+        [bytes.first(), bytes.last()].iter().all(|end| end.is_some_and(|end| is_alphanumeric(*end)));
+    if has_good_ends && bytes.len() <= 63 && bytes.iter().all(|byte| is_alphanumeric(*byte) || *byte == b'-')
+    {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "a namespace's name has 1 to 63 characters of a-z, 0-9 and -, and begins and ends with none of the last",
+        )
+    }
+}
+
 const SECURITY_PROTOCOLS: [SecurityProtocol; 4] = [
     SecurityProtocol::Plaintext,
     SecurityProtocol::Ssl,
@@ -350,6 +378,17 @@ mod tests {
         assert_eq!(parsed(&["--lease-seconds=3"]).unwrap().lease.seconds, 3);
         for refused in ["--lease-seconds=2", "--lease-seconds=601", "--lease-name=", "--lease-identity="] {
             assert!(parsed(&[refused]).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn namespaces_are_named_one_by_one() {
+        assert!(parsed(&[]).unwrap().watch_namespaces.is_empty());
+        let two = parsed(&["--watch-namespace=team-a", "--watch-namespace=b"]).unwrap();
+        assert_eq!(two.watch_namespaces, ["team-a", "b"]);
+        let long = "x".repeat(64);
+        for name in ["", "-a", "a-", "A", "a.b", "*", &long] {
+            assert!(parsed(&[&format!("--watch-namespace={name}")]).is_err(), "{name}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! by, and that of the Secrets that tenants may take keys from: a change is a reason to look, and what is looked at is
 //! read from the API server.
 
+mod keeper;
 mod streams;
 mod unreadables;
 
@@ -55,7 +56,7 @@ pub(crate) async fn tenants<B: Backends>(
     listed: Flag,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let streams = Streams { client, controller: "tenant", pace: ctx.retries.pace };
+    let streams = streams("tenant", client, &ctx);
     let store = writer.as_reader();
     let of_secrets = store.clone();
     let (unreadables, notices) = Unreadables::of("tenant");
@@ -82,7 +83,7 @@ pub(crate) async fn pipelines<B: Backends>(
     listed: Flag,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let streams = Streams { client, controller: "pipeline", pace: ctx.retries.pace };
+    let streams = streams("pipeline", client, &ctx);
     let store = writer.as_reader();
     let (of_tenants, of_secrets) = (store.clone(), store.clone());
     let tenants =
@@ -104,6 +105,10 @@ pub(crate) async fn pipelines<B: Backends>(
         .for_each(async |outcome| note("pipeline", outcome));
     futures::join!(controller, shutdown.run_until_cancelled(notices.write(&ctx.events)));
     Ok(())
+}
+
+fn streams<B: Backends>(controller: &'static str, client: Client, ctx: &Context<B>) -> Streams {
+    Streams { client, scope: ctx.installation.scope.clone(), controller, pace: ctx.retries.pace }
 }
 
 fn config() -> controller::Config {

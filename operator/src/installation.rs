@@ -13,11 +13,14 @@ use schema::{
 use crate::{
     args::{DataPlaneOptions, Options},
     plans::Plans,
+    scope::Scope,
 };
 
 /// The options with the files they name read.
 #[derive(Debug, Clone)]
 pub(crate) struct Installation {
+    /// Where tenants and Pipelines are served.
+    pub(crate) scope: Scope,
     pub(crate) topic_prefix: TopicPrefix,
     pub(crate) kafka: KafkaSettings,
     pub(crate) replication_factor: i32,
@@ -56,7 +59,7 @@ impl Installation {
     /// Reads the password and certificate files.
     ///
     /// # Errors
-    /// When a file cannot be read, or holds no text.
+    /// When a file cannot be read, or holds no text, or there are too many namespaces.
     pub(crate) fn load(options: &Options) -> anyhow::Result<Self> {
         let (kafka, clickhouse) = (&options.kafka, &options.clickhouse);
         let sasl = match (kafka.sasl_mechanism, &kafka.sasl_username, &kafka.sasl_password_file) {
@@ -66,6 +69,7 @@ impl Installation {
             _ => None,
         };
         Ok(Self {
+            scope: Scope::of(&options.watch_namespaces)?,
             topic_prefix: options.topic_prefix.clone(),
             kafka: KafkaSettings {
                 bootstrap_servers: kafka.bootstrap_servers.clone(),

@@ -46,6 +46,7 @@ mod protection;
 mod retained;
 mod retention;
 mod retries;
+mod scope;
 mod tables;
 mod tenant;
 #[cfg(test)]

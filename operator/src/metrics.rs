@@ -15,9 +15,10 @@ pub(crate) fn panicked(controller: &'static str) {
     counter!("operator_reconcile_panics_total", "controller" => controller).increment(1);
 }
 
-/// A watch of a kind that broke and is made anew.
-pub(crate) fn watch_failed(controller: &'static str, kind: &str) {
-    counter!("operator_watch_errors_total", "controller" => controller, "kind" => kind.to_owned())
+/// A watch of a kind that broke and is made anew. One of the whole cluster has no namespace.
+pub(crate) fn watch_failed(controller: &'static str, kind: &str, namespace: &str) {
+    let (kind, namespace) = (kind.to_owned(), namespace.to_owned());
+    counter!("operator_watch_errors_total", "controller" => controller, "kind" => kind, "namespace" => namespace)
         .increment(1);
 }
 

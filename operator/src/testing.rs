@@ -34,6 +34,7 @@ use crate::{
     kubernetes::{Guarded, Kubernetes},
     pipeline,
     retries::{Pace, Retries},
+    scope::Scope,
     tables::Database,
     tenant,
     topics::Topic,
@@ -88,6 +89,7 @@ pub(crate) struct State {
     pub(crate) are_pods_stuck: bool,
     /// What the operator was started with.
     pub(crate) network_policies: Option<NetworkPolicies>,
+    pub(crate) scope: Option<Scope>,
     /// What was destroyed although it lives.
     pub(crate) violations: Vec<String>,
     faults: Faults,
@@ -242,6 +244,7 @@ impl World {
         let (client, pace) = (self.client(), self.state().pace);
         let mut installation = installation::tests::plain();
         installation.data_plane.network_policies = self.state().network_policies.clone();
+        installation.scope = self.state().scope.clone().unwrap_or(Scope::Cluster);
         Arc::new(Context {
             kubernetes: Kubernetes::new(client.clone(), manager),
             events: Events::new(client, manager),

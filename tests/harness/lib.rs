@@ -3,6 +3,7 @@
 //! ```text
 //! test -> Ingester, Consumer, Operator (processes of ours)  -> real Kafka, ClickHouse, Kubernetes
 //!   |---> PrivateCluster (a real API server), StandIn (calls Deployments available, for want of nodes)
+//!   |---> installed (the chart on a PrivateCluster, and the rights of its operator)
 //!   |---> ControlPlane (an operator on a PrivateCluster, Kafka and ClickHouse), Recording (a watch), kstatus
 //!   \---> Ledger <- Reader (plain HTTP, shares no code with the consumer)
 //! ```
@@ -19,6 +20,7 @@ pub mod chart;
 pub mod clickhouse;
 pub mod control_plane;
 pub mod http;
+pub mod installed;
 pub mod kafka;
 pub mod kstatus;
 pub mod kubernetes;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use dev::artifacts;
+use dev::folders::Folders;
 use dev::kubernetes::{ControlPlaneOptions, PrivateApiServer};
 use kube::{Client, Config};
 use serde_json::Value;
@@ -92,12 +94,26 @@ impl PrivateCluster {
         run(self.server.kubectl(), &self.server.kubeconfig(), words).await
     }
 
+    /// Runs `helm` with these words and returns what it wrote.
+    ///
+    /// # Errors
+    /// When it fails, or was never built (run `make up`); the text is what it said.
+    pub async fn helm(&self, words: &[&str]) -> anyhow::Result<String> {
+        run(artifacts::helm(&Folders::of_this_user()?), &self.server.kubeconfig(), words).await
+    }
+
+    /// The file of the audit log, with an entry in each line.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.server.audit_log()
+    }
+
     /// What the audit log has until now; the last line may be half a one.
     ///
     /// # Errors
     /// When there is no log.
     pub fn audited(&self) -> anyhow::Result<Vec<Value>> {
-        let path: PathBuf = self.server.audit_log();
+        let path = self.audit_log();
         let text = std::fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?;
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }

@@ -15,6 +15,7 @@ mod kstatus;
 mod kubectl;
 mod leadership;
 mod manifest;
+mod namespaces;
 mod network_policies;
 mod operator_start;
 mod poison;

@@ -50,22 +50,35 @@
 {{- include "millrace.onlyOperator" . -}}
 {{- end -}}
 
-{{/* Two operators that watch the whole cluster would both own every tenant, each with its own Kafka and ClickHouse.
-     One that was scaled to zero owns nothing. Rendering without a cluster sees no other. */}}
+{{/* Two operators that serve one namespace would both own every tenant in it, each with its own Kafka and ClickHouse.
+     One that was scaled to zero owns nothing. Rendering without a cluster sees no other. Whoever installs nothing
+     that belongs to the cluster need not be allowed to look at what does. */}}
 {{- define "millrace.onlyOperator" -}}
 {{- $root := . -}}
-{{- range (lookup "rbac.authorization.k8s.io/v1" "ClusterRoleBinding" "" "").items -}}
+{{- $api := "rbac.authorization.k8s.io/v1" -}}
+{{- $bindings := list -}}
+{{- if or (not .Values.watchNamespaces) .Values.crds.install (eq (include "millrace.roles.wanted" .) "yes") -}}
+{{- $bindings = (lookup $api "ClusterRoleBinding" "" "").items | default list -}}
+{{- end -}}
+{{- range .Values.watchNamespaces | default (list "") -}}
+{{- $bindings = concat $bindings ((lookup $api "RoleBinding" . "").items | default list) -}}
+{{- end -}}
+{{- range $bindings -}}
+{{- $name := .metadata.name -}}
 {{- $labels := .metadata.labels | default dict -}}
 {{- $annotations := .metadata.annotations | default dict -}}
 {{- $release := printf "%s/%s" (get $annotations "meta.helm.sh/release-namespace") (get $annotations "meta.helm.sh/release-name") -}}
 {{- $isOperators := and (eq (get $labels "app.kubernetes.io/part-of") "millrace") (eq (get $labels "app.kubernetes.io/component") "operator") -}}
-{{- $isOurs := or (eq .metadata.name (include "millrace.clusterName" $root)) (eq $release (printf "%s/%s" $root.Release.Namespace $root.Release.Name)) -}}
+{{- $isOurs := or (eq $name (include "millrace.clusterName" $root)) (eq $release (printf "%s/%s" $root.Release.Namespace $root.Release.Name)) -}}
 {{- if and $isOperators (not $isOurs) -}}
 {{- range .subjects -}}
+{{- /* An operator's other bindings bear other names, and let it serve nothing. */ -}}
+{{- if eq $name (printf "%s-%s" .namespace .name) -}}
 {{- $operator := lookup "apps/v1" "Deployment" .namespace .name -}}
 {{- if $operator -}}
 {{- if gt (int $operator.spec.replicas) 0 -}}
-{{- fail (printf "another Millrace operator runs in this cluster, deployment %s in namespace %s, and both would own every tenant: upgrade that release, or uninstall it or scale it to 0 first" .name .namespace) -}}
+{{- fail (printf "another Millrace operator runs in this cluster, deployment %s in namespace %s, and both would own the same tenants: upgrade that release, or uninstall it or scale it to 0 first, or give each namespaces of its own in watchNamespaces" .name .namespace) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -8,30 +8,37 @@
 //! kube pauses a whole controller after an error in any of its streams, so none may come out of here. Delays grow
 //! behind the step from events to objects: the watch of a refused list says that it begins before each attempt, which
 //! is no success.
+//!
+//! An operator that serves some namespaces has such a chain for each of them, and takes what comes out of any.
 
 use std::future::ready;
 
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use futures::{
+    Stream, StreamExt as _, TryStreamExt as _,
+    stream::{self, BoxStream, SelectAll},
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::PartialObjectMeta,
+    core::NamespaceResourceScope,
     runtime::{
         Predicate as _, PredicateConfig, WatchStreamExt as _, predicates,
-        reflector::{ObjectRef, store::Writer},
+        reflector::store::Writer,
         utils::Backoff,
-        watcher::{self, Event, watcher},
+        watcher::{self, watcher},
     },
 };
 use runtime::health::Flag;
 use tokio::time::{Duration, Instant};
 use tracing::warn;
 
-use super::unreadables::Unreadables;
+use super::{keeper::Keeper, unreadables::Unreadables};
 use crate::{
     kubernetes::{Guarded, Kind},
     labels, metrics,
     retries::{Pace, WatchDelays},
+    scope::{Place, Scope},
 };
 
 /// A watch that stays broken is warned of no more often.
@@ -40,6 +47,7 @@ const WARNINGS: Duration = Duration::from_secs(60);
 /// The watches of one controller.
 pub(super) struct Streams {
     pub(super) client: Client,
+    pub(super) scope: Scope,
     pub(super) controller: &'static str,
     pub(super) pace: Pace,
 }
@@ -49,28 +57,26 @@ impl Streams {
     /// status writes are no reason to look again. Those that cannot be read go to the `told`, once for each change.
     pub(super) fn primaries<K: Kind + Send + Sync + 'static>(
         &self,
-        mut writer: Writer<K>,
+        writer: Writer<K>,
         listed: Flag,
         told: Unreadables,
     ) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
-        let watched = watcher(self.all::<Guarded<K>>(), watcher::Config::default())
-            // Who set which field takes more room than the fields.
-            .modify(|resource| resource.managed_fields_mut().clear())
-            .inspect_ok(move |event| {
-                keep(&mut writer, event);
-                // The store's own signal wakes a single waiter, and the controller is one already.
-                if let Event::InitDone = event {
-                    listed.set(true);
-                }
-            });
-        let changed = predicates::generation
-            .combine(predicates::annotations)
-            .combine(predicates::finalizers)
-            .combine(deletion)
-            .combine(readability);
-        self.lasting(watched.applied_objects())
-            .predicate_filter(changed, PredicateConfig::default())
-            .try_filter_map(move |resource| ready(Ok(told.sort_out(resource))))
+        let keeper = Keeper::new(writer, listed, self.scope.places().len());
+        self.everywhere(|place| {
+            let mut part = keeper.part(place.clone());
+            let watched = watcher(self.api::<Guarded<K>>(&place), watcher::Config::default())
+                // Who set which field takes more room than the fields.
+                .modify(|resource| resource.managed_fields_mut().clear())
+                .inspect(move |event| part.take(event));
+            let changed = predicates::generation
+                .combine(predicates::annotations)
+                .combine(predicates::finalizers)
+                .combine(deletion)
+                .combine(readability);
+            self.lasting(place, watched.applied_objects())
+                .predicate_filter(changed, PredicateConfig::default())
+        })
+        .try_filter_map(move |resource| ready(Ok(told.sort_out(resource))))
     }
 
     /// The metadata of the objects of a kind that the operator made.
@@ -91,29 +97,47 @@ impl Streams {
         &self,
         selector: &str,
     ) -> impl Stream<Item = watcher::Result<PartialObjectMeta<K>>> + Send + 'static {
-        let labelled = watcher::Config::default().labels(selector);
-        let objects = watcher(self.all::<PartialObjectMeta<K>>(), labelled)
-            .modify(|object| object.managed_fields_mut().clear())
-            .touched_objects();
-        self.lasting(objects)
+        self.everywhere(|place| {
+            let labelled = watcher::Config::default().labels(selector);
+            let objects = watcher(self.api::<PartialObjectMeta<K>>(&place), labelled)
+                .modify(|object| object.managed_fields_mut().clear())
+                .touched_objects();
+            self.lasting(place, objects)
+        })
     }
 
     /// The resources of the other controller's kind, readable or not.
     pub(super) fn others<K: Kind + Send + 'static>(
         &self,
     ) -> impl Stream<Item = watcher::Result<Guarded<K>>> + Send + 'static {
-        self.lasting(watcher(self.all::<Guarded<K>>(), watcher::Config::default()).touched_objects())
+        self.everywhere(|place| {
+            let objects =
+                watcher(self.api::<Guarded<K>>(&place), watcher::Config::default()).touched_objects();
+            self.lasting(place, objects)
+        })
     }
 
-    fn all<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
-        Api::all(self.client.clone())
+    /// What the watches of all places tell.
+    fn everywhere<T: Send + 'static, W: Stream<Item = watcher::Result<T>> + Send + 'static>(
+        &self,
+        watch: impl Fn(Place) -> W,
+    ) -> SelectAll<BoxStream<'static, watcher::Result<T>>> {
+        stream::select_all(self.scope.places().into_iter().map(|place| watch(place).boxed()))
+    }
+
+    fn api<K>(&self, place: &Place) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        place.api(self.client.clone())
     }
 
     fn lasting<K: Resource<DynamicType = ()> + Send + 'static>(
         &self,
+        place: Place,
         objects: impl Stream<Item = watcher::Result<K>> + Send + 'static,
     ) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
-        let breakages = Breakages::of(self.controller, K::kind(&()).into_owned());
+        let breakages = Breakages::of(self.controller, K::kind(&()).into_owned(), place);
         lasting(objects, WatchDelays::at(self.pace), breakages)
     }
 }
@@ -124,28 +148,6 @@ fn deletion<K: Resource>(resource: &K) -> Option<u64> {
 
 fn readability<K>(resource: &Guarded<K>) -> Option<u64> {
     Some(resource.0.is_ok().into())
-}
-
-/// Keeps the readable resources in the store. One that can be read no longer goes: nothing is to be made of its past.
-fn keep<K: Kind + 'static>(writer: &mut Writer<K>, event: &Event<Guarded<K>>) {
-    let kept = match event {
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
-        Event::InitApply(Guarded(Ok(resource))) => Event::InitApply(resource.clone()),
-        Event::InitApply(Guarded(Err(_))) => return,
-        Event::Apply(Guarded(Ok(resource))) => Event::Apply(resource.clone()),
-        Event::Delete(Guarded(Ok(resource))) => Event::Delete(resource.clone()),
-        Event::Apply(Guarded(Err(unreadable))) | Event::Delete(Guarded(Err(unreadable))) => {
-            let (name, namespace) = (&unreadable.metadata.name, &unreadable.metadata.namespace);
-            let reference = ObjectRef::new(name.as_deref().unwrap_or_default())
-                .within(namespace.as_deref().unwrap_or_default());
-            match writer.as_reader().get(&reference) {
-                Some(known) => Event::Delete(known.as_ref().clone()),
-                None => return,
-            }
-        }
-    };
-    writer.apply_watcher_event(&kept);
 }
 
 /// A stream without its errors, each of which delays what comes after it.
@@ -166,19 +168,28 @@ fn lasting<T: Send + 'static>(
 struct Breakages {
     controller: &'static str,
     kind: String,
+    place: Place,
     warned: Option<Instant>,
 }
 
 impl Breakages {
-    fn of(controller: &'static str, kind: String) -> Self {
-        Self { controller, kind, warned: None }
+    fn of(controller: &'static str, kind: String, place: Place) -> Self {
+        Self { controller, kind, place, warned: None }
     }
 
     fn tell(&mut self, cause: &watcher::Error, now: Instant) {
-        metrics::watch_failed(self.controller, &self.kind);
-        if self.is_worth_a_warning(now) {
-            let (controller, kind) = (self.controller, &self.kind);
-            warn!(controller, kind, error = %cause, "the {controller} controller's watch of {kind} broke, trying again");
+        let is_worth_a_warning = self.is_worth_a_warning(now);
+        let Self { controller, kind, place, warned: _ } = self;
+        let namespace = place.namespace();
+        metrics::watch_failed(controller, kind, namespace.unwrap_or_default());
+        if is_worth_a_warning {
+            warn!(
+                controller,
+                kind,
+                namespace,
+                error = %cause,
+                "the {controller} controller's watch of {kind} in {place} broke, trying again"
+            );
         }
     }
 

@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 
 mod broken_watches;
+mod namespaces;
 mod scenario;
 mod unreadable;
 

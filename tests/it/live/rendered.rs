@@ -53,6 +53,10 @@ fn additions() -> Vec<(Value, Vec<&'static str>)> {
             ],
         ),
         (
+            json!({"watchNamespaces": ["red"]}),
+            vec!["kind: Role\n", "kind: RoleBinding\n", "namespace: red\n", "--watch-namespace=red"],
+        ),
+        (
             json!({"networkPolicies": {"enabled": true}}),
             vec![
                 "kind: NetworkPolicy",
@@ -121,6 +125,10 @@ async fn each_value_adds_its_lines_and_none_is_there_without_it() -> anyhow::Res
 async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow::Result<()> {
     within(TEST, async {
         let cases = [
+            (json!({"watchNamespaces": ["Red"]}), "watchNamespaces"),
+            (json!({"watchNamespaces": ["red", "red"]}), "watchNamespaces"),
+            (json!({"watchNamespaces": "red"}), "watchNamespaces"),
+            (json!({"rbac": {"roles": "no"}}), "roles"),
             (json!({"rbac": {"aggregate": "yes"}}), "aggregate"),
             (json!({"rbac": {"aggregated": true}}), "aggregated"),
             (json!({"operator": {"priorityClassName": "Not_A_Name"}}), "priorityClassName"),
@@ -149,12 +157,39 @@ async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow
     .await
 }
 
+/// How many manifests begin with a kind that belongs to the whole cluster.
+fn of_the_cluster(rendered: &str) -> usize {
+    rendered.matches("\nkind: Cluster").count()
+}
+
+#[tokio::test]
+async fn with_named_namespaces_nothing_but_the_roles_of_people_belongs_to_the_cluster() -> anyhow::Result<()>
+{
+    within(TEST, async {
+        let render = async |more: Value| {
+            let mut values = with(&more);
+            values["crds"] = json!({"install": false});
+            chart::template(NAMESPACE, &values).await
+        };
+        assert_eq!(of_the_cluster(&render(json!({})).await?), 5, "a role, its binding, three of people");
+        let named = json!({"watchNamespaces": ["red", "blue"]});
+        assert_eq!(of_the_cluster(&render(named).await?), 3);
+        let alone = json!({"watchNamespaces": ["red", "blue"], "rbac": {"roles": false}});
+        let alone = render(alone).await?;
+        assert_eq!(of_the_cluster(&alone), 0);
+        assert_eq!(alone.matches("  namespace: blue\n").count(), 2, "a Role and its binding");
+        Ok(())
+    })
+    .await
+}
+
 /// As with `helm upgrade --reuse-values` from a chart that did not know them.
 #[tokio::test]
 async fn values_that_an_older_chart_did_not_have_may_be_absent() -> anyhow::Result<()> {
     within(TEST, async {
         let plain = chart::template(NAMESPACE, &smallest()).await?;
         let absent = with(&json!({
+            "watchNamespaces": null,
             "rbac": null,
             "networkPolicies": null,
             "operator": {"priorityClassName": null, "replicas": null},
@@ -179,7 +214,9 @@ async fn every_value_at_once_passes_a_strict_server_side_dry_run() -> anyhow::Re
         file.write_all(chart::template(NAMESPACE, &values).await?.as_bytes())?;
         let path = file.path().display().to_string();
         let cluster = PrivateCluster::start().await?;
-        cluster.kubectl(&["create", "namespace", NAMESPACE]).await?;
+        for namespace in [NAMESPACE, "red"] {
+            cluster.kubectl(&["create", "namespace", namespace]).await?;
+        }
         let words =
             ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f"];
         let said = cluster.kubectl(&[words.as_slice(), &[path.as_str()]].concat()).await?;

@@ -1,9 +1,9 @@
 //! The chart's roles for people, asked of the API server's own authorizer.
 
-use std::io::Write as _;
 use std::time::Duration;
 
-use harness::chart::{self, NAMESPACE, RELEASE};
+use harness::chart::{NAMESPACE, RELEASE};
+use harness::installed::install;
 use harness::kubernetes::Ground;
 use harness::private_cluster::PrivateCluster;
 use harness::wait::{Look, until, within};
@@ -40,7 +40,7 @@ const GRANTS: [(&[&str], &str, &[&str]); 11] = [
 async fn each_role_may_do_what_it_says_and_nothing_else() -> anyhow::Result<()> {
     within(TEST, async {
         let cluster = PrivateCluster::start().await?;
-        install(&cluster).await?;
+        install(&cluster, &smallest()).await?;
         let ground = cluster.ground("roles").await?;
         for role in ROLES {
             bind(&ground, role).await?;
@@ -64,17 +64,6 @@ async fn each_role_may_do_what_it_says_and_nothing_else() -> anyhow::Result<()> 
         Ok(())
     })
     .await
-}
-
-/// Applies the chart as it is with the fewest values. The definitions are there already.
-async fn install(cluster: &PrivateCluster) -> anyhow::Result<()> {
-    let mut values = smallest();
-    values["crds"] = json!({"install": false});
-    let mut file = tempfile::NamedTempFile::with_suffix(".yaml")?;
-    file.write_all(chart::template(NAMESPACE, &values).await?.as_bytes())?;
-    let path = file.path().display().to_string();
-    cluster.kubectl(&["create", "namespace", NAMESPACE]).await?;
-    cluster.kubectl(&["apply", "--server-side", "-f", &path]).await.map(drop)
 }
 
 /// Gives the role, in this namespace, to a user of the role's name.

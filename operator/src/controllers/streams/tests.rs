@@ -1,9 +1,7 @@
 use std::sync::{Arc, Mutex};
 
-use crds::Pipeline;
 use futures::{poll, stream};
-use kube::runtime::watcher::Error;
-use serde_json::json;
+use kube::runtime::watcher::{Error, Event};
 
 use super::*;
 
@@ -27,7 +25,7 @@ impl Backoff for Noted {
 }
 
 fn breakages() -> Breakages {
-    Breakages::of("pipeline", "Ingress".to_owned())
+    Breakages::of("pipeline", "Ingress".to_owned(), Place::Cluster)
 }
 
 fn broken<T>() -> watcher::Result<T> {
@@ -66,31 +64,4 @@ fn a_watch_that_stays_broken_is_warned_of_once_a_minute() {
     let warned =
         (0..200_u64).filter(|seconds| breakages.is_worth_a_warning(start + Duration::from_secs(*seconds)));
     assert_eq!(warned.collect::<Vec<_>>(), [0, 60, 120, 180]);
-}
-
-fn pipeline(name: &str, spec: &serde_json::Value) -> Guarded<Pipeline> {
-    serde_json::from_value(json!({"metadata": {"name": name, "namespace": "team"}, "spec": spec})).unwrap()
-}
-
-#[test]
-fn only_what_can_be_read_is_kept() {
-    let readable = |name| pipeline(name, &json!({"tenantRef": {"name": "acme"}}));
-    let unreadable = |name| pipeline(name, &json!({"tenantRef": 7}));
-    let mut writer = Writer::default();
-    let mut kept = |events: Vec<Event<Guarded<Pipeline>>>| {
-        events.iter().for_each(|event| keep(&mut writer, event));
-        let mut names: Vec<String> = writer.as_reader().state().iter().map(|kept| kept.name_any()).collect();
-        names.sort();
-        names
-    };
-    let (both, none) = (["app".to_owned(), "web".to_owned()], [""; 0]);
-    assert_eq!(kept(vec![Event::Apply(readable("app")), Event::Apply(readable("web"))]), both);
-    assert_eq!(kept(vec![Event::Apply(unreadable("app")), Event::Apply(unreadable("new"))]), ["web"]);
-    assert_eq!(kept(vec![Event::Apply(readable("app"))]), both);
-    assert_eq!(kept(vec![Event::Delete(unreadable("app")), Event::Delete(readable("web"))]), none);
-    let listed = [Event::InitApply(readable("app")), Event::InitApply(unreadable("web")), Event::InitDone];
-    assert_eq!(
-        kept([Event::Apply(readable("web")), Event::Init].into_iter().chain(listed).collect()),
-        ["app"]
-    );
 }

@@ -46,7 +46,8 @@ pub(super) async fn beside_the_tenants(
     beside(controller, stop, scenario).await;
 }
 
-async fn beside(
+/// Runs a controller as long as the scenario takes.
+pub(super) async fn beside(
     controller: impl Future<Output = anyhow::Result<()>>,
     stop: CancellationToken,
     scenario: impl Future<Output = ()>,
