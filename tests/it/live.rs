@@ -18,6 +18,7 @@ mod manifest;
 mod namespaces;
 mod network_policies;
 mod operator_start;
+mod permissions;
 mod poison;
 mod private_cluster;
 mod readme;

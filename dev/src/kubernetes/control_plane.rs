@@ -28,7 +28,8 @@ pub(crate) fn api_server(paths: &Paths, tools: &Tools, options: &ControlPlaneOpt
         ("service-cluster-ip-range", SERVICE_RANGE.to_owned()),
         ("etcd-servers", format!("http://127.0.0.1:{}", options.etcd_port)),
         ("authorization-mode", "Node,RBAC".to_owned()),
-        ("enable-admission-plugins", "NodeRestriction".to_owned()),
+        // The second one as on OpenShift: who owns objects that block his deletion needs a permission.
+        ("enable-admission-plugins", "NodeRestriction,OwnerReferencesPermissionEnforcement".to_owned()),
         ("allow-privileged", "true".to_owned()),
         // Without DNS, exec and logs reach kubelet by its address.
         ("kubelet-preferred-address-types", "InternalIP".to_owned()),

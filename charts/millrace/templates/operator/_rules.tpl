@@ -11,10 +11,6 @@
 - apiGroups: [analytics.millrace.dev]
   resources: [analyticstenants/status, pipelines/status]
   verbs: [patch]
-# To own children that block their owner's deletion, where the cluster enforces that permission.
-- apiGroups: [analytics.millrace.dev]
-  resources: [analyticstenants/finalizers, pipelines/finalizers]
-  verbs: [update]
 # The children, applied on the server's side, which needs create and patch. Those that always belong to their owner
 # are deleted by Kubernetes together with it.
 - apiGroups: [""]
