@@ -96,7 +96,7 @@ test: check ## Run every check and every test, the ones on real Kafka, ClickHous
 
 # With the workspace, so that nothing is built with other features than in `make test`.
 .PHONY: perturb
-perturb: compilers own ## Disturb every change that the operator makes in each way, in memory; SEED=1
+perturb: compilers own ## Disturb every change and every read of the operator in each way, in memory; SEED=1
 	MILLRACE_PERTURB=all/$(SEED) cargo test --workspace --features tests/live --lib --locked perturbation
 	@cat $(CARGO_TARGET_DIR)/perturb.txt
 

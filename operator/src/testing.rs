@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) unstored: BTreeMap<String, u64>,
     /// Every change that was tried, in order.
     pub(crate) log: Vec<String>,
+    /// Every read of one thing, or of those of a namespace, that was tried, in order.
+    pub(crate) reads: Vec<String>,
     /// Every list and every watch of a kind that was tried, in order.
     pub(crate) looks: Vec<String>,
     /// The Events that were written.
@@ -122,8 +124,11 @@ impl State {
     }
 
     /// A read is no change; it can be refused all the same.
-    fn may_read(&self, key: &str) -> Result<(), u16> {
-        let line = format!("GET {key}");
+    fn may_read(&mut self, line: String) -> Result<(), u16> {
+        self.reads.push(line.clone());
+        if self.faults.fails_read() {
+            return Err(500);
+        }
         self.refusals.iter().find(|(start, _)| line.starts_with(start)).map_or(Ok(()), |(_, code)| Err(*code))
     }
 

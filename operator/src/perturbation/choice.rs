@@ -1,4 +1,4 @@
-//! Which points are run: some of all modes at every change, all of them, or one alone.
+//! Which points are run: some of all modes at every change and read, all of them, or one alone.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -6,19 +6,16 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _}
 
 use super::mode::Mode;
 
-/// `all/SEED`, or a point as a failure tells it: `SCENARIO/CHANGE/MODE/SEED`.
+/// `all/SEED`, or a point as a failure tells it: `SCENARIO/PLACE/MODE/SEED`.
 pub(super) const VARIABLE: &str = "MILLRACE_PERTURB";
 
 /// The seed where none is asked for: with the same `rand`, a test fails or passes as it did before.
 const SEED: u64 = 1;
-/// One in this many points is chosen.
-const SHARE: u32 = 9;
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Choice {
     Some { seed: u64 },
     All { seed: u64 },
-    One { scenario: String, change: usize, mode: String, seed: u64 },
+    One { scenario: String, place: usize, mode: String, seed: u64 },
 }
 
 impl Choice {
@@ -35,21 +32,21 @@ impl Choice {
         }
     }
 
-    pub(super) fn has(&self, scenario: &str, change: usize, mode: Mode) -> bool {
+    pub(super) fn has(&self, scenario: &str, place: usize, mode: Mode) -> bool {
         match self {
-            Self::Some { seed } => Dice::of(*seed, scenario, change, mode).hits_one_in(SHARE),
+            Self::Some { seed } => Dice::of(*seed, scenario, place, mode).hits_one_in(mode.share()),
             Self::All { .. } => true,
-            Self::One { scenario: asked, change: at, mode: way, .. } => {
-                asked == scenario && *at == change && *way == format!("{mode:?}")
+            Self::One { scenario: asked, place: at, mode: way, .. } => {
+                asked == scenario && *at == place && *way == format!("{mode:?}")
             }
         }
     }
 
     fn parse(text: &str) -> Self {
         match text.split('/').collect::<Vec<_>>()[..] {
-            [scenario, change, mode, seed] => Self::One {
+            [scenario, place, mode, seed] => Self::One {
                 scenario: scenario.to_owned(),
-                change: change.parse().unwrap(),
+                place: place.parse().unwrap(),
                 mode: mode.to_owned(),
                 seed: seed.parse().unwrap(),
             },
@@ -68,9 +65,9 @@ pub(super) fn asked_for() -> Choice {
 pub(super) struct Dice(StdRng);
 
 impl Dice {
-    pub(super) fn of(seed: u64, scenario: &str, change: usize, mode: Mode) -> Self {
+    pub(super) fn of(seed: u64, scenario: &str, place: usize, mode: Mode) -> Self {
         let mut hash = DefaultHasher::new();
-        (seed, scenario, change, format!("{mode:?}")).hash(&mut hash);
+        (seed, scenario, place, format!("{mode:?}")).hash(&mut hash);
         Self(StdRng::seed_from_u64(hash.finish()))
     }
 

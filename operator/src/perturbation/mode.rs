@@ -1,4 +1,4 @@
-//! What happens at a change.
+//! What happens at a change or at a read.
 
 use crate::testing::Fault;
 
@@ -22,9 +22,18 @@ pub(super) enum Mode {
     OvertakenBefore,
     /// Another operator does all there is to do after the change, before the next one.
     OvertakenAfter,
+    /// A read is not answered. One that hangs ends in the same way, at its deadline.
+    ReadFailed,
 }
 
-pub(super) const ALL: [Mode; 9] = [
+/// What a fault strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Change(Fault),
+    Read,
+}
+
+pub(super) const ALL: [Mode; 10] = [
     Mode::CrashBefore,
     Mode::CrashAfter,
     Mode::Refused,
@@ -34,22 +43,32 @@ pub(super) const ALL: [Mode; 9] = [
     Mode::Namesake,
     Mode::OvertakenBefore,
     Mode::OvertakenAfter,
+    Mode::ReadFailed,
 ];
 
 impl Mode {
-    pub(super) fn fault(self) -> Fault {
+    pub(super) fn target(self) -> Target {
         match self {
-            Self::CrashBefore => Fault::CrashBefore,
-            Self::CrashAfter | Self::LateCache | Self::Namesake => Fault::CrashAfter,
-            Self::Refused => Fault::Refused,
-            Self::AnswerLost => Fault::AnswerLost,
-            Self::Touched => Fault::Touched,
-            Self::OvertakenBefore => Fault::PauseBefore,
-            Self::OvertakenAfter => Fault::PauseAfter,
+            Self::CrashBefore => Target::Change(Fault::CrashBefore),
+            Self::CrashAfter | Self::LateCache | Self::Namesake => Target::Change(Fault::CrashAfter),
+            Self::Refused => Target::Change(Fault::Refused),
+            Self::AnswerLost => Target::Change(Fault::AnswerLost),
+            Self::Touched => Target::Change(Fault::Touched),
+            Self::OvertakenBefore => Target::Change(Fault::PauseBefore),
+            Self::OvertakenAfter => Target::Change(Fault::PauseAfter),
+            Self::ReadFailed => Target::Read,
         }
     }
 
-    /// Whether it can happen at the change of this line. Only an object that is there can be touched.
+    /// One in this many points is chosen where some are. Reads are many and alike.
+    pub(super) fn share(self) -> u32 {
+        match self.target() {
+            Target::Change(_) => 9,
+            Target::Read => 150,
+        }
+    }
+
+    /// Whether it can happen at the change or read of this line. Only an object that is there can be touched.
     pub(super) fn is_possible_at(self, line: &str) -> bool {
         let changes_an_object = line
             .split_once(' ')
@@ -63,7 +82,8 @@ impl Mode {
             | Self::LateCache
             | Self::Namesake
             | Self::OvertakenBefore
-            | Self::OvertakenAfter => true,
+            | Self::OvertakenAfter
+            | Self::ReadFailed => true,
         }
     }
 }

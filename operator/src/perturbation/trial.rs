@@ -1,4 +1,4 @@
-//! One run of a scenario, with a fault at one change.
+//! One run of a scenario, with a fault at one change or read.
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, pin::pin};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     choice::Dice,
     end_state::{difference, end_state},
-    mode::Mode,
+    mode::{Mode, Target},
     scenario::{Scenario, Step},
 };
 use crate::testing::World;
@@ -23,6 +23,8 @@ pub(super) struct Prepared {
     world: World,
     /// The changes of the undisturbed run.
     pub(super) changes: Vec<String>,
+    /// Its reads.
+    pub(super) reads: Vec<String>,
     end: BTreeMap<String, String>,
 }
 
@@ -38,9 +40,19 @@ impl Prepared {
         let world = World::default();
         take(&scenario.given, &world).await;
         let run = world.fork();
+        run.state().reads.clear();
         let changes = take(&scenario.steps, &run).await;
         assert_eq!(run.state().violations, Vec::<String>::new(), "{}", scenario.name);
-        Self { end: end_state(&run), scenario, world, changes }
+        let reads = std::mem::take(&mut run.state().reads);
+        Self { end: end_state(&run), scenario, world, changes, reads }
+    }
+
+    /// Where a fault can strike, in the order of the undisturbed run.
+    pub(super) fn places(&self, mode: Mode) -> &[String] {
+        match mode.target() {
+            Target::Change(_) => &self.changes,
+            Target::Read => &self.reads,
+        }
     }
 }
 
@@ -54,17 +66,20 @@ async fn take(steps: &[Step], world: &World) -> Vec<String> {
     changes
 }
 
-pub(super) async fn run(prepared: &Prepared, change: usize, mode: Mode, seed: u64) -> Result<(), String> {
+pub(super) async fn run(prepared: &Prepared, place: usize, mode: Mode, seed: u64) -> Result<(), String> {
     let world = prepared.world.fork();
-    let mut dice = Dice::of(seed, prepared.scenario.name, change, mode);
-    world.fail_at(change, mode.fault());
+    let mut dice = Dice::of(seed, prepared.scenario.name, place, mode);
+    match mode.target() {
+        Target::Change(fault) => world.fail_at(place, fault),
+        Target::Read => world.fail_read_at(place),
+    }
     let work = async {
         for step in &prepared.scenario.steps {
             step.take(&world);
             disturbed(&world, mode, &mut dice).await?;
         }
         if !world.has_struck() {
-            return Err("the change was not reached".to_owned());
+            return Err("the place was not reached".to_owned());
         }
         let violations = world.state().violations.clone();
         if !violations.is_empty() {
@@ -91,6 +106,9 @@ async fn disturbed(world: &World, mode: Mode, dice: &mut Dice) -> Result<(), Str
             }
             () = &mut slow => {}
         }
+    }
+    if !world.has_struck() {
+        return Ok(()); // at rest, and as far as the undisturbed run
     }
     if world.has_crashed() {
         world.restart();
@@ -134,7 +152,8 @@ async fn after_the_crash(world: &World, mode: Mode, dice: &mut Dice) -> Result<(
         | Mode::AnswerLost
         | Mode::Touched
         | Mode::OvertakenBefore
-        | Mode::OvertakenAfter => Ok(()),
+        | Mode::OvertakenAfter
+        | Mode::ReadFailed => Ok(()),
     }
 }
 

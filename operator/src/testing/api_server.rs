@@ -89,7 +89,7 @@ impl Call {
     fn answer(self, state: &mut State) -> Result<Value, u16> {
         let (key, is_status) = self.target();
         if self.method == "GET" {
-            state.may_read(&key)?;
+            state.may_read(format!("GET {key}"))?;
             return if key.ends_with('/') { Ok(list(state, &key)) } else { get(state, &key) };
         }
         let is_apply = self.content_type.contains("apply-patch");

@@ -111,6 +111,7 @@ impl Topics for FakeTopics {
     async fn describe(&self, name: &TopicName) -> Result<Option<Topic>, TopicsError> {
         self.0.panic_if_buggy();
         let mut state = self.0.state();
+        state.may_read(format!("DESCRIBE TOPIC {name}")).map_err(|_| kafka_away(name))?;
         if state.is_kafka_away || state.faults.has_crashed() {
             return Err(kafka_away(name));
         }
@@ -122,9 +123,10 @@ impl Topics for FakeTopics {
     }
 
     async fn ids(&self) -> Result<Vec<TopicId>, TopicsError> {
-        let state = self.0.state();
+        let mut state = self.0.state();
+        let name = TopicName::parse("any").unwrap();
+        state.may_read("LIST TOPICS".to_owned()).map_err(|_| kafka_away(&name))?;
         if state.is_kafka_away {
-            let name = TopicName::parse("any").unwrap();
             return Err(kafka_away(&name));
         }
         if state.are_topics_hidden {
@@ -152,7 +154,8 @@ impl Topics for FakeTopics {
     }
 
     async fn unstored(&self, topic: &Topic, group: &ConsumerGroup) -> Result<u64, TopicsError> {
-        let state = self.0.state();
+        let mut state = self.0.state();
+        state.may_read(format!("UNSTORED {group}")).map_err(|_| kafka_away(&topic.name))?;
         if state.is_kafka_away || state.faults.has_crashed() {
             return Err(kafka_away(&topic.name));
         }
@@ -237,7 +240,8 @@ impl Tables for FakeTables {
     async fn describe(&self, name: &DatabaseName) -> Result<Option<Database>, TablesError> {
         self.0.panic_if_buggy();
         self.0.hang_if_asked(name).await;
-        let state = self.0.state();
+        let mut state = self.0.state();
+        state.may_read(format!("DESCRIBE DATABASE {name}")).map_err(|_| clickhouse_away(name))?;
         if state.is_clickhouse_away || state.faults.has_crashed() {
             return Err(clickhouse_away(name));
         }

@@ -1,4 +1,4 @@
-//! What can happen at a change, and at which one it does.
+//! What can happen at a change or at a read, and at which one it does.
 
 use super::{State, World, api_server};
 
@@ -26,6 +26,9 @@ pub(crate) enum Fault {
 pub(super) struct Faults {
     next: Option<(usize, Fault)>,
     changes: usize,
+    /// The read that fails, if one does.
+    failing_read: Option<usize>,
+    reads: usize,
     has_struck: bool,
     has_crashed: bool,
     is_pause_due: bool,
@@ -42,6 +45,14 @@ impl Faults {
         let (_, fault) = self.next.filter(|(change, _)| *change == self.changes)?;
         self.has_struck = true;
         Some(fault)
+    }
+
+    /// Counts a read, and tells whether it is the one that fails.
+    pub(super) fn fails_read(&mut self) -> bool {
+        self.reads += 1;
+        let fails = self.failing_read == Some(self.reads);
+        self.has_struck |= fails;
+        fails
     }
 
     /// After a change. An error is the status that it is answered with instead.
@@ -97,6 +108,11 @@ impl World {
     /// A fault strikes at a change, counted from now with 1.
     pub(crate) fn fail_at(&self, change: usize, fault: Fault) {
         self.state().faults = Faults { next: Some((change, fault)), ..Faults::default() };
+    }
+
+    /// A read, counted from now with 1, is not answered.
+    pub(crate) fn fail_read_at(&self, read: usize) {
+        self.state().faults = Faults { failing_read: Some(read), ..Faults::default() };
     }
 
     pub(crate) fn has_crashed(&self) -> bool {
