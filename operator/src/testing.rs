@@ -69,6 +69,10 @@ pub(crate) struct State {
     pub(crate) log: Vec<String>,
     /// Every read of one thing, or of those of a namespace, that was tried, in order.
     pub(crate) reads: Vec<String>,
+    /// Kinds whose watches tell of nothing that happens.
+    pub(crate) silent: BTreeSet<&'static str>,
+    /// Kinds whose next watch ends, since what it began with is too old.
+    pub(crate) expired: BTreeSet<&'static str>,
     /// Every list and every watch of a kind that was tried, in order.
     pub(crate) looks: Vec<String>,
     /// The Events that were written.

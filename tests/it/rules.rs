@@ -13,10 +13,7 @@ use crate::checkout::texts;
 const RULES: std::ops::RangeInclusive<u8> = 1..=40;
 
 /// The rules without a test, and why.
-const UNTESTED: [(u8, &str); 7] = [
-    (2, "kube gives a reconcile the resource and no reason to branch on."),
-    (14, "kube's controller waits for its own store, and deletions read the API server."),
-    (15, "Each look reads anew, so that nothing is decided from what a cache held before our last write."),
+const UNTESTED: [(u8, &str); 4] = [
     (32, "A rollout is never waited for before a spec is applied; no test lets one fail and goes back."),
     (35, "No hash is kept: what is observed is compared with the spec, field by field."),
     (36, "Ingesters and consumers ask the operator nothing; no test takes it away under load."),

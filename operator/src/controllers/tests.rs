@@ -3,6 +3,8 @@ use serde_json::json;
 use super::*;
 
 mod broken_watches;
+mod late_caches;
+mod missed_events;
 mod namespaces;
 mod scenario;
 mod unreadable;

@@ -92,8 +92,11 @@ fn changes(
         let (world, place) = (world.clone(), place.clone());
         async move {
             loop {
-                let now = place.objects(&world);
-                if now != known {
+                if world.state().expired.remove(place.kind.as_str()) {
+                    return Some((Ok(Frame::data(too_old())), known));
+                }
+                let (now, is_silent) = (place.objects(&world), world.state().silent.contains(place.kind.as_str()));
+                if now != known && !is_silent {
                     return Some((Ok(Frame::data(told(&known, &now))), now));
                 }
                 tokio::time::sleep(TICK).await;
@@ -101,6 +104,13 @@ fn changes(
         }
     })
     .boxed()
+}
+
+/// What ends a watch: its client has to list again.
+fn too_old() -> Bytes {
+    let mut status = api_server::failure(410);
+    status["reason"] = json!("Expired");
+    format!("{}\n", json!({ "type": "ERROR", "object": status })).into()
 }
 
 fn told(known: &BTreeMap<String, Value>, now: &BTreeMap<String, Value>) -> Bytes {
