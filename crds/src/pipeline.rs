@@ -57,7 +57,9 @@ pub use {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.source.kafka) || self.consumer.replicas <= self.topic.partitions")
-        .message("consumer.replicas must not be greater than topic.partitions: a partition has one consumer, and further ones would idle")
+        .message("consumer.replicas must not be greater than topic.partitions: a partition has one consumer, and further ones would idle"),
+    validation = Rule::new("!has(self.source.kafka) || !has(self.topic.name)")
+        .message("topic.name must not be set with source.kafka: the topic is the one that source.kafka.topic names")
 )]
 pub struct PipelineSpec {
     /// The tenant whose events these are, in the same namespace. It cannot be changed later.

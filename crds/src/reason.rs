@@ -89,6 +89,8 @@ vocabulary! {
         RetentionAbovePlan,
         /// The Pipeline's name cannot be part of the name of a topic.
         InvalidName,
+        /// The name in `topic.name` is none that a topic of this tenant can have.
+        InvalidTopicName,
         /// More copies would have to acknowledge a write than the topic has.
         InvalidReplication,
         /// The name in `source.kafka.topic` is none that a topic can have, or that of a topic of Millrace itself.
@@ -99,7 +101,7 @@ vocabulary! {
         TopicRenamed,
         /// Events or records are kept for longer than the spec says, and a shorter retention would delete them.
         RetentionReductionHeld,
-        /// The tenant's id, the database or the topic of that name belongs to somebody else.
+        /// The tenant's id, the database, the topic of that name or the name itself belongs to somebody else.
         NameConflict,
 
         // Kubernetes.

@@ -6,6 +6,7 @@
 
 mod apply;
 mod build;
+mod claims;
 mod cleanup;
 mod drain;
 mod error;
@@ -75,7 +76,7 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
             let tenant = fetched.tenant.as_ref();
             let (wish, begun) = stop::wish(ctx, &pipeline, tenant, Timestamp::now()).await?;
             let pipeline = begun.as_ref().unwrap_or(&pipeline);
-            let plans = build::topics(&validated, fetch::topics(ctx, &validated).await);
+            let plans = build::topics(&validated, fetch::topics(ctx, pipeline, &validated).await?);
             let topics = apply::apply_topics(ctx, pipeline, plans).await.noted_after(begun.as_ref());
             let pods = build::wanted_pods(topics.runnable, &wish);
             let desired = build::build(&ctx.installation, &validated, topics.known, pods);

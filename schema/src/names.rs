@@ -21,6 +21,12 @@ pub const MAX_PIPELINE_NAME_LENGTH: usize = 48;
 /// The longest topic prefix: with the longest tenant id, pipeline and `.dlq` a topic stays below Kafka's 249.
 pub const MAX_TOPIC_PREFIX_LENGTH: usize = 64;
 
+/// The longest name that a user gives to a topic: with `.dlq` it has Kafka's 249.
+pub const MAX_GIVEN_TOPIC_NAME_LENGTH: usize = MAX_TOPIC_NAME_LENGTH - DEAD_LETTER_ENDING.len();
+/// Kafka's bound.
+const MAX_TOPIC_NAME_LENGTH: usize = 249;
+const DEAD_LETTER_ENDING: &str = ".dlq";
+
 /// Why a text is not a name of this kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -30,6 +36,8 @@ pub enum NameError {
     TooLong { kind: &'static str, max: usize, length: usize },
     #[error("a {kind} consists of {allowed}, found `{found}`")]
     Character { kind: &'static str, allowed: &'static str, found: char },
+    #[error("a {kind} must not end with `{ending}`")]
+    Ending { kind: &'static str, ending: &'static str },
 }
 
 fn checked(
@@ -117,7 +125,22 @@ impl TopicName {
     /// # Errors
     /// When the text is empty, longer than Kafka's 249 or holds another character.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        checked(text, "topic name", 249, "`a-z`, `A-Z`, `0-9`, `.`, `-` and `_`", |c| {
+        Self::of_at_most(MAX_TOPIC_NAME_LENGTH, text)
+    }
+
+    /// The name that a user gives to a pipeline's topic, which has a dead-letter topic beside it.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and when the text is longer than [`MAX_GIVEN_TOPIC_NAME_LENGTH`] or ends with `.dlq`.
+    pub fn parse_given(text: &str) -> Result<Self, NameError> {
+        if text.ends_with(DEAD_LETTER_ENDING) {
+            return Err(NameError::Ending { kind: "topic name", ending: DEAD_LETTER_ENDING });
+        }
+        Self::of_at_most(MAX_GIVEN_TOPIC_NAME_LENGTH, text)
+    }
+
+    fn of_at_most(max: usize, text: &str) -> Result<Self, NameError> {
+        checked(text, "topic name", max, "`a-z`, `A-Z`, `0-9`, `.`, `-` and `_`", |c| {
             c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
         })
         .map(Self)
@@ -129,10 +152,19 @@ impl TopicName {
         self.0.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'))
     }
 
-    /// Whether this is the topic of a pipeline of this name, or its dead-letter topic, in an installation.
+    /// Whether the name is one that an installation may give to a topic of this tenant. No other tenant has such a
+    /// name, since neither a prefix nor a tenant id has a dot.
+    #[must_use]
+    pub fn is_of(&self, prefix: &TopicPrefix, tenant: &TenantId) -> bool {
+        let rest = self.0.strip_prefix(&format!("{prefix}.{tenant}."));
+        rest.is_some_and(|rest| !rest.is_empty())
+    }
+
+    /// Whether this is the topic that a pipeline of this name has where no other name was given, or its dead-letter
+    /// topic, in an installation.
     #[must_use]
     pub fn belongs_to(&self, prefix: &TopicPrefix, pipeline: &PipelineName) -> bool {
-        let name = self.0.strip_suffix(".dlq").unwrap_or(&self.0);
+        let name = self.0.strip_suffix(DEAD_LETTER_ENDING).unwrap_or(&self.0);
         let mut parts = name.split('.');
         let is_ours = parts.next() == Some(prefix.as_str());
         let (tenant, last) = (parts.next(), parts.next());
@@ -148,7 +180,7 @@ impl TopicName {
     /// The topic of the records that could not be stored: `<topic>.dlq`.
     #[must_use]
     pub fn dead_letter(&self) -> Self {
-        Self(format!("{}.dlq", self.0))
+        Self(format!("{}{DEAD_LETTER_ENDING}", self.0))
     }
 }
 
@@ -267,7 +299,31 @@ mod tests {
             &TenantId::parse(&"t".repeat(crate::tenant_id::MAX_LENGTH)).unwrap(),
             &PipelineName::parse(&"n".repeat(MAX_PIPELINE_NAME_LENGTH)).unwrap(),
         );
-        assert!(longest.dead_letter().as_str().len() <= 249);
+        assert!(longest.dead_letter().as_str().len() <= MAX_TOPIC_NAME_LENGTH);
+    }
+
+    #[test]
+    fn the_longest_given_name_leaves_room_for_the_dead_letters() {
+        let longest = TopicName::parse_given(&"n".repeat(MAX_GIVEN_TOPIC_NAME_LENGTH)).unwrap();
+        assert!(TopicName::parse(longest.dead_letter().as_str()).is_ok());
+        let longer = TopicName::parse_given(&"n".repeat(MAX_GIVEN_TOPIC_NAME_LENGTH + 1));
+        assert!(matches!(longer, Err(NameError::TooLong { max: 245, length: 246, .. })), "{longer:?}");
+    }
+
+    #[test]
+    fn a_given_name_is_not_that_of_dead_letters() {
+        assert!(matches!(TopicName::parse_given("millrace.a.web.dlq"), Err(NameError::Ending { .. })));
+        assert!(TopicName::parse_given("millrace.a.dlq.web").is_ok());
+    }
+
+    #[test]
+    fn a_name_is_of_the_tenant_whose_id_is_its_second_part() {
+        let (prefix, acme) = (TopicPrefix::parse("millrace").unwrap(), TenantId::parse("acme").unwrap());
+        let is_acmes = |text: &str| TopicName::parse(text).unwrap().is_of(&prefix, &acme);
+        assert!(is_acmes("millrace.acme.web") && is_acmes("millrace.acme.web.eu"));
+        for other in ["millrace.acme.", "millrace.acme", "millrace.acme2.web", "other.acme.web", "acme.web"] {
+            assert!(!is_acmes(other), "{other}");
+        }
     }
 
     #[test]

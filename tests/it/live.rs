@@ -28,4 +28,5 @@ mod rows;
 mod rules;
 mod secured_kafka;
 mod tables;
+mod topic_names;
 mod walking_line;

@@ -10,10 +10,20 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("self.partitions >= oldSelf.partitions").message("partitions cannot be lowered: Kafka cannot shrink a topic"),
     validation = Rule::new("has(self.replicationFactor) == has(oldSelf.replicationFactor) && (!has(self.replicationFactor) || self.replicationFactor == oldSelf.replicationFactor)")
         .message("replicationFactor cannot be changed, added or removed later"),
+    validation = Rule::new("has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)")
+        .message("topic.name cannot be changed, added or removed later: the records lie in the topic of that name"),
+    validation = Rule::new("!has(self.name) || !self.name.endsWith('.dlq')")
+        .message("topic.name must not end with '.dlq': the dead-letter topic is called so"),
     validation = Rule::new("!has(self.minInsyncReplicas) || !has(self.replicationFactor) || self.minInsyncReplicas <= self.replicationFactor")
         .message("minInsyncReplicas must not be greater than replicationFactor, or every write would be refused")
 )]
 pub struct TopicSpec {
+    /// The topic's name, which begins with the installation's prefix and the tenant's id, as in `millrace.acme.orders`.
+    /// The dead-letter topic has the same with `.dlq`. It cannot be changed later. Default: the prefix, the tenant's id
+    /// and the Pipeline's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 245), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
+    pub name: Option<String>,
     /// Partitions; they may only grow. Default 6.
     #[serde(default = "default_partitions")]
     #[schemars(range(min = 1, max = 1000))]
@@ -45,6 +55,7 @@ fn default_topic_retention_hours() -> i32 {
 impl Default for TopicSpec {
     fn default() -> Self {
         Self {
+            name: None,
             partitions: default_partitions(),
             replication_factor: None,
             min_insync_replicas: None,

@@ -40,6 +40,7 @@ impl Reason {
             | Self::InvalidRetention
             | Self::RetentionAbovePlan
             | Self::InvalidName
+            | Self::InvalidTopicName
             | Self::InvalidReplication
             | Self::InvalidSourceTopic
             | Self::InvalidBatch => &[SpecValid, Ready, Stalled],

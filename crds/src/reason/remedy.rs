@@ -77,6 +77,10 @@ impl Reason {
                  `plans.<tier>.maxRetentionHours`."
             }
             Self::InvalidName => "Make the Pipeline anew under a name of at most 48 of `a-z`, `0-9` and `-`.",
+            Self::InvalidTopicName => {
+                "Make the Pipeline anew with a `topic.name` that begins as the message says, or without one, since it \
+                 cannot be changed."
+            }
             Self::InvalidReplication => {
                 "Lower `topic.minInsyncReplicas`, or make a new Pipeline with more copies in `topic.replicationFactor`."
             }

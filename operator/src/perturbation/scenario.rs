@@ -3,6 +3,7 @@
 mod deletion;
 mod edit;
 mod foreign;
+mod names;
 mod state;
 
 use serde_json::{Value, json};
@@ -44,6 +45,7 @@ pub(super) fn all() -> Vec<Scenario> {
     all.extend(edit::all());
     all.extend(deletion::all());
     all.extend(foreign::all());
+    all.extend(names::all());
     all.extend(state::all());
     all
 }

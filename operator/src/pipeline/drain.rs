@@ -8,7 +8,10 @@ use crds::{AnalyticsTenant, Pipeline, pipeline::TopicStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt as _;
-use schema::names::{ConsumerGroup, PipelineName, TableGeneration, TopicName, TopicPrefix};
+use schema::{
+    names::{ConsumerGroup, PipelineName, TableGeneration, TopicName, TopicPrefix},
+    tenant_id::TenantId,
+};
 use uuid::Uuid;
 
 use super::{
@@ -125,7 +128,7 @@ pub(crate) async fn count<B: Backends>(
     pipeline: &Pipeline,
     tenant: Option<&AnalyticsTenant>,
 ) -> Result<Option<Unstored>, Error> {
-    let Some(topic) = living_topic(ctx, pipeline).await? else { return Ok(None) };
+    let Some(topic) = living_topic(ctx, pipeline, tenant).await? else { return Ok(None) };
     let group = ConsumerGroup::of(&topic.name, topic.id, generation(pipeline, tenant));
     let records =
         ctx.topics.unstored(&topic, &group).await.map_err(|source| Error::CountUnstored { source })?;
@@ -133,11 +136,15 @@ pub(crate) async fn count<B: Backends>(
 }
 
 /// The Pipeline's own topic as it is, if it is still the one that the status tells of.
-async fn living_topic<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Option<Topic>, Error> {
+async fn living_topic<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    tenant: Option<&AnalyticsTenant>,
+) -> Result<Option<Topic>, Error> {
     let Some(status) = own_topic(pipeline) else { return Ok(None) };
     // Kafka has no topic of a name that it would refuse.
     let Ok(name) = TopicName::parse(&status.name) else { return Ok(None) };
-    if !can_be_named(&ctx.installation.topic_prefix, pipeline, &name) {
+    if !can_be_named(&ctx.installation.topic_prefix, pipeline, tenant, &name) {
         return Ok(None);
     }
     let found = fetch::topic(ctx, &name, validate::recorded(Some(status)))
@@ -155,9 +162,24 @@ fn generation(pipeline: &Pipeline, tenant: Option<&AnalyticsTenant>) -> TableGen
     TableGeneration(known.and_then(|uuid| Uuid::try_parse(uuid).ok()).unwrap_or_default())
 }
 
-/// Whether a topic of this Pipeline can have this name.
-pub(crate) fn can_be_named(prefix: &TopicPrefix, pipeline: &Pipeline, name: &TopicName) -> bool {
-    PipelineName::parse(&pipeline.name_any()).is_ok_and(|pipeline| name.belongs_to(prefix, &pipeline))
+/// Whether a topic of this Pipeline can have this name. What the id of a tenant was that is gone, nobody knows.
+pub(crate) fn can_be_named(
+    prefix: &TopicPrefix,
+    pipeline: &Pipeline,
+    tenant: Option<&AnalyticsTenant>,
+    name: &TopicName,
+) -> bool {
+    let tenant_id = tenant.and_then(|tenant| tenant.status.as_ref()?.tenant_id.as_deref());
+    let tenant_id = tenant_id.and_then(|id| TenantId::parse(id).ok());
+    let is_the_tenants = tenant_id.is_none_or(|id| name.is_of(prefix, &id));
+    let is_its_own = match pipeline.spec.topic.name.as_deref().map(TopicName::parse_given) {
+        Some(Ok(given)) => given.is_below(prefix) && (*name == given || *name == given.dead_letter()),
+        Some(Err(_)) => false,
+        None => {
+            PipelineName::parse(&pipeline.name_any()).is_ok_and(|pipeline| name.belongs_to(prefix, &pipeline))
+        }
+    };
+    is_the_tenants && is_its_own
 }
 
 /// Whether a topic is the one that the status tells of. Another of its name is none of ours to delete.

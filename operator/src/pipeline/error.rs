@@ -28,6 +28,8 @@ pub(crate) enum Error {
     DescribeTopic { source: TopicsError },
     #[error("{0}")]
     Unclaimable(Refusal),
+    #[error("failed to find out whose the name of the topic is")]
+    FindOwner { source: kubernetes::Error },
     #[error("failed to note the topics before making them")]
     IntendTopics { source: kubernetes::Error },
     #[error("failed to note that the Pipeline begins to stop")]
@@ -73,6 +75,7 @@ impl Error {
             Self::Invalid(_)
             | Self::DescribeTopic { .. }
             | Self::Unclaimable(_)
+            | Self::FindOwner { .. }
             | Self::IntendTopics { .. }
             | Self::EnsureTopic { .. }
             | Self::RetentionHeld { .. }
@@ -111,6 +114,7 @@ impl Error {
             | Self::BeginDrain { .. }
             | Self::Invalid(_)
             | Self::Unclaimable(_)
+            | Self::FindOwner { .. }
             | Self::IntendTopics { .. }
             | Self::RetentionHeld { .. }
             | Self::ApplyKeys { .. }
@@ -124,17 +128,19 @@ impl Error {
         }
     }
 
-    /// Whether Kafka refused to make a topic, so that none of this name is ours.
+    /// Whether Kafka refused to make a topic, or the name is another Pipeline's, so that none of this name is ours.
     pub(crate) fn says_no_topic_was_made(&self) -> bool {
         match self {
             Self::EnsureTopic { source } => source.says_nothing_was_made(),
+            Self::Unclaimable(Refusal::Taken { .. }) => true,
+            Self::Unclaimable(Refusal::Replaced { .. } | Refusal::Foreign { .. }) => false,
             Self::Fetch { .. }
             | Self::Hold { .. }
             | Self::Report { .. }
             | Self::BeginDrain { .. }
             | Self::Invalid(_)
             | Self::DescribeTopic { .. }
-            | Self::Unclaimable(_)
+            | Self::FindOwner { .. }
             | Self::IntendTopics { .. }
             | Self::RetentionHeld { .. }
             | Self::ApplyKeys { .. }
@@ -159,6 +165,7 @@ impl Problem for Error {
             | Self::Hold { source }
             | Self::Report { source }
             | Self::BeginDrain { source }
+            | Self::FindOwner { source }
             | Self::IntendTopics { source }
             | Self::ApplyKeys { source }
             | Self::ApplyChild { source }
@@ -184,6 +191,7 @@ impl Problem for Error {
             | Self::Hold { source }
             | Self::Report { source }
             | Self::BeginDrain { source }
+            | Self::FindOwner { source }
             | Self::IntendTopics { source }
             | Self::ApplyKeys { source }
             | Self::ApplyChild { source }

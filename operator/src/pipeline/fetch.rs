@@ -13,6 +13,7 @@ use schema::names::TopicName;
 use super::{
     Error,
     build::{consumer, ingester, settings},
+    claims::{self, Wanted},
     validate::{Recorded, Source, ValidatedPipeline},
 };
 use crate::{
@@ -36,6 +37,8 @@ pub(crate) struct Fetched {
 /// Both topics, or why they could not be looked at. Kafka away holds up only what needs it.
 #[derive(Debug)]
 pub(crate) struct ObservedTopics {
+    /// The other Pipeline that their name belongs to, if it does.
+    pub(crate) owner: Option<String>,
     pub(crate) topic: Result<Option<Topic>, TopicsError>,
     pub(crate) dead_letter: Result<Option<Topic>, TopicsError>,
 }
@@ -104,15 +107,35 @@ async fn settings<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<
 }
 
 /// The topics of a valid Pipeline. Read last: while Kafka is away this takes long, and keys do not wait for it.
-pub(crate) async fn topics<B: Backends>(ctx: &Context<B>, pipeline: &ValidatedPipeline) -> ObservedTopics {
-    let (name, recorded) = match &pipeline.source {
+pub(crate) async fn topics<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    validated: &ValidatedPipeline,
+) -> Result<ObservedTopics, Error> {
+    let owner = match validated.unclaimed_name() {
+        Some(name) => owner_of(ctx, pipeline, name).await.map_err(|source| Error::Fetch { source })?,
+        None => None,
+    };
+    let (name, recorded) = match &validated.source {
         Source::Http(http) => (&http.topic.spec.name, http.topic.recorded),
         Source::Kafka(kafka) => (&kafka.topic.name, kafka.topic.recorded),
     };
-    let dead_letter = &pipeline.dead_letter;
+    let dead_letter = &validated.dead_letter;
     let (topic, dead_letter) =
         futures::join!(topic(ctx, name, recorded), topic(ctx, &dead_letter.spec.name, dead_letter.recorded));
-    ObservedTopics { topic, dead_letter }
+    Ok(ObservedTopics { owner, topic, dead_letter })
+}
+
+/// The other Pipeline that a name belongs to, if it does. A cache may lack one that was just made.
+pub(crate) async fn owner_of<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    name: &TopicName,
+) -> Result<Option<String>, kubernetes::Error> {
+    let all = ctx.kubernetes.list::<Pipeline>(&pipeline.namespace().unwrap_or_default()).await?;
+    let wanted =
+        Wanted { prefix: &ctx.installation.topic_prefix, tenant: &pipeline.spec.tenant_ref.name, name };
+    Ok(claims::owner_of(wanted, pipeline, &all))
 }
 
 /// What bears a topic's name. One look at a broker that lags behind is not enough to call the recorded one lost.

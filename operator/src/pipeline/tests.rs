@@ -11,6 +11,7 @@ use crate::{
 
 mod foreign;
 mod keys;
+mod names;
 mod network_policies;
 mod scale;
 mod state;

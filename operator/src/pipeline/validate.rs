@@ -8,7 +8,7 @@ use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Owne
 use kube::{Resource as _, ResourceExt as _};
 use schema::{
     api_key::{KeyDigest, Scope},
-    names::{DatabaseName, NameError, PipelineName, TableGeneration, TopicId, TopicName},
+    names::{DatabaseName, NameError, PipelineName, TableGeneration, TopicId, TopicName, TopicPrefix},
     settings::{BatchSettings, KeySettings},
     tenant_id::TenantId,
     timestamp::Timestamp,
@@ -55,6 +55,18 @@ pub(crate) struct ValidatedPipeline {
     pub(crate) consumer: ConsumerSpec,
 }
 
+impl ValidatedPipeline {
+    /// The name of the topics, while none is known that bears it and is this Pipeline's.
+    pub(crate) fn unclaimed_name(&self) -> Option<&TopicName> {
+        let of_events = match &self.source {
+            Source::Http(http) => http.topic.recorded,
+            Source::Kafka(_) => Recorded::Nothing,
+        };
+        let is_known = [of_events, self.dead_letter.recorded].into_iter().any(Recorded::is_incarnation);
+        (!is_known).then_some(&self.topic_name)
+    }
+}
+
 /// What a Pipeline needs to know of its tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TenantFacts {
@@ -88,6 +100,15 @@ pub(crate) enum Recorded {
     Incarnation(TopicId),
 }
 
+impl Recorded {
+    fn is_incarnation(self) -> bool {
+        match self {
+            Self::Incarnation(_) => true,
+            Self::Nothing | Self::Intended => false,
+        }
+    }
+}
+
 /// Why a Pipeline cannot be brought about now.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
@@ -112,6 +133,10 @@ pub(crate) enum Invalid {
         "topic `{topic}` is one of Millrace itself, and holds what a Pipeline took or could not store: a source is another application's topic"
     )]
     OwnTopic { topic: TopicName },
+    #[error("`topic.name` cannot be the name of a topic")]
+    TopicName { source: NameError },
+    #[error("`topic.name` is `{topic}`, and names of topics of this tenant begin with `{prefix}.{tenant}.`")]
+    TopicOfOthers { topic: TopicName, prefix: TopicPrefix, tenant: TenantId },
     #[error("`batch` holds a number that is out of range")]
     Batch,
     #[error(
@@ -126,6 +151,7 @@ impl Invalid {
             Self::Name { .. } => Reason::InvalidName,
             Self::Replication { .. } => Reason::InvalidReplication,
             Self::SourceName { .. } | Self::OwnTopic { .. } => Reason::InvalidSourceTopic,
+            Self::TopicName { .. } | Self::TopicOfOthers { .. } => Reason::InvalidTopicName,
             Self::Batch => Reason::InvalidBatch,
             Self::TopicRenamed { .. } => Reason::TopicRenamed,
         }
@@ -147,7 +173,8 @@ pub(crate) fn validate(
     let batch = batch(pipeline).map_err(Obstacle::Invalid)?;
     let tenant = fetched.tenant.as_ref().ok_or_else(|| not_found(pipeline)).map_err(Obstacle::Waiting)?;
     let facts = facts(installation, tenant).map_err(Obstacle::Waiting)?;
-    let topic = topic(TopicName::of(&installation.topic_prefix, &facts.id, &name), pipeline, replication);
+    let topic_name = topic_name(&installation.topic_prefix, pipeline, &facts.id, &name);
+    let topic = topic(topic_name.map_err(Obstacle::Invalid)?, pipeline, replication);
     let dead_letter = dead_letter(&topic);
     let topic_name = topic.name.clone();
     let source = match &pipeline.spec.source.kafka {
@@ -169,6 +196,25 @@ pub(crate) fn validate(
         batch,
         consumer: pipeline.spec.consumer.clone(),
     })
+}
+
+/// The name that the spec gives, or the one that follows from tenant and Pipeline. A tenant has all names below its id,
+/// and no others.
+fn topic_name(
+    prefix: &TopicPrefix,
+    pipeline: &Pipeline,
+    tenant: &TenantId,
+    name: &PipelineName,
+) -> Result<TopicName, Invalid> {
+    let Some(given) = &pipeline.spec.topic.name else {
+        return Ok(TopicName::of(prefix, tenant, name));
+    };
+    let topic = TopicName::parse_given(given).map_err(|source| Invalid::TopicName { source })?;
+    if topic.is_of(prefix, tenant) {
+        Ok(topic)
+    } else {
+        Err(Invalid::TopicOfOthers { topic, prefix: prefix.clone(), tenant: tenant.clone() })
+    }
 }
 
 /// A topic of another prefix would look as if the recorded one were lost, and strand what is not stored yet.

@@ -35,13 +35,23 @@ fn request(topic: &str) -> anyhow::Result<Vec<u8>> {
     bytes.push(0); // tagged fields of the header
     bytes.push(2); // one topic
     bytes.extend([0; 16]); // asked by name
-    bytes.push(u8::try_from(topic.len() + 1).ok().filter(|length| *length < 128).context("a short topic")?);
+    push_varint(&mut bytes, topic.len() + 1)?;
     bytes.extend(topic.as_bytes());
     bytes.push(0); // tagged fields of the topic
     bytes.push(0); // topics are not made
     bytes.push(0); // nor are permissions told
     bytes.push(0); // tagged fields
     Ok(bytes)
+}
+
+/// Seven bits a byte, the lowest first; the eighth says that more follow.
+fn push_varint(bytes: &mut Vec<u8>, mut value: usize) -> anyhow::Result<()> {
+    while value >= 0x80 {
+        bytes.push(u8::try_from(value & 0x7f)? | 0x80);
+        value >>= 7;
+    }
+    bytes.push(u8::try_from(value)?);
+    Ok(())
 }
 
 fn read_answer(reader: &mut Reader<'_>, topic: &str) -> anyhow::Result<Uuid> {

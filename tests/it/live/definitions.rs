@@ -184,6 +184,13 @@ async fn rule_31_pipelines_are_accepted_or_refused_with_a_message() -> anyhow::R
                 ("web", with("source", json!({"kafka": {"topic": "t", "startFrom": "Yesterday"}})), Some("Unsupported value")),
                 ("web", with("source", json!({"kafka": {"topic": "t", "fieldMap": {"eventName": ""}}})), Some("eventName")),
                 ("web", with("topic", json!({"partitions": 1000, "replicationFactor": 3, "minInsyncReplicas": 3})), None),
+                ("web", with("topic", json!({"name": "millrace.acme.Orders_2"})), None),
+                ("web", with("topic", json!({"name": "n".repeat(245)})), None),
+                ("web", with("topic", json!({"name": "n".repeat(246)})), Some("spec.topic.name")),
+                ("web", with("topic", json!({"name": ""})), Some("spec.topic.name")),
+                ("web", with("topic", json!({"name": "no name"})), Some("spec.topic.name")),
+                ("web", with("topic", json!({"name": "millrace.acme.web.dlq"})), Some("topic.name must not end with '.dlq'")),
+                ("web", json!({"tenantRef": {"name": "acme"}, "source": {"kafka": {"topic": "t"}}, "topic": {"name": "n"}}), Some("topic.name must not be set with source.kafka")),
                 ("web", with("topic", json!({"partitions": 0})), Some("spec.topic.partitions")),
                 ("web", with("topic", json!({"partitions": 1001})), Some("spec.topic.partitions")),
                 ("web", with("topic", json!({"replicationFactor": 1, "minInsyncReplicas": 2})), Some("must not be greater than replicationFactor")),
@@ -249,6 +256,8 @@ async fn rule_33_what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> 
         let spec = |topic: Value| json!({"tenantRef": {"name": "acme"}, "topic": topic});
         ground.pipeline("web", spec(json!({"partitions": 3, "replicationFactor": 1}))).await?;
         ground.pipeline("plain", json!({"tenantRef": {"name": "acme"}})).await?;
+        ground.pipeline("given", spec(json!({"name": "millrace.acme.a"}))).await?;
+        let name = "topic.name cannot be changed, added or removed later";
         let foreign = |source: Value| json!({"tenantRef": {"name": "acme"}, "source": {"kafka": source}});
         ground.pipeline("foreign", foreign(json!({"topic": "a"}))).await?;
         let source = "source cannot be changed";
@@ -266,6 +275,10 @@ async fn rule_33_what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> 
                 ("web", spec(json!({"partitions": 3, "replicationFactor": 2})), Some(copies)),
                 ("web", spec(json!({"partitions": 3})), Some(copies)),
                 ("plain", spec(json!({"replicationFactor": 1})), Some(copies)),
+                ("given", spec(json!({"name": "millrace.acme.a", "partitions": 7})), None),
+                ("given", spec(json!({"name": "millrace.acme.b"})), Some(name)),
+                ("given", spec(json!({})), Some(name)),
+                ("plain", spec(json!({"name": "millrace.acme.plain"})), Some(name)),
                 ("plain", json!({"tenantRef": {"name": "other"}}), Some("tenantRef cannot be changed")),
                 ("plain", spec(json!({"retentionHours": 1})), None),
                 ("foreign", foreign(json!({"topic": "a", "startFrom": "Earliest"})), None),

@@ -7,6 +7,7 @@ use crds::Pipeline;
 use crds::condition::kind;
 use harness::control_plane::ControlPlane;
 use harness::kubernetes::Ground;
+use harness::private_cluster::PrivateCluster;
 use harness::stand_in::StandIn;
 use harness::wait::{Look, until, within};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -80,6 +81,25 @@ fn table_without_ages(table: &str) -> String {
 
 fn age_masked(column: &str, cell: &str) -> String {
     if column == "AGE" && cell != "AGE" { "1m".to_owned() } else { cell.to_owned() }
+}
+
+#[tokio::test]
+async fn every_field_is_explained() -> anyhow::Result<()> {
+    within(TEST, async {
+        let cluster = PrivateCluster::start().await?;
+        // What kubectl remembered when it made the definitions does not have them.
+        let cache = tempfile::TempDir::new()?;
+        let cache = format!("--cache-dir={}", cache.path().display());
+        for kind in ["atn", "apl"] {
+            let spec = format!("{kind}.spec");
+            let names = cluster.kubectl(&["explain", &spec, "--recursive", &cache]).await?;
+            insta::assert_snapshot!(format!("{kind}_names"), names);
+            let words = cluster.kubectl(&["explain", &spec, &cache]).await?;
+            insta::assert_snapshot!(format!("{kind}_words"), words);
+        }
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use super::{
     super::{
         Error,
         build::topics::{Look, Plan, Planned, PlannedSource, Plans, Runnable},
-        status,
+        fetch, status,
         validate::{self, Recorded},
     },
     Aspect,
@@ -43,6 +43,14 @@ pub(crate) async fn apply_topics<B: Backends>(
         Ok(noted) => noted,
         Err(error) => return AppliedTopics::unnoted(pipeline, runnable, error),
     };
+    let plans = match look_again(ctx, noted.as_ref(), plans).await {
+        Ok(plans) => plans,
+        Err(error) => {
+            let unnoted = AppliedTopics::unnoted(noted.as_ref().unwrap_or(pipeline), runnable, error);
+            return AppliedTopics { noted, ..unnoted };
+        }
+    };
+    let runnable = plans.runnable();
     let known = plans.topic.known_id();
     let topic = match plans.topic {
         PlannedSource::Own(planned) => ensure(ctx, pipeline, planned).await,
@@ -90,6 +98,17 @@ async fn note_intentions<B: Backends>(
     }
     let (topic, dead_letter) = (plans.topic.intention(), plans.dead_letter.intention());
     status::intend(ctx, pipeline, topic, dead_letter).await.map(Some)
+}
+
+/// Looks whose the name is once more, now that our note can be seen: two Pipelines may have begun at the same time.
+async fn look_again<B: Backends>(
+    ctx: &Context<B>,
+    noted: Option<&Pipeline>,
+    plans: Plans,
+) -> Result<Plans, Error> {
+    let (Some(noted), Some(name)) = (noted, &plans.unclaimed) else { return Ok(plans) };
+    let owner = fetch::owner_of(ctx, noted, name).await.map_err(|source| Error::FindOwner { source })?;
+    Ok(plans.unless_taken(owner.as_deref()))
 }
 
 /// What both topics still lack. A retention that is held comes last: it changes nothing for those who write and read.

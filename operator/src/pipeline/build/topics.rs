@@ -12,6 +12,8 @@ use crate::topics::{Topic, TopicsError};
 /// What to do about both topics, or why they could not be looked at.
 #[derive(Debug)]
 pub(crate) struct Plans {
+    /// The name, while it is not known to be this Pipeline's.
+    pub(crate) unclaimed: Option<TopicName>,
     pub(crate) topic: PlannedSource,
     pub(crate) dead_letter: Planned,
 }
@@ -41,14 +43,15 @@ pub(crate) struct Planned {
 /// What to do about a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// There is none. The intention is noted before, so that a crash after the creation does not orphan it.
+    /// There is none. The intention is noted before, so that a crash after the creation does not orphan it, and so that
+    /// no other Pipeline takes the name.
     Create,
     /// There was one and it is gone, with all records that were not stored yet.
     Recreate {
         lost: TopicId,
     },
     Keep(Topic),
-    /// An earlier Pipeline of this name left it behind.
+    /// An earlier Pipeline left it behind. Noted before as an intention, for no two may take it over.
     Adopt(Topic),
     Refuse(Refusal),
 }
@@ -64,14 +67,20 @@ pub(crate) enum Refusal {
         "topic `{topic}` with the id {found} was not made by this Pipeline or one before it: no pod uses it; delete the topic"
     )]
     Foreign { topic: TopicName, found: TopicId },
+    #[error(
+        "the name `{topic}` belongs to Pipeline `{owner}`: no pod uses it; make one of the two anew with another `topic.name`"
+    )]
+    Taken { topic: TopicName, owner: String },
 }
 
 pub(crate) fn topics(pipeline: &ValidatedPipeline, observed: ObservedTopics) -> Plans {
+    let owner = observed.owner;
     let planned = |wanted: &WantedTopic, observed: Result<Option<Topic>, TopicsError>| Planned {
         wanted: wanted.clone(),
         plan: observed.map(|found| plan(wanted.recorded, found, &pipeline.retained)),
     };
-    Plans {
+    let plans = Plans {
+        unclaimed: pipeline.unclaimed_name().cloned(),
         topic: match &pipeline.source {
             Source::Http(http) => PlannedSource::Own(planned(&http.topic, observed.topic)),
             Source::Kafka(kafka) => {
@@ -79,7 +88,8 @@ pub(crate) fn topics(pipeline: &ValidatedPipeline, observed: ObservedTopics) -> 
             }
         },
         dead_letter: planned(&pipeline.dead_letter, observed.dead_letter),
-    }
+    };
+    plans.unless_taken(owner.as_deref())
 }
 
 /// Which pods may run beside the topics as they are.
@@ -94,6 +104,23 @@ pub(crate) enum Runnable {
 }
 
 impl Plans {
+    /// The same, or refusals if the name is another Pipeline's.
+    pub(crate) fn unless_taken(self, owner: Option<&str>) -> Self {
+        let Some(owner) = owner else { return self };
+        let refused = |planned: Planned| {
+            let (topic, owner) = (planned.wanted.spec.name.clone(), owner.to_owned());
+            Planned { plan: Ok(Plan::Refuse(Refusal::Taken { topic, owner })), ..planned }
+        };
+        Self {
+            topic: match self.topic {
+                PlannedSource::Own(planned) => PlannedSource::Own(refused(planned)),
+                PlannedSource::Foreign(look) => PlannedSource::Foreign(look),
+            },
+            dead_letter: refused(self.dead_letter),
+            ..self
+        }
+    }
+
     pub(crate) fn runnable(&self) -> Runnable {
         if self.topic.is_unusable() {
             Runnable::Nothing
@@ -173,31 +200,33 @@ impl Planned {
         }
     }
 
-    /// Whether the status has to tell of the intention before the topic is made.
+    /// Whether the status has to tell of the intention before the topic is made or taken over.
     pub(crate) fn needs_intention(&self) -> bool {
         let is_noted = match self.wanted.recorded {
             Recorded::Intended => true,
             Recorded::Nothing | Recorded::Incarnation(_) => false,
         };
         match &self.plan {
-            Ok(Plan::Create | Plan::Recreate { .. }) => !is_noted,
-            Ok(Plan::Keep(_) | Plan::Adopt(_) | Plan::Refuse(_)) | Err(_) => false,
+            Ok(Plan::Create | Plan::Recreate { .. } | Plan::Adopt(_)) => !is_noted,
+            Ok(Plan::Keep(_) | Plan::Refuse(_)) | Err(_) => false,
         }
     }
 
-    /// What the status says of a topic before Kafka did anything: what it said, or that the topic is about to be made.
+    /// What the status says of a topic before Kafka did anything: what it said, or that the topic is about to be made or
+    /// taken over.
     pub(crate) fn intention(&self) -> Option<TopicStatus> {
         match &self.plan {
-            Ok(Plan::Create | Plan::Recreate { .. }) => Some(TopicStatus {
+            Ok(Plan::Create | Plan::Recreate { .. } | Plan::Adopt(_)) => Some(TopicStatus {
                 name: self.wanted.spec.name.to_string(),
                 id: String::new(),
                 partitions: 0,
             }),
-            Ok(Plan::Keep(_) | Plan::Adopt(_) | Plan::Refuse(_)) | Err(_) => self.wanted.status.clone(),
+            Ok(Plan::Keep(_) | Plan::Refuse(_)) | Err(_) => self.wanted.status.clone(),
         }
     }
 
-    /// What the status says of a topic that Kafka refused to make: what it said, without any intention.
+    /// What the status says of a topic that was not made, since Kafka refused or the name is another's: what it said,
+    /// without any intention.
     pub(crate) fn withdrawn(&self) -> Option<TopicStatus> {
         match self.wanted.recorded {
             Recorded::Nothing | Recorded::Intended => None,

@@ -32,11 +32,12 @@ pub(super) async fn settle<B: Backends>(
     match fate {
         Fate::Keep(left) => keep_all(ctx, pipeline, tenant, &left).await,
         Fate::Delete => {
-            delete(ctx, pipeline, own_topic(pipeline).into_iter().chain(dead_letters(pipeline))).await
+            let both = own_topic(pipeline).into_iter().chain(dead_letters(pipeline));
+            delete(ctx, pipeline, tenant, both).await
         }
         Fate::KeepUnstored(unstored) => {
             keep_unstored(ctx, pipeline, tenant, &unstored).await?;
-            delete(ctx, pipeline, dead_letters(pipeline).into_iter()).await
+            delete(ctx, pipeline, tenant, dead_letters(pipeline).into_iter()).await
         }
         Fate::Unknown(error) => Err(error),
     }
@@ -140,6 +141,7 @@ async fn note<B: Backends>(
 async fn delete<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
+    tenant: Option<&AnalyticsTenant>,
     recorded: impl Iterator<Item = &TopicStatus> + Send,
 ) -> Result<(), Error> {
     let prefix = &ctx.installation.topic_prefix;
@@ -149,7 +151,7 @@ async fn delete<B: Backends>(
         let Ok(name) = TopicName::parse(&status.name) else { continue };
         let found = ctx.topics.describe(&name).await.map_err(|source| Error::DescribeTopic { source })?;
         let Some(topic) = found.filter(|found| is_ours(found, status)) else { continue };
-        if can_be_named(prefix, pipeline, &name) {
+        if can_be_named(prefix, pipeline, tenant, &name) {
             ctx.topics.delete(&topic).await.map_err(|source| Error::DeleteTopic { source })?;
         } else {
             foreign = Some(Error::ForeignTopic { topic: name, prefix: prefix.clone() });

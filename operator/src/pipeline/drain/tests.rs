@@ -46,3 +46,24 @@ fn the_group_is_that_of_the_table_that_the_consumer_writes_to() {
     };
     assert_eq!((of(Some(1), Some(2)), of(None, Some(2)), of(None, None)), (1, 2, 0));
 }
+
+#[test]
+fn a_topic_has_the_name_of_its_pipeline_or_the_given_one() {
+    let prefix = TopicPrefix::parse("millrace").unwrap();
+    let may = |given: Option<&str>, tenant_id: Option<&str>, name: &str| {
+        let mut pipeline = pipeline();
+        pipeline.spec.topic.name = given.map(str::to_owned);
+        let mut owner = tenant();
+        owner.status.get_or_insert_default().tenant_id = tenant_id.map(str::to_owned);
+        can_be_named(&prefix, &pipeline, Some(&owner), &TopicName::parse(name).unwrap())
+    };
+    let (web, orders) = ("millrace.acme.web", "millrace.acme.orders.eu");
+    for tenant_id in [None, Some("acme")] {
+        assert!(may(None, tenant_id, web) && may(None, tenant_id, "millrace.acme.web.dlq"));
+        assert!(may(Some(orders), tenant_id, orders));
+        assert!(may(Some(orders), tenant_id, "millrace.acme.orders.eu.dlq"));
+        assert!(!may(None, tenant_id, orders) && !may(Some(orders), tenant_id, web));
+        assert!(!may(Some("elsewhere.orders"), tenant_id, "elsewhere.orders"));
+    }
+    assert!(!may(None, Some("other"), web) && !may(Some(orders), Some("other"), orders));
+}

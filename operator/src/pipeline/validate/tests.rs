@@ -76,6 +76,52 @@ fn defaults_come_from_the_installation() {
 }
 
 #[test]
+fn a_given_name_is_that_of_the_topic_and_of_what_follows_from_it() {
+    let validated = validated(&pipeline("topic: {name: millrace.team-acme.orders.eu}"), &fetched()).unwrap();
+    assert_eq!(http(&validated).topic.spec.name.as_str(), "millrace.team-acme.orders.eu");
+    assert_eq!(validated.dead_letter.spec.name.as_str(), "millrace.team-acme.orders.eu.dlq");
+    assert_eq!(validated.unclaimed_name(), Some(&validated.topic_name));
+    assert_eq!(validated.topic_name.as_str(), "millrace.team-acme.orders.eu");
+}
+
+#[test]
+fn a_given_name_is_below_the_tenants_id() {
+    for name in [
+        "millrace.other.orders",
+        "millrace.team-acme",
+        "millrace.team-acme.",
+        "elsewhere.team-acme.orders",
+        "orders",
+        "millrace.team-acme.orders.dlq",
+        "millrace.team-acme.a b",
+    ] {
+        match validated(&pipeline(&format!("topic: {{name: \"{name}\"}}")), &fetched()) {
+            Err(Obstacle::Invalid(invalid)) => {
+                assert_eq!(invalid.reason(), Reason::InvalidTopicName, "{name}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_name_is_claimed_until_a_topic_of_it_is_known() {
+    let unclaimed = |topic: Option<&str>, dead_letters: Option<&str>| {
+        let status = |name: &str, id: Option<&str>| {
+            id.map(|id| TopicStatus { name: name.to_owned(), id: id.to_owned(), partitions: 1 })
+        };
+        let mut pipeline = pipeline("");
+        let known = pipeline.status.get_or_insert_default();
+        known.topic = status("millrace.team-acme.web", topic);
+        known.dead_letter_topic = status("millrace.team-acme.web.dlq", dead_letters);
+        validated(&pipeline, &fetched()).unwrap().unclaimed_name().is_some()
+    };
+    let id = Uuid::from_u128(5).to_string();
+    assert!(unclaimed(None, None) && unclaimed(Some(""), None) && unclaimed(Some(""), Some("")));
+    assert!(!unclaimed(Some(&id), None) && !unclaimed(Some(""), Some(&id)));
+}
+
+#[test]
 fn dead_letters_are_kept_as_long_as_their_topic() {
     let validated = validated(&pipeline("topic: {retentionHours: 1000}"), &fetched()).unwrap();
     assert_eq!(validated.dead_letter.spec.retention_ms, 1000 * HOUR_MS);
