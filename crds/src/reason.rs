@@ -156,6 +156,8 @@ vocabulary! {
         DatabaseEngineUnsupported,
         /// The database was migrated by a newer version, or with another text of a migration.
         MigrationsDiffer,
+        /// The storage table lacks a column, or has another type, engine or order than it was made with.
+        TableDiffers,
         /// The storage table is gone although the database says that it was made.
         StorageTableMissing,
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! create:   create with its owner* -> describe*
-//! migrate:  _migrations* -> read* -> (apply* -> record*)... -> describe* -> views* -> retention*
+//! migrate:  describe* -> (_migrations*) -> read* -> (apply* -> record*)... -> settings* -> views* -> retention*
 //! release:  describe* -> compare the owner -> rewrite the comment*
 //! drop:     describe* -> compare the owner -> drop*
 //! ```
@@ -10,12 +10,14 @@
 //! Invariants:
 //! - Nothing is written to or dropped from a database whose comment does not name the caller's tenant.
 //! - No event is deleted by a shorter retention without consent.
+//! - Nothing but its settings is set back in a table that somebody changed: how it differs is told.
 //! - Every statement can be repeated, and what comes next is decided from what the server says now: a run after a
 //!   crash between any two statements goes on where it stopped.
 //! - Every statement has a deadline, their number at one time is bounded, and so is the wait for that bound.
 //! - A tenant whose statements hang leaves turns to the others.
 
 mod comment;
+mod drift;
 mod error;
 mod statement;
 
@@ -24,18 +26,22 @@ use std::future::Future;
 use clickhouse::Row;
 use schema::{
     migrations::{self, AppliedMigration},
-    names::{DatabaseName, EVENTS_VIEW, STORAGE_TABLE, TableGeneration, TopicId},
+    names::{DatabaseName, EVENTS_VIEW, MIGRATIONS_TABLE, STORAGE_TABLE, TableGeneration, TopicId},
     retention::Retention,
+    storage,
 };
 use serde::Deserialize;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
     clickhouse::Connection,
     retention::{Kept, Shortening},
 };
+use drift::{ColumnRow, Layout};
 pub(crate) use {
     comment::{DatabaseComment, DatabaseOwner},
+    drift::Difference,
     error::TablesError,
 };
 
@@ -65,6 +71,8 @@ pub(crate) struct Migrated {
     pub(crate) generation: TableGeneration,
     /// The retention that stays, where the wanted one is shorter and may not be applied.
     pub(crate) kept: Option<Kept>,
+    /// How the storage table differs from the one that was made. Then views and retention stay as they are.
+    pub(crate) differences: Vec<Difference>,
 }
 
 /// What the controllers ask of ClickHouse. A trait, so that their tests can answer instead.
@@ -94,8 +102,9 @@ pub(crate) trait Tables: Send + Sync {
         owner: &DatabaseOwner,
     ) -> impl Future<Output = Result<(), TablesError>> + Send;
 
-    /// Brings tables, views and retention to this version and this spec. Without consent a longer retention stays,
-    /// in the views as in the table.
+    /// Brings tables, their settings, views and retention to this version and this spec. Without consent a longer
+    /// retention stays, in the views as in the table. A table that differs from the one that was made keeps its views
+    /// and its retention.
     fn migrate(
         &self,
         name: &DatabaseName,
@@ -145,6 +154,16 @@ struct TableRow {
     uuid: String,
     comment: String,
     definition: String,
+    engine: String,
+    partition_key: String,
+    sorting_key: String,
+}
+
+/// Whether a look at the steps changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Steps {
+    WereApplied,
+    AreApplied,
 }
 
 impl ClickHouseTables {
@@ -172,9 +191,23 @@ impl ClickHouseTables {
             .map_err(|source| TablesError::WriteOwner { database: name.clone(), source })
     }
 
-    async fn apply_migrations(&self, name: &DatabaseName, retention: Retention) -> Result<(), TablesError> {
+    async fn tables_of(&self, name: &DatabaseName) -> Result<Vec<TableRow>, TablesError> {
+        self.connection
+            .read(name, &statement::describe_tables(name))
+            .await
+            .map_err(|source| TablesError::DescribeTables { database: name.clone(), source })
+    }
+
+    async fn apply_migrations(
+        &self,
+        name: &DatabaseName,
+        tables: &[TableRow],
+        retention: Retention,
+    ) -> Result<Steps, TablesError> {
         let reading = |source| TablesError::ReadMigrations { database: name.clone(), source };
-        self.connection.change(name, &migrations::migrations_table(name)).await.map_err(reading)?;
+        if tables.iter().all(|table| table.name != MIGRATIONS_TABLE) {
+            self.connection.change(name, &migrations::migrations_table(name)).await.map_err(reading)?;
+        }
         let applied: Vec<MigrationRow> =
             self.connection.read(name, &statement::applied_migrations(name)).await.map_err(reading)?;
         let applied: Vec<AppliedMigration> = applied
@@ -183,8 +216,9 @@ impl ClickHouseTables {
             .collect();
         let pending = migrations::pending(&applied)
             .map_err(|source| TablesError::ContinueMigrations { database: name.clone(), source })?;
+        let steps = if pending.is_empty() { Steps::AreApplied } else { Steps::WereApplied };
         for step in pending {
-            tracing::info!(database = %name, number = step.number, "applying migration to database `{name}`");
+            info!(database = %name, number = step.number, "applying migration to database `{name}`");
             for statement in [step.statement(name, retention), statement::record_migration(name, &step)] {
                 self.connection.change(name, &statement).await.map_err(|source| TablesError::Migrate {
                     database: name.clone(),
@@ -193,7 +227,36 @@ impl ClickHouseTables {
                 })?;
             }
         }
-        Ok(())
+        Ok(steps)
+    }
+
+    /// Gives the storage table the settings that it was made with.
+    async fn set_back(&self, name: &DatabaseName, storage: &TableRow) -> Result<(), TablesError> {
+        let changed = storage::changed_settings(&storage.engine);
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = changed.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        warn!(database = %name, "settings {names} of `{name}.{STORAGE_TABLE}` were changed and are set back");
+        self.connection
+            .change(name, &storage::change_settings(name, &changed))
+            .await
+            .map_err(|source| TablesError::ChangeSettings { database: name.clone(), source })
+    }
+
+    /// How the storage table differs from the one that was made.
+    async fn differences(
+        &self,
+        name: &DatabaseName,
+        storage: &TableRow,
+    ) -> Result<Vec<Difference>, TablesError> {
+        let columns: Vec<ColumnRow> = self
+            .connection
+            .read(name, &statement::describe_columns(name))
+            .await
+            .map_err(|source| TablesError::DescribeTables { database: name.clone(), source })?;
+        Ok(drift::differences(&columns, storage.layout()))
     }
 
     async fn define_views(
@@ -202,7 +265,7 @@ impl ClickHouseTables {
         views: Vec<migrations::View>,
     ) -> Result<(), TablesError> {
         for view in views {
-            tracing::info!(database = %name, view = view.name, "defining view `{name}.{}`", view.name);
+            info!(database = %name, view = view.name, "defining view `{name}.{}`", view.name);
             self.connection.change(name, &view.statement).await.map_err(|source| {
                 TablesError::DefineView { database: name.clone(), view: view.name, source }
             })?;
@@ -211,7 +274,7 @@ impl ClickHouseTables {
     }
 
     async fn keep_for(&self, name: &DatabaseName, retention: Retention) -> Result<(), TablesError> {
-        tracing::info!(database = %name, hours = retention.hours(), "changing the retention of database `{name}`");
+        info!(database = %name, hours = retention.hours(), "changing the retention of database `{name}`");
         self.connection
             .change(name, &migrations::change_retention(name, retention))
             .await
@@ -257,18 +320,23 @@ impl Tables for ClickHouseTables {
     }
 
     async fn migrate(&self, name: &DatabaseName, wanted: WantedRetention) -> Result<Migrated, TablesError> {
-        self.apply_migrations(name, wanted.retention).await?;
-        let tables: Vec<TableRow> = self
-            .connection
-            .read(name, &statement::describe_tables(name))
-            .await
-            .map_err(|source| TablesError::DescribeTables { database: name.clone(), source })?;
+        let before = self.tables_of(name).await?;
+        let tables = match self.apply_migrations(name, &before, wanted.retention).await? {
+            Steps::WereApplied => self.tables_of(name).await?,
+            Steps::AreApplied => before,
+        };
         let storage = tables
             .iter()
             .find(|table| table.name == STORAGE_TABLE)
             .ok_or_else(|| TablesError::StorageMissing { database: name.clone() })?;
         let generation =
             incarnation(&storage.uuid).ok_or_else(|| TablesError::WithoutId { database: name.clone() })?;
+        let generation = TableGeneration(generation);
+        self.set_back(name, storage).await?;
+        let differences = self.differences(name, storage).await?;
+        if !differences.is_empty() {
+            return Ok(Migrated { generation, kept: None, differences });
+        }
         // A retention that shrinks hides rows before they are dropped, so that no reader sees an old version of an
         // event whose newer version was in a part that was dropped first. Growing has no wrong order.
         let plan = plan(&storage.definition, wanted);
@@ -280,7 +348,7 @@ impl Tables for ClickHouseTables {
         if plan == RetentionPlan::Change {
             self.keep_for(name, wanted.retention).await?;
         }
-        Ok(Migrated { generation: TableGeneration(generation), kept: plan.kept() })
+        Ok(Migrated { generation, kept: plan.kept(), differences })
     }
 
     async fn release(
@@ -313,6 +381,12 @@ impl Tables for ClickHouseTables {
             .change(&database.name, &statement::drop_database(&database.name))
             .await
             .map_err(|source| TablesError::Drop { database: database.name.clone(), source })
+    }
+}
+
+impl TableRow {
+    fn layout(&self) -> Layout<'_> {
+        Layout { engine: &self.engine, partition_key: &self.partition_key, sorting_key: &self.sorting_key }
     }
 }
 

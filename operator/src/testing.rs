@@ -35,7 +35,7 @@ use crate::{
     pipeline,
     retries::{Pace, Retries},
     scope::Scope,
-    tables::Database,
+    tables::{Database, Difference},
     tenant,
     topics::Topic,
 };
@@ -61,6 +61,10 @@ pub(crate) struct State {
     pub(crate) databases: BTreeMap<String, Database>,
     /// How long each database keeps events.
     pub(crate) retentions: BTreeMap<String, Retention>,
+    /// Databases of whose storage table somebody changed settings.
+    pub(crate) changed_settings: BTreeSet<String>,
+    /// How the storage table of each database differs.
+    pub(crate) differences: BTreeMap<String, Vec<Difference>>,
     /// How long each topic keeps records, in milliseconds.
     pub(crate) topic_retentions: BTreeMap<String, i64>,
     /// How many records each consumer group has not stored.

@@ -24,5 +24,6 @@ pub mod record;
 pub mod retention;
 pub mod secret;
 pub mod settings;
+pub mod storage;
 pub mod tenant_id;
 pub mod timestamp;

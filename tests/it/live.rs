@@ -7,6 +7,7 @@ mod broken_watches;
 mod chart;
 mod definitions;
 mod drain;
+mod drift;
 mod examples;
 mod faults;
 mod foreign_topic;

@@ -74,7 +74,9 @@ impl Reason {
                 &[DatabaseReady, SchemaInSync, Ready, Stalled, DeletionBlocked]
             }
             Self::DatabaseLost | Self::DatabaseReplaced => &[DatabaseReady, Ready, Stalled, DeletionBlocked],
-            Self::MigrationsDiffer | Self::StorageTableMissing => &[SchemaInSync, Ready, Stalled],
+            Self::MigrationsDiffer | Self::StorageTableMissing | Self::TableDiffers => {
+                &[SchemaInSync, Ready, Stalled]
+            }
             Self::DeadlineExceeded => &[Ready, DeletionBlocked],
             Self::InternalError => &[Ready, Stalled, DeletionBlocked],
         }

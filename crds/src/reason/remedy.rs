@@ -158,6 +158,9 @@ impl Reason {
                 "Run an operator that is not older than the one that migrated the database. \
                  A migration with another text was changed after it was published: report it."
             }
+            Self::TableDiffers => {
+                "Undo in the table `events_raw` what the message names. Columns may be added, and settings set themselves back."
+            }
             Self::StorageTableMissing => "Bring the table `events_raw` back from a backup.",
             Self::DeadlineExceeded => {
                 "Nothing: the operator tries again. \

@@ -30,7 +30,8 @@ pub(super) fn end_state(world: &World) -> BTreeMap<String, String> {
     }
     for (name, database) in &state.databases {
         let retention = state.retentions.get(name);
-        let database = format!("{} {:?} {retention:?}", database.uuid, database.comment);
+        let settings = if state.changed_settings.contains(name) { "changed" } else { "as made" };
+        let database = format!("{} {:?} {retention:?} {settings}", database.uuid, database.comment);
         end.insert(format!("database {name}"), database);
     }
     all_named(end, &names)

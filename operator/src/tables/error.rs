@@ -23,6 +23,8 @@ pub(crate) enum TablesError {
     Migrate { database: DatabaseName, number: u32, source: QueryError },
     #[error("failed to describe the tables of database `{database}`")]
     DescribeTables { database: DatabaseName, source: QueryError },
+    #[error("failed to set back the settings of the storage table of database `{database}`")]
+    ChangeSettings { database: DatabaseName, source: QueryError },
     #[error("failed to change the retention of database `{database}`")]
     ChangeRetention { database: DatabaseName, source: QueryError },
     #[error("failed to define view `{database}.{view}`")]
@@ -59,6 +61,7 @@ impl TablesError {
             | Self::ReadMigrations { source, .. }
             | Self::Migrate { source, .. }
             | Self::DescribeTables { source, .. }
+            | Self::ChangeSettings { source, .. }
             | Self::ChangeRetention { source, .. }
             | Self::DefineView { source, .. }
             | Self::Drop { source, .. } => source.failure(),
@@ -86,6 +89,7 @@ impl TablesError {
             | Self::ReadMigrations { source, .. }
             | Self::Migrate { source, .. }
             | Self::DescribeTables { source, .. }
+            | Self::ChangeSettings { source, .. }
             | Self::ChangeRetention { source, .. }
             | Self::DefineView { source, .. }
             | Self::Drop { source, .. } => source.reason(),

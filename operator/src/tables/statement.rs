@@ -35,11 +35,21 @@ pub(super) fn describe_database(name: &DatabaseName) -> String {
 
 /// The tables and views of ours with what tells whether they are up to date.
 pub(super) fn describe_tables(name: &DatabaseName) -> String {
-    let names = [STORAGE_TABLE, EVENTS_VIEW, HOURLY_VIEW].map(literal).join(", ");
+    let names = [STORAGE_TABLE, MIGRATIONS_TABLE, EVENTS_VIEW, HOURLY_VIEW].map(literal).join(", ");
     format!(
-        "SELECT name, toString(uuid) AS uuid, comment, create_table_query AS definition \
-         FROM system.tables WHERE database = {} AND name IN ({names})",
+        "SELECT name, toString(uuid) AS uuid, comment, create_table_query AS definition, engine_full AS engine, \
+         partition_key, sorting_key FROM system.tables WHERE database = {} AND name IN ({names})",
         literal(name.as_str())
+    )
+}
+
+/// The columns of the storage table. A value that the server makes by itself is another matter than a default.
+pub(super) fn describe_columns(name: &DatabaseName) -> String {
+    format!(
+        "SELECT name, if(default_kind IN ('', 'DEFAULT'), type, concat(type, ' ', default_kind)) AS kind \
+         FROM system.columns WHERE database = {} AND table = {}",
+        literal(name.as_str()),
+        literal(STORAGE_TABLE)
     )
 }
 
@@ -76,6 +86,7 @@ mod tests {
                 drop_database(&database()),
                 describe_database(&database()),
                 describe_tables(&database()),
+                describe_columns(&database()),
                 applied_migrations(&database()),
                 record_migration(&database(), &MIGRATIONS[0]),
             ]

@@ -29,6 +29,15 @@ struct TableAnswer {
     uuid: &'static str,
     comment: String,
     definition: String,
+    engine: String,
+    partition_key: String,
+    sorting_key: String,
+}
+
+#[derive(Row, Serialize)]
+struct ColumnAnswer {
+    name: &'static str,
+    kind: &'static str,
 }
 
 fn name() -> DatabaseName {
@@ -88,12 +97,52 @@ fn storage(retention: Retention) -> TableAnswer {
         uuid: STORAGE_UUID,
         comment: String::new(),
         definition: format!("CREATE TABLE .. {} SETTINGS ..", migrations::retention_clause(retention)),
+        engine: engine(&storage::SETTINGS),
+        partition_key: storage::PARTITION_KEY.to_owned(),
+        sorting_key: storage::SORTING_KEY.to_owned(),
+    }
+}
+
+fn engine(settings: &[storage::Named]) -> String {
+    let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    format!(
+        "ReplacingMergeTree(_version, _deleted) PARTITION BY toYYYYMM(day) .. SETTINGS {}",
+        settings.join(", ")
+    )
+}
+
+/// The table of the steps.
+fn steps() -> TableAnswer {
+    TableAnswer { name: MIGRATIONS_TABLE, ..of_no_storage(String::new(), String::new()) }
+}
+
+fn of_no_storage(comment: String, definition: String) -> TableAnswer {
+    let nothing = String::new;
+    TableAnswer {
+        name: "",
+        uuid: UUID,
+        comment,
+        definition,
+        engine: nothing(),
+        partition_key: nothing(),
+        sorting_key: nothing(),
     }
 }
 
 fn view(view: &migrations::View) -> TableAnswer {
     let comment = view.statement.rsplit_once("COMMENT '").unwrap().1.trim_end().trim_end_matches('\'');
-    TableAnswer { name: view.name, uuid: UUID, comment: comment.to_owned(), definition: String::new() }
+    TableAnswer { name: view.name, ..of_no_storage(comment.to_owned(), String::new()) }
+}
+
+/// The server's next answers to a look at a database whose steps are applied.
+fn at_rest(mock: &Mock, tables: impl IntoIterator<Item = TableAnswer>) {
+    mock.add(handlers::provide(std::iter::once(steps()).chain(tables)));
+    all_applied(mock);
+    columns(mock, &storage::COLUMNS);
+}
+
+fn columns(mock: &Mock, columns: &[storage::Named]) {
+    mock.add(handlers::provide(columns.iter().map(|(name, kind)| ColumnAnswer { name, kind })));
 }
 
 fn all_applied(mock: &Mock) {
@@ -208,10 +257,12 @@ async fn a_release_names_the_topics_and_is_not_repeated() {
 #[tokio::test]
 async fn a_new_database_gets_its_steps_each_recorded_before_the_next() {
     let mock = Mock::new();
+    mock.add(handlers::provide(Vec::<TableAnswer>::new()));
     let mut statements = vec![mock.add(handlers::record_ddl())];
     mock.add(handlers::provide(Vec::<MigrationAnswer>::new()));
     statements.extend(MIGRATIONS.iter().flat_map(|_| [(); 2]).map(|()| mock.add(handlers::record_ddl())));
-    mock.add(handlers::provide([storage(hours(24))]));
+    mock.add(handlers::provide([steps(), storage(hours(24))]));
+    columns(&mock, &storage::COLUMNS);
     statements.extend(migrations::views(&name(), hours(24)).iter().map(|_| mock.add(handlers::record_ddl())));
 
     let migrated = tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap();
@@ -227,21 +278,17 @@ async fn a_new_database_gets_its_steps_each_recorded_before_the_next() {
 #[tokio::test]
 async fn a_database_that_is_up_to_date_is_only_looked_at() {
     let mock = Mock::new();
-    mock.add(handlers::record_ddl());
-    all_applied(&mock);
     let views = migrations::views(&name(), hours(24));
-    mock.add(handlers::provide(std::iter::once(storage(hours(24))).chain(views.iter().map(view))));
-    // The mock answers no fourth request.
+    at_rest(&mock, std::iter::once(storage(hours(24))).chain(views.iter().map(view)));
+    // The mock answers no fourth request, and reads alone were answered.
     tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_new_retention_redefines_the_view_that_filters_and_then_the_table() {
     let mock = Mock::new();
-    mock.add(handlers::record_ddl());
-    all_applied(&mock);
     let views = migrations::views(&name(), hours(48));
-    mock.add(handlers::provide(std::iter::once(storage(hours(48))).chain(views.iter().map(view))));
+    at_rest(&mock, std::iter::once(storage(hours(48))).chain(views.iter().map(view)));
     let redefined = mock.add(handlers::record_ddl());
     let changed = mock.add(handlers::record_ddl());
 
@@ -255,10 +302,8 @@ async fn a_new_retention_redefines_the_view_that_filters_and_then_the_table() {
 #[tokio::test]
 async fn a_shorter_retention_changes_neither_table_nor_views_without_consent() {
     let mock = Mock::new();
-    mock.add(handlers::record_ddl());
-    all_applied(&mock);
     let views = migrations::views(&name(), hours(48));
-    mock.add(handlers::provide(std::iter::once(storage(hours(48))).chain(views.iter().map(view))));
+    at_rest(&mock, std::iter::once(storage(hours(48))).chain(views.iter().map(view)));
     let migrated = tables(&mock).migrate(&name(), held(24)).await.unwrap();
     assert_eq!(migrated.generation.to_string(), STORAGE_UUID);
     assert_eq!(migrated.kept, Some(Kept::Hours(48)));
@@ -272,14 +317,12 @@ async fn a_ttl_set_by_hand_narrows_no_view_without_consent() {
         "CREATE VIEW .. WHERE somebody = 'elses' ..",
     ] {
         let mock = Mock::new();
-        mock.add(handlers::record_ddl());
-        all_applied(&mock);
         let by_hand = "CREATE TABLE .. TTL toDateTime(received_at) + toIntervalYear(1)".to_owned();
         let storage = TableAnswer { definition: by_hand, ..storage(hours(48)) };
         let views = migrations::views(&name(), hours(48));
         let views =
             views.iter().map(|shown| TableAnswer { definition: definition.to_owned(), ..view(shown) });
-        mock.add(handlers::provide(std::iter::once(storage).chain(views)));
+        at_rest(&mock, std::iter::once(storage).chain(views));
         let migrated = tables(&mock).migrate(&name(), held(24)).await.unwrap();
         assert_eq!(migrated.kept, Some(Kept::Otherwise));
     }
@@ -289,14 +332,12 @@ async fn a_ttl_set_by_hand_narrows_no_view_without_consent() {
 #[tokio::test]
 async fn a_ttl_set_by_hand_does_not_hold_a_new_definition_up() {
     let mock = Mock::new();
-    mock.add(handlers::record_ddl());
-    all_applied(&mock);
     let by_hand = "CREATE TABLE .. TTL toDateTime(received_at) + toIntervalYear(1)".to_owned();
     let storage = TableAnswer { definition: by_hand, ..storage(hours(48)) };
     let mut views: Vec<TableAnswer> = migrations::views(&name(), hours(48)).iter().map(view).collect();
     views[0].definition = "CREATE VIEW .. WHERE received_at > (now64(3) - toIntervalHour(48)) ..".to_owned();
     views[0].comment = "of the version before".to_owned();
-    mock.add(handlers::provide(std::iter::once(storage).chain(views)));
+    at_rest(&mock, std::iter::once(storage).chain(views));
     let redefined = mock.add(handlers::record_ddl());
     tables(&mock).migrate(&name(), held(24)).await.unwrap();
     assert!(redefined.query().await.contains("INTERVAL 48 HOUR"));
@@ -325,7 +366,7 @@ fn only_a_retention_that_deletes_needs_consent() {
 #[tokio::test]
 async fn a_step_whose_record_failed_is_named_and_comes_again() {
     let mock = Mock::new();
-    mock.add(handlers::record_ddl());
+    mock.add(handlers::provide([steps()]));
     mock.add(handlers::provide(Vec::<MigrationAnswer>::new()));
     mock.add(handlers::record_ddl());
     mock.add(handlers::exception(241));
@@ -337,7 +378,7 @@ async fn a_step_whose_record_failed_is_named_and_comes_again() {
 #[tokio::test]
 async fn the_steps_of_a_newer_version_are_not_touched() {
     let mock = Mock::new();
-    mock.add(handlers::record_ddl());
+    mock.add(handlers::provide([steps()]));
     mock.add(handlers::provide([MigrationAnswer { number: 99, checksum: String::new() }]));
     let error = tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap_err();
     assert!(matches!(error, TablesError::ContinueMigrations { .. }), "{error:?}");
@@ -347,9 +388,41 @@ async fn the_steps_of_a_newer_version_are_not_touched() {
 #[tokio::test]
 async fn a_storage_table_that_somebody_dropped_is_not_made_anew() {
     let mock = Mock::new();
-    mock.add(handlers::record_ddl());
+    mock.add(handlers::provide([steps()]));
     all_applied(&mock);
-    mock.add(handlers::provide(Vec::<TableAnswer>::new()));
     let error = tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap_err();
     assert!(matches!(error, TablesError::StorageMissing { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn settings_that_somebody_changed_are_set_back() {
+    let mock = Mock::new();
+    let mut changed = storage::SETTINGS;
+    changed[1].1 = "0";
+    let changed = TableAnswer { engine: engine(&changed[..6]), ..storage(hours(24)) };
+    let views = migrations::views(&name(), hours(24));
+    mock.add(handlers::provide([steps(), changed].into_iter().chain(views.iter().map(view))));
+    all_applied(&mock);
+    let set_back = mock.add(handlers::record_ddl());
+    columns(&mock, &storage::COLUMNS);
+    let migrated = tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap();
+    assert!(migrated.differences.is_empty());
+    assert_eq!(
+        set_back.query().await,
+        "ALTER TABLE t_acme.events_raw MODIFY SETTING fsync_after_insert = 1, merge_selector_base = 12"
+    );
+}
+
+/// The mock answers no statement after the reads: the retention stays as it is as well.
+#[tokio::test]
+async fn a_table_that_differs_is_told_of_and_not_changed() {
+    let mock = Mock::new();
+    let other = TableAnswer { sorting_key: "id".to_owned(), ..storage(hours(48)) };
+    mock.add(handlers::provide([steps(), other]));
+    all_applied(&mock);
+    columns(&mock, &storage::COLUMNS[1..]);
+    let migrated = tables(&mock).migrate(&name(), allowed(48, 24)).await.unwrap();
+    assert_eq!(migrated.generation.to_string(), STORAGE_UUID);
+    let told: Vec<String> = migrated.differences.iter().map(ToString::to_string).collect();
+    assert!(told[0] == "column `id` is missing" && told[1].starts_with("ORDER BY is (id)"), "{told:?}");
 }

@@ -231,17 +231,22 @@ async fn apply_database<B: Backends>(
     }
 }
 
-/// A retention that is held changes nothing for those who write and read: the table is there.
+/// A retention that is held changes nothing for those who write and read, and a table that differs goes on as it does:
+/// the table is there.
 async fn migrate<B: Backends>(
     ctx: &Context<B>,
     validated: &ValidatedTenant,
 ) -> (Aspect<Retention>, Option<TableGeneration>) {
     let wanted = validated.retention;
     match ctx.tables.migrate(&validated.database, wanted).await {
-        Ok(Migrated { generation, kept: None }) => (Progress::Done(wanted.retention), Some(generation)),
-        Ok(Migrated { generation, kept: Some(kept) }) => {
-            let held = Error::RetentionHeld { kept, wanted_hours: wanted.retention.hours() };
-            (Progress::Failed(held), Some(generation))
+        Ok(Migrated { generation, kept, differences }) => {
+            let hours = wanted.retention.hours();
+            let schema = match (differences.is_empty(), kept) {
+                (true, None) => Progress::Done(wanted.retention),
+                (true, Some(kept)) => Progress::Failed(Error::RetentionHeld { kept, wanted_hours: hours }),
+                (false, _) => Progress::Failed(Error::table_differs(&validated.database, &differences)),
+            };
+            (schema, Some(generation))
         }
         Err(source) => (Progress::Failed(Error::Migrate { source }), None),
     }

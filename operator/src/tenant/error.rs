@@ -1,6 +1,7 @@
 //! What can go wrong with an AnalyticsTenant.
 
 use crds::Reason;
+use schema::names::{DatabaseName, STORAGE_TABLE};
 
 use crate::{
     attempt::Interruption,
@@ -8,7 +9,7 @@ use crate::{
     kubernetes, labels,
     progress::Problem,
     retention::{Consent, Kept},
-    tables::TablesError,
+    tables::{Difference, TablesError},
 };
 
 use super::{
@@ -47,6 +48,10 @@ pub(crate) enum Error {
         labels::ALLOW_RETENTION_HOURS, Consent { from: *kept, to_hours: (*wanted_hours).into() }
     )]
     RetentionHeld { kept: Kept, wanted_hours: u32 },
+    #[error(
+        "table `{database}.{STORAGE_TABLE}` is not as it was made: {differences}; change it back: the operator does not, and leaves views and retention as they are until then"
+    )]
+    TableDiffers { database: DatabaseName, differences: String },
     #[error("failed to bring about the managed Pipeline")]
     ApplyPipeline { source: kubernetes::Error },
     #[error("failed to remove the managed Pipeline that is no longer wanted")]
@@ -64,6 +69,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    pub(crate) fn table_differs(database: &DatabaseName, differences: &[Difference]) -> Self {
+        let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        Self::TableDiffers { database: database.clone(), differences: differences.join(", ") }
+    }
+
     /// Whether the outcome of the attempt, which the status tells, has this failure. Any other ended the attempt before.
     pub(crate) fn is_told(&self) -> bool {
         match self {
@@ -77,6 +87,7 @@ impl Error {
             | Self::ClaimDatabase { .. }
             | Self::Migrate { .. }
             | Self::RetentionHeld { .. }
+            | Self::TableDiffers { .. }
             | Self::ApplyPipeline { .. }
             | Self::RemovePipeline { .. }
             | Self::ReleaseDatabase { .. }
@@ -110,7 +121,9 @@ impl Problem for Error {
             | Self::ReleaseDatabase { source }
             | Self::DropDatabase { source } => source.failure(),
             Self::Invalid(invalid) => invalid.failure(),
-            Self::DatabaseLost(_) | Self::RetentionHeld { .. } => Failure::Refused,
+            Self::DatabaseLost(_) | Self::RetentionHeld { .. } | Self::TableDiffers { .. } => {
+                Failure::Refused
+            }
             Self::Unclaimable(_) => Failure::Conflict,
             Self::Interrupted(Interruption::Deadline) => Failure::Transient,
             Self::Interrupted(Interruption::Panic) => Failure::Bug,
@@ -137,6 +150,7 @@ impl Problem for Error {
             Self::Invalid(invalid) => invalid.reason(),
             Self::DatabaseLost(_) => Reason::DatabaseLost,
             Self::RetentionHeld { .. } => Reason::RetentionReductionHeld,
+            Self::TableDiffers { .. } => Reason::TableDiffers,
             Self::Unclaimable(_) => Reason::NameConflict,
             Self::Interrupted(Interruption::Deadline) => Reason::DeadlineExceeded,
             Self::Interrupted(Interruption::Panic) => Reason::InternalError,

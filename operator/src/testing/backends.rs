@@ -207,13 +207,18 @@ fn migrate(state: &mut State, name: &DatabaseName, wanted: WantedRetention) -> R
     let away = |_| TablesError::lost_answer(name.clone());
     let Some(database) = state.databases.get(name.as_str()) else { return Err(away(500)) };
     let generation = TableGeneration(Uuid::from_u128(database.uuid.as_u128() + 1_000));
+    if state.changed_settings.contains(name.as_str()) {
+        state.begin(format!("SET BACK {name}")).map_err(away)?;
+        state.changed_settings.remove(name.as_str());
+        state.end().map_err(away)?;
+    }
     let verb = match state.retentions.get(name.as_str()).copied() {
         None => "MIGRATE",
-        Some(has) if has == wanted.retention => return Ok(Migrated { generation, kept: None }),
+        Some(has) if has == wanted.retention => return Ok(migrated(state, name, generation)),
         Some(has) => {
             let stays = Kept::Hours(has.hours().into());
             if has.hours() > wanted.retention.hours() && !wanted.shortening.permits(stays) {
-                return Ok(Migrated { generation, kept: Some(stays) });
+                return Ok(Migrated { kept: Some(stays), ..migrated(state, name, generation) });
             }
             "CHANGE RETENTION"
         }
@@ -221,7 +226,12 @@ fn migrate(state: &mut State, name: &DatabaseName, wanted: WantedRetention) -> R
     state.begin(format!("{verb} {name}")).map_err(away)?;
     state.retentions.insert(name.to_string(), wanted.retention);
     state.end().map_err(away)?;
-    Ok(Migrated { generation, kept: None })
+    Ok(migrated(state, name, generation))
+}
+
+fn migrated(state: &State, name: &DatabaseName, generation: TableGeneration) -> Migrated {
+    let differences = state.differences.get(name.as_str()).cloned().unwrap_or_default();
+    Migrated { generation, kept: None, differences }
 }
 
 fn drop(state: &mut State, database: &Database, owner: &DatabaseOwner) -> Result<(), TablesError> {

@@ -122,6 +122,12 @@ fn by_hand() -> Vec<Scenario> {
         of_acme("a child deleted by hand", vec![Step::Delete(INGESTER), Step::Delete(SETTINGS)]),
         of_acme("a managed pipeline deleted by hand", vec![Step::Delete(ACME_DEFAULT)]),
         of_acme(
+            "settings of the table changed by hand",
+            vec![Step::Happens(|world| {
+                world.state().changed_settings.insert("t_team_acme".to_owned());
+            })],
+        ),
+        of_acme(
             "topics gone",
             vec![Step::Happens(|world| {
                 let mut state = world.state();

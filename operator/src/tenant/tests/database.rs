@@ -1,7 +1,10 @@
 //! The database of a tenant: whose it is, what becomes of a lost one, and how long it keeps events.
 
 use super::*;
-use crate::{labels, tables::DatabaseComment};
+use crate::{
+    labels,
+    tables::{DatabaseComment, Difference},
+};
 
 const DATABASE: &str = "t_team_acme";
 
@@ -209,4 +212,33 @@ async fn a_database_taken_over_keeps_its_longer_retention() {
     keeps(&world, 365 * 24);
     assert_eq!(world.reason(ACME, "SchemaInSync").as_deref(), Some("RetentionReductionHeld"));
     assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"), "events flow all the same");
+}
+
+#[tokio::test]
+async fn a_table_that_differs_is_told_of_and_its_pods_go_on() {
+    let world = World::default();
+    world.apply(TENANT);
+    world.settle().await;
+    let table = |world: &World| world.object(ACME).unwrap()["status"]["database"]["tableUuid"].clone();
+    let before = table(&world);
+    let differences = vec![Difference::Missing { column: "id" }];
+    world.state().differences.insert("t_team_acme".to_owned(), differences);
+    world.settle().await;
+    for kind in ["SchemaInSync", "Ready", "Stalled"] {
+        assert_eq!(world.reason(ACME, kind).as_deref(), Some("TableDiffers"), "{kind}");
+    }
+    let message = world.message(ACME, "SchemaInSync").unwrap();
+    assert!(
+        message.starts_with("table `t_team_acme.events_raw` is not as it was made: column `id` is missing;")
+    );
+    assert_eq!(table(&world), before);
+    assert_eq!(
+        world.reason(ACME_DEFAULT, "Ready").as_deref(),
+        Some("Ready"),
+        "its consumer says what it cannot store"
+    );
+
+    world.state().differences.clear();
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
 }
