@@ -22,6 +22,13 @@ pub(crate) struct DatabaseOwner {
     pub(crate) name: String,
 }
 
+impl DatabaseOwner {
+    /// Whether another tenant bears the same name in the same namespace. Of two in one cluster, one is gone.
+    pub(crate) fn is_namesake_of(&self, other: &Self) -> bool {
+        self.namespace == other.namespace && self.name == other.name && self.uid != other.uid
+    }
+}
+
 /// What the comment of a database says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DatabaseComment {

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod database;
+mod finalizer;
 mod hanging;
 mod keys;
 mod protection;

@@ -45,6 +45,10 @@ pub(crate) enum Refusal {
     #[error("database `{database}` belongs to the tenant `{namespace}/{name}` with the UID {uid}")]
     Owned { database: String, namespace: String, name: String, uid: String },
     #[error(
+        "database `{database}` belongs to an earlier tenant of this name with the UID {uid}, which went without releasing it: if no other cluster has that tenant, an administrator of ClickHouse releases it with `ALTER DATABASE {database} MODIFY COMMENT '{released}'`, and this tenant takes it over with its events"
+    )]
+    Orphaned { database: String, uid: String, released: String },
+    #[error(
         "database `{database}` was left by the tenant `{namespace}/{name}`, and only a tenant of that name takes it over"
     )]
     Released { database: String, namespace: String, name: String },
@@ -72,6 +76,13 @@ fn claim(tenant: &ValidatedTenant, found: Database) -> Plan {
     let database = found.name.to_string();
     match &found.comment {
         DatabaseComment::Owned(owner) if owner.uid == tenant.owner.uid => Plan::Keep(found),
+        DatabaseComment::Owned(owner) if owner.is_namesake_of(&tenant.owner) => {
+            Plan::Refuse(Refusal::Orphaned {
+                database,
+                uid: owner.uid.clone(),
+                released: DatabaseComment::released_by(owner, &[]).to_string(),
+            })
+        }
         DatabaseComment::Owned(owner) => Plan::Refuse(Refusal::Owned {
             database,
             namespace: owner.namespace.clone(),
