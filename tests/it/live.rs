@@ -6,6 +6,7 @@ mod bad_input;
 mod broken_watches;
 mod chart;
 mod definitions;
+mod deletion;
 mod drain;
 mod drift;
 mod examples;
