@@ -335,7 +335,7 @@ fn object<K: Kind>(name: &str) -> String {
 
 async fn in_time<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_DEADLINE, call).await {
-        Ok(answer) => answer.map_err(|source| CallError::Api { source: Box::new(source) }),
+        Ok(answer) => answer.map_err(CallError::from),
         Err(_) => Err(CallError::Deadline { seconds: CALL_DEADLINE.as_secs() }),
     }
 }

@@ -35,32 +35,48 @@ pub(crate) enum Error {
     Leftover { object: String },
 }
 
-/// Why a call failed.
+/// Why a call failed. It has no cause: kube's errors cite the whole answer, once more in each of theirs.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    #[error("{}", told(.source))]
-    Api { source: Box<kube::Error> },
+    #[error("{words}")]
+    Api { words: String, code: Option<u16> },
     #[error("the API server did not answer within {seconds} s")]
     Deadline { seconds: u64 },
 }
 
-/// The API server's own words; kube adds the whole answer as debug text.
-fn told(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        // Its text cites the answer.
-        kube::Error::SerdeError(_) => "the answer of the API server cannot be read".to_owned(),
-        other => other.to_string(),
+/// The API server's own words, or what kept them away.
+impl From<kube::Error> for CallError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Api { code: Some(status.code), words: status.message },
+            // Its text cites the answer.
+            kube::Error::SerdeError(_) => {
+                Self::Api { code: None, words: "the answer of the API server cannot be read".to_owned() }
+            }
+            other => Self::Api { code: None, words: each_once(&other) },
+        }
     }
+}
+
+/// An error with its causes, without those that it cites.
+fn each_once(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 impl CallError {
     fn code(&self) -> Option<u16> {
         match self {
-            Self::Api { source } => match source.as_ref() {
-                kube::Error::Api(status) => Some(status.code),
-                _ => None,
-            },
+            Self::Api { code, .. } => *code,
             Self::Deadline { .. } => None,
         }
     }

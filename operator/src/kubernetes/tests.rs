@@ -8,6 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     failure::Failure,
+    progress::told,
     testing::{ACME_KEYS, World},
 };
 
@@ -47,7 +48,7 @@ fn only_what_is_ours_or_nobodys_is_taken() {
 fn rule_25_the_kind_of_failure_follows_from_the_answer() {
     let failure = |code: u16| {
         let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
-        let source = CallError::Api { source: Box::new(kube::Error::Api(Box::new(status))) };
+        let source = CallError::from(kube::Error::Api(Box::new(status)));
         let error = Error::Apply { object: "Secret `x`".to_owned(), source };
         (error.failure(), error.reason())
     };
@@ -62,8 +63,24 @@ fn rule_25_the_kind_of_failure_follows_from_the_answer() {
 fn an_answer_that_cannot_be_read_is_not_cited() {
     let cause = serde_json::from_str::<u8>(r#""hunter2""#).unwrap_err();
     assert!(cause.to_string().contains("hunter2"));
-    let source = CallError::Api { source: Box::new(kube::Error::SerdeError(cause)) };
-    assert!(!source.to_string().contains("hunter2"), "{source}");
+    let source = CallError::from(kube::Error::SerdeError(cause));
+    let error = Error::Apply { object: "Secret `x`".to_owned(), source };
+    assert!(!told(&error).contains("hunter2"), "{}", told(&error));
+}
+
+#[test]
+fn the_api_server_is_cited_once() {
+    let status = kube::core::Status::failure("spec.replicas must not be negative", "Invalid");
+    let source = CallError::from(kube::Error::Api(Box::new(status)));
+    let error = Error::Apply { object: "Deployment `x`".to_owned(), source };
+    assert_eq!(told(&error), "failed to apply Deployment `x`: spec.replicas must not be negative");
+}
+
+#[test]
+fn a_call_that_was_not_answered_tells_why() {
+    let cause = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused");
+    let source = CallError::from(kube::Error::Service(Box::new(cause)));
+    assert_eq!(source.to_string(), "ServiceError: refused");
 }
 
 fn world_with_a_secret() -> World {

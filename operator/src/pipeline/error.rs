@@ -22,7 +22,7 @@ pub(crate) enum Error {
     Hold { source: kubernetes::Error },
     #[error("failed to tell how the Pipeline is")]
     Report { source: kubernetes::Error },
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(Invalid),
     #[error("failed to look at the topics")]
     DescribeTopic { source: TopicsError },

@@ -25,7 +25,7 @@ pub(crate) enum Error {
     Hold { source: kubernetes::Error },
     #[error("failed to tell how the tenant is")]
     Report { source: kubernetes::Error },
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(Invalid),
     #[error("failed to bring about the Secret of the API keys")]
     ApplyKeys { source: kubernetes::Error },

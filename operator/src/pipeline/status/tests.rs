@@ -73,6 +73,18 @@ fn a_spec_that_cannot_be_brought_about_is_stalled() {
 }
 
 #[test]
+fn what_is_wrong_with_a_name_is_told() {
+    let source = TopicName::parse_given("millrace.acme.a b").unwrap_err();
+    let invalid = Invalid::TopicName { source };
+    let status = described(&pipeline(), &Outcome::stopped(&pipeline(), Obstacle::Invalid(invalid)));
+    let message = &conditions::find(&status.conditions, ConditionType::SpecValid).unwrap().message;
+    assert!(
+        message.starts_with("`topic.name` cannot be the name of a topic: ") && message.ends_with("found ` `"),
+        "{message}"
+    );
+}
+
+#[test]
 fn the_next_look_comes_when_the_next_key_ends() {
     let mut fetched = fetched();
     let keys = fetched.tenant.as_mut().unwrap().spec.api_keys.as_mut().unwrap();
