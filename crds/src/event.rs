@@ -15,6 +15,8 @@ vocabulary! {
         DatabaseAdopted,
         /// The database of a deleted tenant is kept, as its policy says.
         DatabaseRetained,
+        /// The Pipeline was stopped while no consumer was there to store what it took, which waits in Kafka.
+        DrainSkipped,
         /// The Pipeline was stopped before everything that it took was stored; the rest waits in Kafka.
         DrainTimedOut,
         /// The Pipeline was stopped after everything that it took was stored.
@@ -64,6 +66,7 @@ impl EventReason {
             Self::ApiKeysExpired
             | Self::DatabaseAdopted
             | Self::DatabaseRetained
+            | Self::DrainSkipped
             | Self::Drained
             | Self::TopicAdopted
             | Self::TopicsRetained => Severity::Normal,
@@ -90,7 +93,8 @@ impl EventReason {
             Self::ExternalResourcesAbandoned | Self::UnreadableResource => {
                 &[Resource::AnalyticsTenant, Resource::Pipeline]
             }
-            Self::DrainTimedOut
+            Self::DrainSkipped
+            | Self::DrainTimedOut
             | Self::Drained
             | Self::SourceTopicReplaced
             | Self::TopicAdopted
@@ -116,6 +120,9 @@ impl EventReason {
             Self::DatabaseAdopted | Self::TopicAdopted => "Nothing, if that was meant.",
             Self::DatabaseRetained => {
                 "Nothing. A tenant of the same name in the same namespace takes it over with the topics that the note names."
+            }
+            Self::DrainSkipped => {
+                "Nothing, if it may wait. Or set `state` to `Running` until it is stored, and stop the Pipeline then."
             }
             Self::DrainTimedOut => {
                 "Nothing, if the rest may wait. Or set `state` to `Running`, find out why the consumer is slow, and stop the \

@@ -115,7 +115,7 @@ async fn go_on<B: Backends>(
         }
     };
     if is_over(&left, consumer, Time::since(drain.started_at.0, pipeline, now)) {
-        return Ok(Wish::Stop { by, drain: Some(end(ctx, pipeline, drain, &left).await) });
+        return Ok(Wish::Stop { by, drain: Some(end(ctx, pipeline, drain, (&left, consumer)).await) });
     }
     Ok(Wish::Drain { consumer, message: left.to_string() })
 }
@@ -134,18 +134,26 @@ async fn end<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
     drain: DrainStatus,
-    left: &Left,
+    (left, consumer): (&Left, Pods),
 ) -> DrainStatus {
     let (reason, drained, remaining) = match left {
         Left::Nothing => (EventReason::Drained, true, Some(0)),
-        Left::Records(left) => (EventReason::DrainTimedOut, false, i64::try_from(left.records).ok()),
-        Left::Unknown => (EventReason::DrainTimedOut, false, None),
+        Left::Records(left) => (unfinished(consumer), false, i64::try_from(left.records).ok()),
+        Left::Unknown => (unfinished(consumer), false, None),
     };
     let ended = DrainStatus { drained: Some(drained), remaining, ..drain };
     let (name, note) = (pipeline.name_any(), result(&ended));
     info!(pipeline.name = name, remaining, "pipeline `{name}` stops: {note}");
     ctx.events.tell(pipeline.object_ref(&()), reason, note).await;
     ended
+}
+
+/// Why records are left.
+fn unfinished(consumer: Pods) -> EventReason {
+    match consumer {
+        Pods::Running => EventReason::DrainTimedOut,
+        Pods::Idle | Pods::Stopping | Pods::Gone => EventReason::DrainSkipped,
+    }
 }
 
 /// How a drain ended, in words.

@@ -102,6 +102,19 @@ async fn a_stop_ends_when_its_time_is_over_and_says_what_is_left() {
 }
 
 #[tokio::test]
+async fn a_stop_after_a_pause_does_not_wait_and_does_not_say_that_it_did() {
+    let world = settled().await;
+    set(&world, "Paused");
+    world.settle().await;
+    world.leave_unstored(ACME_DEFAULT, 5);
+    set(&world, "Stopped");
+    world.settle().await;
+    assert_eq!((pods(&world), ready(&world)), ((None, Some(0)), is("True", "Stopped")));
+    assert_eq!(world.told("DrainSkipped"), ["5 records are not stored and wait in Kafka"]);
+    assert_eq!(world.told("DrainTimedOut"), [""; 0]);
+}
+
+#[tokio::test]
 async fn nothing_is_counted_while_an_ingester_may_acknowledge() {
     let world = settled().await;
     world.edit(INGESTER, |ingester| ingester["metadata"]["finalizers"] = json!(["foregroundDeletion"]));
