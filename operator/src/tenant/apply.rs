@@ -25,7 +25,7 @@ use super::{
 use crate::{
     attempt, conditions,
     context::{Backends, Context},
-    kubernetes::is_held,
+    kubernetes::{self, is_held},
     progress::{Progress, Waiting},
     retained,
     tables::{Database, Migrated, Tables as _, TablesError},
@@ -254,10 +254,10 @@ async fn migrate<B: Backends>(
 
 async fn apply_pipeline<B: Backends>(
     ctx: &Context<B>,
-    plan: default_pipeline::Plan,
+    plan: Result<default_pipeline::Plan, kubernetes::Error>,
     suspend: Suspend,
 ) -> Result<(Aspect<ManagedPipeline>, Option<String>), Error> {
-    match plan {
+    match plan.map_err(|source| Error::ApplyPipeline { source })? {
         default_pipeline::Plan::Nothing => Ok((Progress::Done(ManagedPipeline::AsWanted), None)),
         default_pipeline::Plan::Apply(manifest) => {
             let pipeline: Pipeline =

@@ -8,22 +8,25 @@ pub(crate) mod default_pipeline;
 use crds::Pipeline;
 
 use super::validate::ValidatedTenant;
-use crate::tables::{Database, TablesError};
+use crate::{
+    kubernetes,
+    tables::{Database, TablesError},
+};
 
 /// What has to be there besides the keys, which do not wait for ClickHouse.
 #[derive(Debug)]
 pub(crate) struct Desired {
     pub(crate) database: Result<database::Plan, TablesError>,
-    pub(crate) pipeline: default_pipeline::Plan,
+    pub(crate) pipeline: Result<default_pipeline::Plan, kubernetes::Error>,
 }
 
 pub(crate) fn build(
     tenant: &ValidatedTenant,
     database: Result<Option<Database>, TablesError>,
-    pipeline: Option<Pipeline>,
+    pipeline: Result<Option<Pipeline>, kubernetes::Error>,
 ) -> Desired {
     Desired {
         database: database.map(|found| database::plan(tenant, found)),
-        pipeline: default_pipeline::plan(tenant, pipeline),
+        pipeline: pipeline.map(|found| default_pipeline::plan(tenant, found)),
     }
 }

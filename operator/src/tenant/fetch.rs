@@ -9,7 +9,11 @@ use kube::{Resource, ResourceExt as _};
 
 use super::{
     Error,
-    build::{api_keys, brought_keys::Referenced, default_pipeline},
+    build::{
+        api_keys,
+        brought_keys::{Referenced, holds_keys},
+        default_pipeline,
+    },
     validate::{self, Rival, ValidatedTenant},
 };
 use crate::{
@@ -30,8 +34,8 @@ pub(crate) struct Fetched {
     pub(crate) keys: Option<Secret>,
     /// The Secrets that keys of the spec are brought along in.
     pub(crate) referenced: Referenced,
-    /// The Pipeline of the managed one's name, if there is one.
-    pub(crate) pipeline: Option<crds::Pipeline>,
+    /// The Pipeline of the managed one's name, if there is one. One that cannot be read holds up itself alone.
+    pub(crate) pipeline: Result<Option<crds::Pipeline>, kubernetes::Error>,
 }
 
 impl Fetched {
@@ -63,18 +67,23 @@ pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenan
         rivals: rivals(ctx, tenant),
         keys: ctx.kubernetes.get(&namespace, &api_keys::name(&name)).await.map_err(failed)?,
         referenced: referenced(ctx, tenant).await?,
-        pipeline: ctx.kubernetes.get(&namespace, &default_pipeline::name(&name)).await.map_err(failed)?,
+        pipeline: ctx.kubernetes.get(&namespace, &default_pipeline::name(&name)).await,
     })
 }
 
-/// The Secrets that the spec's keys refer to, as far as they are there. One that cannot be read is a failure: a key is
-/// not taken away because nobody knows it.
+/// The Secrets that the spec's keys refer to, as far as they are there, and of one that is not labelled as holding keys
+/// the metadata alone. One that cannot be read is a failure: a key is not taken away because nobody knows it.
 async fn referenced<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<Referenced, Error> {
     let namespace = tenant.namespace().unwrap_or_default();
     let mut found = Referenced::new();
+    let failed = |source| Error::Fetch { source };
     for name in referenced_names(tenant) {
-        let secret: Option<Secret> =
-            ctx.kubernetes.get(&namespace, name).await.map_err(|source| Error::Fetch { source })?;
+        let metadata = ctx.kubernetes.get_metadata::<Secret>(&namespace, name).await.map_err(failed)?;
+        let secret = match metadata {
+            Some(metadata) if !holds_keys(&metadata) => Some(Secret { metadata, ..Secret::default() }),
+            Some(_) => ctx.kubernetes.get(&namespace, name).await.map_err(failed)?,
+            None => None,
+        };
         found.extend(secret.map(|secret| (name.to_owned(), secret)));
     }
     Ok(found)

@@ -3,7 +3,7 @@
 mod managed_fields;
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tower::service_fn;
@@ -33,6 +33,7 @@ pub(super) fn client(world: World) -> Client {
                 path: parts.uri.path().to_owned(),
                 query,
                 content_type,
+                parts: Parts::of(&parts.headers),
                 body,
             };
             let answer = match call.method.as_str() {
@@ -71,7 +72,22 @@ struct Call {
     path: String,
     query: String,
     content_type: String,
+    parts: Parts,
     body: Value,
+}
+
+/// What a read asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    All,
+    Metadata,
+}
+
+impl Parts {
+    fn of(headers: &HeaderMap) -> Self {
+        let accepted = headers.get("accept").map_or("", |value| value.to_str().unwrap());
+        if accepted.contains("PartialObjectMetadata") { Self::Metadata } else { Self::All }
+    }
 }
 
 impl Call {
@@ -86,11 +102,23 @@ impl Call {
         (format!("{plural}/{namespace}/{name}"), parts.get(3) == Some(&"status"))
     }
 
+    fn read(&self, state: &State, key: &str) -> Result<Value, u16> {
+        state.may_read(key)?;
+        match self.parts {
+            _ if key.ends_with('/') => Ok(list(state, key)),
+            Parts::Metadata => get(state, key).map(|object| json!({ "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"] })),
+            Parts::All => {
+                state.may_read(&format!("{key} whole"))?;
+                get(state, key)
+            }
+        }
+    }
+
     fn answer(self, state: &mut State) -> Result<Value, u16> {
         let (key, is_status) = self.target();
         if self.method == "GET" {
             state.may_read(format!("GET {key}"))?;
-            return if key.ends_with('/') { Ok(list(state, &key)) } else { get(state, &key) };
+            return self.read(state, &key);
         }
         let is_apply = self.content_type.contains("apply-patch");
         let verb = match (self.method.as_str(), is_apply) {

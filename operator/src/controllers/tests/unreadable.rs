@@ -8,7 +8,7 @@ use scenario::{beside_the_pipelines, beside_the_tenants, flag, looks, settled, u
 use crate::{
     failure::Failure,
     progress::Problem as _,
-    testing::{ACME, ACME_DEFAULT, ACME_KEYS, TENANT, World},
+    testing::{ACME, ACME_DEFAULT, ACME_KEYS, TENANT, World, names_of_keys},
 };
 
 const INGESTER: &str = "deployments/team/acme-default-ingester";
@@ -155,6 +155,21 @@ async fn the_tenant_of_an_unreadable_managed_pipeline_says_so() {
     assert_eq!(failures[0].reason(), Reason::UnreadableObject);
     assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("UnreadableObject"));
     assert_eq!(world.object(ACME_DEFAULT), before);
+}
+
+#[tokio::test]
+async fn an_unreadable_managed_pipeline_holds_up_neither_keys_nor_tables() {
+    let world = settled().await;
+    set_policy(&world, ACME_DEFAULT, json!({"kafka": "Archive"}));
+    world.edit(ACME, |tenant| {
+        tenant["spec"]["apiKeys"] = json!([{"name": "other", "scopes": ["Ingest"]}]);
+        tenant["spec"]["retention"] = json!({"days": 100});
+    });
+    world.reconcile_tenants().await;
+    assert_eq!(names_of_keys(&world), ["other"]);
+    assert_eq!(world.state().retentions["t_team_acme"].hours(), 2400);
+    assert_eq!(world.reason(ACME, "CredentialsReady").as_deref(), Some("AccessManagementDisabled"));
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("UnreadableObject"));
 }
 
 /// The cache is older than the resource.

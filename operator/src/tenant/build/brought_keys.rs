@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crds::{Reason, analytics_tenant::SecretKeyReference};
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt as _;
+use kube::api::ObjectMeta;
 use schema::api_key;
 
 use super::{super::validate::WantedKey, api_keys::is_of_kind};
@@ -42,6 +42,12 @@ impl Unusable {
     }
 }
 
+/// Whether a Secret says by its label that tenants may take keys from it.
+pub(crate) fn holds_keys(secret: &ObjectMeta) -> bool {
+    let labels = secret.labels.as_ref();
+    labels.and_then(|labels| labels.get(labels::API_KEY)).is_some_and(|value| value == "true")
+}
+
 /// The key that is brought along.
 pub(crate) fn brought(
     wanted: &WantedKey,
@@ -52,7 +58,7 @@ pub(crate) fn brought(
     let Some(found) = referenced.get(&reference.name) else {
         return Err(Unusable::NotFound { name, secret });
     };
-    if found.labels().get(labels::API_KEY).map(String::as_str) != Some("true") {
+    if !holds_keys(&found.metadata) {
         return Err(Unusable::NotLabelled { name, secret });
     }
     let Some(value) = found.data.as_ref().and_then(|data| data.get(&reference.key)) else {

@@ -143,6 +143,19 @@ async fn a_key_that_cannot_be_brought_along_is_told_once_and_the_others_go_on() 
 }
 
 #[tokio::test]
+async fn a_secret_without_the_label_is_not_read() {
+    let world = with_tenant(TENANT);
+    own(&world, "false", &key());
+    brings(&world, "token");
+    world.state().refusals = vec![(format!("GET {OWN} whole"), 403)];
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "CredentialsReady").as_deref(), Some("SecretNotLabelled"));
+    own(&world, LABELLED, &key());
+    let failures = world.reconcile_tenants().await;
+    assert_eq!(failures[0].failure(), Failure::Permission, "with the label it is");
+}
+
+#[tokio::test]
 async fn a_secret_that_cannot_be_read_takes_no_key_away() {
     let world = with_tenant(TENANT);
     own(&world, LABELLED, &key());
