@@ -188,35 +188,18 @@ impl Kubernetes {
             .map_err(|source| Error::Change { object: object::<K>(name), source })
     }
 
-    /// Writes our fields of the status of exactly this incarnation of a resource. Gives the resource as it is then.
+    /// Writes our fields of the status of exactly this incarnation and version of a resource: what was made of an old
+    /// one must not stand over what was made of a newer one. Gives the resource as it is then.
     pub(crate) async fn write_status<K: Kind>(
         &self,
         resource: &K,
-        status: &impl Serialize,
-    ) -> Result<K, Error> {
-        self.apply_status(resource, json!({ "uid": resource.uid() }), status).await
-    }
-
-    /// The same, unless the resource changed since it was read.
-    pub(crate) async fn write_status_of_version<K: Kind>(
-        &self,
-        resource: &K,
-        status: &impl Serialize,
-    ) -> Result<K, Error> {
-        self.apply_status(resource, expected(resource.meta()), status).await
-    }
-
-    async fn apply_status<K: Kind>(
-        &self,
-        resource: &K,
-        expected: serde_json::Value,
         status: &impl Serialize,
     ) -> Result<K, Error> {
         let name = resource.name_any();
         let mut patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
-            "metadata": expected,
+            "metadata": expected(resource.meta()),
             "status": status,
         });
         patch["metadata"]["name"] = json!(name);
@@ -227,18 +210,18 @@ impl Kubernetes {
             .map_err(|source| Error::WriteStatus { object: object::<K>(&name), source })
     }
 
-    /// Merges fields into the status of a resource, unless it changed since it was read.
+    /// Merges fields into the status of a resource, unless it changed since it was read. Gives the resource as it is
+    /// then.
     pub(crate) async fn merge_status<K: Kind>(
         &self,
         resource: &K,
         status: &(impl Serialize + Debug),
-    ) -> Result<(), Error> {
+    ) -> Result<K, Error> {
         let name = resource.name_any();
         let patch = json!({ "metadata": expected(resource.meta()), "status": status });
         let api = self.api::<K>(&resource.namespace().unwrap_or_default());
         in_time(api.patch_status(&name, &self.merging(), &Patch::Merge(&patch)))
             .await
-            .map(|_| ())
             .map_err(|source| Error::WriteStatus { object: object::<K>(&name), source })
     }
 

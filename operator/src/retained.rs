@@ -15,16 +15,16 @@ use crate::{
 };
 
 /// Adds topics to those that a tenant may take over, and drops those that are gone, so that the list does not grow for
-/// ever. Fails with a conflict if the tenant changed since it was read.
+/// ever. Gives the tenant as it is then, if that changed it; fails with a conflict if it changed since it was read.
 pub(crate) async fn note<B: Backends>(
     ctx: &Context<B>,
     tenant: &AnalyticsTenant,
     topics: &[TopicId],
-) -> Result<(), Error> {
+) -> Result<Option<AnalyticsTenant>, Error> {
     let before = recorded(tenant);
     match with(before, &living(ctx, before, topics).await, topics) {
-        Some(all) => ctx.kubernetes.merge_status(tenant, &json!({ "retainedTopics": all })).await,
-        None => Ok(()),
+        Some(all) => ctx.kubernetes.merge_status(tenant, &json!({ "retainedTopics": all })).await.map(Some),
+        None => Ok(None),
     }
 }
 

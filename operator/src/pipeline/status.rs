@@ -186,7 +186,7 @@ async fn write<B: Backends>(
     status: &PipelineStatus,
 ) -> Result<Pipeline, crate::kubernetes::Error> {
     metrics::status_written("pipeline");
-    ctx.kubernetes.write_status_of_version(pipeline, status).await
+    ctx.kubernetes.write_status(pipeline, status).await
 }
 
 /// The status that an outcome amounts to. What could not be looked at stays as it was known.

@@ -44,6 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) pipeline: Aspect<ManagedPipeline>,
     /// Where the managed Pipeline takes events.
     pub(crate) endpoint: Option<String>,
+    /// The tenant after topics were noted in its status, where they had to be.
+    pub(crate) noted: Option<Box<AnalyticsTenant>>,
 }
 
 /// The keys that are there, and those that are not because what was brought along cannot be used.
@@ -83,6 +85,7 @@ impl Outcome {
             schema: Progress::Untried,
             pipeline: Progress::Untried,
             endpoint: None,
+            noted: None,
         }
     }
 
@@ -179,7 +182,10 @@ pub(crate) async fn apply<B: Backends>(
     validated: &ValidatedTenant,
     desired: Desired,
 ) -> Outcome {
-    let database = apply_database(ctx, tenant, validated, desired.database).await;
+    let (database, noted) = match note_topics(ctx, tenant, &desired.database).await {
+        Ok(noted) => (apply_database(ctx, tenant, validated, desired.database).await, noted),
+        Err(error) => (Err(error), None),
+    };
     let (schema, table) = match &database {
         Ok(_) => migrate(ctx, validated).await,
         Err(_) => (Progress::Untried, None),
@@ -195,6 +201,29 @@ pub(crate) async fn apply<B: Backends>(
         schema,
         pipeline,
         endpoint,
+        noted,
+    }
+}
+
+/// Notes the topics that come with a database that is taken over: the claim wipes them from its comment. Gives the
+/// tenant as it is then, if that changed it.
+async fn note_topics<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    plan: &Result<database::Plan, TablesError>,
+) -> Result<Option<Box<AnalyticsTenant>>, Error> {
+    match plan {
+        Ok(database::Plan::Adopt { topics, .. }) => {
+            let noted = retained::note(ctx, tenant, topics).await;
+            noted.map(|noted| noted.map(Box::new)).map_err(|source| Error::NoteTopics { source })
+        }
+        Ok(
+            database::Plan::Keep(_)
+            | database::Plan::Create
+            | database::Plan::Refuse(_)
+            | database::Plan::Lost(_),
+        )
+        | Err(_) => Ok(None),
     }
 }
 
@@ -215,9 +244,7 @@ async fn apply_database<B: Backends>(
             // Somebody may have been faster, and then it is theirs.
             database::owned(validated, created).map_err(Error::Unclaimable)
         }
-        database::Plan::Adopt { database, topics } => {
-            // The claim wipes the topics from the comment, so they are noted before.
-            retained::note(ctx, tenant, &topics).await.map_err(|source| Error::NoteTopics { source })?;
+        database::Plan::Adopt { database, topics: _ } => {
             ctx.tables
                 .claim(&database, &validated.owner)
                 .await

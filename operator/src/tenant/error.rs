@@ -92,9 +92,10 @@ impl Error {
             | Self::RemovePipeline { .. }
             | Self::ReleaseDatabase { .. }
             | Self::DropDatabase { .. } => true,
+            // Somebody changed the tenant meanwhile, and the next look tells how it is.
+            Self::Report { source } => source.reason() == Reason::KubernetesChanged,
             Self::Fetch { .. }
             | Self::Hold { .. }
-            | Self::Report { .. }
             | Self::DeletePipeline { .. }
             | Self::LetGo { .. }
             | Self::Interrupted(_) => false,

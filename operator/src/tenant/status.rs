@@ -52,6 +52,8 @@ pub(crate) async fn report<B: Backends>(
     outcome: &Outcome,
     life: Life,
 ) -> Result<(), Error> {
+    // What is written is compared with what is there now, and over that version.
+    let tenant = outcome.noted.as_deref().unwrap_or(tenant);
     let status = describe(tenant, outcome, life, Timestamp::now());
     report_status(ctx, tenant, status).await
 }
@@ -119,6 +121,8 @@ async fn report_status<B: Backends>(
     write(ctx, tenant, status).await.map(|_| ())
 }
 
+/// Writes the status of the version that was read: an operator that is late, or that was slow while the spec or the
+/// managed Pipeline changed, must not write over what is true by now.
 async fn write<B: Backends>(
     ctx: &Context<B>,
     tenant: &AnalyticsTenant,

@@ -133,7 +133,7 @@ async fn note<B: Backends>(
     topics: &[TopicId],
 ) -> Result<(), Error> {
     let Some(tenant) = tenant else { return Ok(()) };
-    retained::note(ctx, tenant, topics).await.map_err(|source| Error::NoteTopics { source })
+    retained::note(ctx, tenant, topics).await.map(drop).map_err(|source| Error::NoteTopics { source })
 }
 
 /// Deletes those topics that are still the incarnations that the status tells of. One whose name this Pipeline cannot

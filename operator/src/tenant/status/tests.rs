@@ -18,6 +18,7 @@ fn done() -> Outcome {
         schema: Progress::Done(Retention::DEFAULT),
         pipeline: Progress::Done(ManagedPipeline::AsWanted),
         endpoint: Some("http://acme".to_owned()),
+        noted: None,
     }
 }
 

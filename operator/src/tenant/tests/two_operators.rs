@@ -52,3 +52,26 @@ async fn rule_29_one_of_two_operators_makes_a_further_key() {
     })
     .await;
 }
+
+/// A write of its status leads nobody to look again, so what stays there has to be true.
+#[tokio::test]
+async fn an_operator_that_is_late_leaves_no_old_status() {
+    for call in 1.. {
+        let world = with_tenant(TENANT);
+        world.pause_after(call);
+        let mut slow = pin!(world.reconcile_tenants());
+        tokio::select! {
+            biased;
+            () = world.stands_still() => {}
+            _ = &mut slow => {
+                assert!(call > 5, "an operator makes more than {call} calls");
+                return;
+            }
+        }
+        world.settle().await;
+        world.go_on();
+        let will_look_again = !slow.await.is_empty();
+        let reason = world.reason(ACME, "Ready");
+        assert!(will_look_again || reason.as_deref() == Some("Ready"), "after call {call}: {reason:?}");
+    }
+}
