@@ -137,6 +137,10 @@ impl State {
         if self.faults.fails_read() {
             return Err(500);
         }
+        self.is_allowed(&line)
+    }
+
+    fn is_allowed(&self, line: &str) -> Result<(), u16> {
         self.refusals.iter().find(|(start, _)| line.starts_with(start)).map_or(Ok(()), |(_, code)| Err(*code))
     }
 

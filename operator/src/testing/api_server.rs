@@ -102,13 +102,13 @@ impl Call {
         (format!("{plural}/{namespace}/{name}"), parts.get(3) == Some(&"status"))
     }
 
-    fn read(&self, state: &State, key: &str) -> Result<Value, u16> {
-        state.may_read(key)?;
+    fn read(&self, state: &mut State, key: &str) -> Result<Value, u16> {
+        state.may_read(format!("GET {key}"))?;
         match self.parts {
             _ if key.ends_with('/') => Ok(list(state, key)),
             Parts::Metadata => get(state, key).map(|object| json!({ "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"] })),
             Parts::All => {
-                state.may_read(&format!("{key} whole"))?;
+                state.is_allowed(&format!("GET {key} whole"))?;
                 get(state, key)
             }
         }
@@ -117,7 +117,6 @@ impl Call {
     fn answer(self, state: &mut State) -> Result<Value, u16> {
         let (key, is_status) = self.target();
         if self.method == "GET" {
-            state.may_read(format!("GET {key}"))?;
             return self.read(state, &key);
         }
         let is_apply = self.content_type.contains("apply-patch");
