@@ -92,13 +92,14 @@ test: check ## Run every check and every test, the ones on real Kafka, ClickHous
 	cargo build $(EVERYTHING)
 	$(PROGRAMS)/dev up
 	INSTA_UPDATE=no cargo test --workspace --features tests/live --locked --no-fail-fast
-	@cat $(CARGO_TARGET_DIR)/perturb.txt
+	@cat $(CARGO_TARGET_DIR)/perturb.txt $(CARGO_TARGET_DIR)/perturb-live.txt
 
 # With the workspace, so that nothing is built with other features than in `make test`.
 .PHONY: perturb
-perturb: compilers own ## Disturb every change and every read of the operator in each way, in memory; SEED=1
+perturb: programs ## Disturb every change and every read of the operator in each way, in memory and on parts of its own; SEED=1
 	MILLRACE_PERTURB=all/$(SEED) cargo test --workspace --features tests/live --lib --locked perturbation
-	@cat $(CARGO_TARGET_DIR)/perturb.txt
+	MILLRACE_PERTURB=all/$(SEED) cargo test --workspace --features tests/live --test it --locked live::perturbation
+	@cat $(CARGO_TARGET_DIR)/perturb.txt $(CARGO_TARGET_DIR)/perturb-live.txt
 
 .PHONY: audit
 audit: ## Look for published vulnerabilities of our dependencies; needs the internet and cargo-deny

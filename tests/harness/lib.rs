@@ -19,6 +19,7 @@
 pub mod chart;
 pub mod clickhouse;
 pub mod control_plane;
+pub mod disturbance;
 pub mod http;
 pub mod installed;
 pub mod kafka;

@@ -21,6 +21,7 @@ mod namespaces;
 mod network_policies;
 mod operator_start;
 mod permissions;
+mod perturbation;
 mod poison;
 mod private_cluster;
 mod readme;
