@@ -80,6 +80,12 @@ bench-limits: programs ## Measure what fetching, parsing, sorting, encoding and 
 	cargo build --release --locked --package bench
 	$(CARGO_TARGET_DIR)/release/bench limits
 
+.PHONY: bench-operator
+bench-operator: programs ## Measure the operator with 200 tenants: time until ready, then requests and memory at rest, on parts of its own
+	@$(PROGRAMS)/dev up
+	cargo build --release --locked --package bench --package operator
+	$(CARGO_TARGET_DIR)/release/bench operator
+
 .PHONY: check
 check: compilers own ## Check the format, the lints and the documentation; needs nothing but cargo
 	cargo fmt --all --check

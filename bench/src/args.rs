@@ -33,6 +33,11 @@ pub(crate) enum Measure {
     /// The plain consumer that `consumer` measures beside ours.
     #[command(hide = true)]
     PlainConsumer(PlainOptions),
+    /// Time until many tenants are ready, and what the operator asks, writes and holds when nothing changes.
+    ///
+    /// Each tenant has its managed Pipeline, which is scaled to no pods as soon as it is there. API server, Kafka and
+    /// ClickHouse are private ones on loopback. A write at rest or more than 100 MiB is a failure.
+    Operator(OperatorOptions),
     /// Memory of the demo's idle pods of operator, ingester and consumer: the control group's, without inactive file pages.
     ///
     /// It waits until every pod has been ready for a minute. `make demo` makes the pods.
@@ -102,6 +107,19 @@ pub(crate) struct ConsumerOptions {
     #[arg(long = "also", value_name = "CONSUMER")]
     pub(crate) also: Vec<PathBuf>,
     /// The folder with the binary `consumer`. Default: that of this program.
+    #[arg(long)]
+    pub(crate) binaries: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OperatorOptions {
+    /// Tenants.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
+    pub(crate) tenants: u32,
+    /// Seconds that the operator is watched at rest; the default is that after which it has looked at everything again.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) rest_seconds: u64,
+    /// The folder with the binary `operator`. Default: that of this program.
     #[arg(long)]
     pub(crate) binaries: Option<PathBuf>,
 }

@@ -1,9 +1,10 @@
-//! Measures on the local stack's parts what an event costs, and what idle pods hold.
+//! Measures on the local stack's parts what an event costs, what a tenant costs, and what idle pods hold.
 //!
 //! ```text
 //! events:   (generator -> ingester -> Kafka) -> (Kafka -> consumer -> ClickHouse), round after round
 //! consumer: (Kafka -> ours | Kafka engine | plain consumer -> ClickHouse), round after round
 //! limits:   fetch, parse, sort, encode and insert, each alone
+//! operator: (tenants -> operator -> ready), then nothing, for some minutes
 //! memory:   control group of each pod, a minute after it was ready
 //! ```
 //!
@@ -19,6 +20,7 @@ mod events;
 mod kafka;
 mod machine;
 mod memory;
+mod operator;
 mod process;
 mod summary;
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Measure::Consumer(options) => consumer::run(&options),
         Measure::Limits(options) => consumer::limits::run(&options),
         Measure::PlainConsumer(options) => consumer::plain::run(&options.settings),
+        Measure::Operator(options) => operator::run(&options),
         Measure::Memory(options) => memory::run(&options),
     };
     let Err(error) = measured else { return ExitCode::SUCCESS };

@@ -30,11 +30,22 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(program: &Path, folder: &Path, words: &[String]) -> anyhow::Result<Self> {
+        Self::start_with(program, folder, words, &[])
+    }
+
+    /// As `start`, with these variables beside those of this process.
+    pub(crate) fn start_with(
+        program: &Path,
+        folder: &Path,
+        words: &[String],
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("failed to create `{}`", log.display()))?;
         let child = Command::new(program)
             .args(words)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
@@ -80,11 +91,20 @@ impl Running {
 
     /// The most memory that it ever held, from `VmHWM` of proc(5).
     pub(crate) fn peak_mib(&self) -> anyhow::Result<f64> {
+        self.memory_mib("VmHWM:")
+    }
+
+    /// The memory that it holds now, from `VmRSS` of proc(5).
+    pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {
+        self.memory_mib("VmRSS:")
+    }
+
+    fn memory_mib(&self, field: &str) -> anyhow::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .context("failed to read the memory of the process")?;
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("failed to find `VmHWM`")?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("failed to read `VmHWM`")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let line = line.with_context(|| format!("failed to find `{field}`"))?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("failed to read a size")?;
         Ok((kib / 102.4).round() / 10.0)
     }
 

@@ -25,6 +25,7 @@
 
 pub mod args;
 
+mod api_requests;
 mod attempt;
 mod clickhouse;
 mod conditions;
@@ -71,6 +72,8 @@ use runtime::{
 };
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+
+pub use api_requests::client;
 
 use crate::{
     args::Options,

@@ -36,3 +36,9 @@ pub(crate) fn status_written(controller: &'static str) {
 pub(crate) fn leading(leads: bool) {
     gauge!("operator_leading").set(if leads { 1.0 } else { 0.0 });
 }
+
+/// A request to the Kubernetes API; the code is that of its answer, or `none` where none came.
+pub(crate) fn api_requested(verb: &'static str, resource: &str, code: String) {
+    counter!("operator_api_requests_total", "verb" => verb, "resource" => resource.to_owned(), "code" => code)
+        .increment(1);
+}

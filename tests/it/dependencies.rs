@@ -20,7 +20,7 @@ const IMPORTS: [(&str, &[&str]); 9] = [
     ("ingester", &["runtime", "schema"]),
     ("consumer", &["runtime", "schema"]),
     ("dev", &["schema", "crds"]),
-    ("bench", &["consumer", "dev", "schema"]),
+    ("bench", &["consumer", "crds", "dev", "schema"]),
     ("tests", &["consumer", "crds", "dev", "ingester", "operator", "runtime", "schema"]),
 ];
 

@@ -89,6 +89,7 @@ pub(crate) fn controller_manager(
     args.extend(match options.controllers {
         Controllers::All => None,
         Controllers::Deletion => Some(("controllers", DELETION.to_owned())),
+        Controllers::Deployments => Some(("controllers", format!("{DELETION},deployment-controller"))),
     });
     tools.spec(name, "kube-controller-manager", &args)
 }

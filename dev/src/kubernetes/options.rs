@@ -38,6 +38,8 @@ pub enum Controllers {
     All,
     /// Those that end what is deleted (namespaces, and what belongs to what is gone), and make service accounts.
     Deletion,
+    /// Those of `Deletion`, and the one that brings Deployments about. What makes pods of it does not run.
+    Deployments,
 }
 
 impl ControlPlaneOptions {

@@ -4,8 +4,8 @@
 //! certificates -> etcd -> kube-apiserver -> definitions -> controller manager
 //! ```
 //!
-//! Nothing runs in it: it has neither scheduler nor kubelet, and of the controllers only those of
-//! [`Controllers::Deletion`]. It uses no network but loopback.
+//! Nothing runs in it: it has neither scheduler nor kubelet, and of the controllers, if nobody says other, only those
+//! of [`Controllers::Deletion`]. It uses no network but loopback.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
