@@ -86,6 +86,18 @@ impl PrivateCluster {
         Ground::make_with(self.client().await?, text).await
     }
 
+    /// The administrator's access, for programs.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.server.kubeconfig()
+    }
+
+    /// `kubectl` of this version.
+    #[must_use]
+    pub fn program(&self) -> PathBuf {
+        self.server.kubectl()
+    }
+
     /// Runs `kubectl` with these words and returns what it wrote.
     ///
     /// # Errors

@@ -5,9 +5,9 @@
 
 mod checkout;
 mod dependencies;
+mod documents;
 mod layout;
 #[cfg(feature = "live")]
 mod live;
-mod readme;
 mod reasons;
 mod rules;

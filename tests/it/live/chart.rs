@@ -1,13 +1,11 @@
-//! The chart: linted, rendered, checked by the API server, installed, upgraded, removed.
+//! The chart: linted, rendered, checked by the API server, installed, upgraded to itself.
 
 use std::io::Write as _;
 use std::time::Duration;
 
-use anyhow::ensure;
 use harness::chart::{self, NAMESPACE, RELEASE};
-use harness::kubernetes::{Ground, helm, kubectl};
+use harness::kubernetes::{helm, kubectl};
 use harness::names::unique;
-use harness::shared;
 use harness::wait::within;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -120,36 +118,6 @@ async fn the_operator_is_restricted_and_its_pod_never_restarted() -> anyhow::Res
         Ok(())
     })
     .await
-}
-
-/// A second release in a namespace of its own, while the shared one is away.
-#[tokio::test]
-async fn removing_the_release_leaves_resources_and_data() -> anyhow::Result<()> {
-    let shared_operator = chart::no_operator().await?;
-    let (release, namespace) = (unique("release"), unique("system"));
-    let outcome = within(TEST, async {
-        let mut values = chart::values().await?;
-        values["crds"] = json!({"install": false});
-        chart::make_secret(&namespace).await?;
-        chart::upgrade(&release, &namespace, &values).await?;
-
-        let ground = Ground::make("uninstall").await?;
-        ground.tenant("acme", json!({"defaultPipeline": "None"})).await?;
-        let tenant = ground.tenant_with("acme", "Ready", "True", Duration::from_secs(60)).await?;
-        helm(&["uninstall", &release, "--namespace", &namespace, "--wait"]).await?;
-
-        let status = tenant.status.unwrap_or_default();
-        let database = status.database.map(|database| database.name).unwrap_or_default();
-        let query = format!("SELECT count() FROM system.databases WHERE name = '{database}'");
-        ensure!(shared::clickhouse()?.number(&query).await? == 1, "`{database}` went with the release");
-        ground.api::<crds::AnalyticsTenant>().get("acme").await?;
-        // The shared operator, back below, finishes the deletion.
-        ground.leave().await
-    })
-    .await;
-    chart::uninstall(&release, &namespace).await?;
-    shared_operator.bring_back().await?;
-    outcome
 }
 
 #[tokio::test]
