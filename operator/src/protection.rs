@@ -10,6 +10,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use crate::{
     conditions::Observed,
+    kubernetes,
     plans::{Deletion, Plans},
 };
 
@@ -39,14 +40,15 @@ pub(crate) fn life(plans: &Plans, tenant: &AnalyticsTenant) -> Life {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Children<'a> {
     pub(crate) keys: Option<&'a ObjectMeta>,
-    pub(crate) pipeline: Option<&'a ObjectMeta>,
+    /// Of one that cannot be read nothing is known. It holds up itself alone.
+    pub(crate) pipeline: Result<Option<&'a ObjectMeta>, &'a kubernetes::Error>,
 }
 
 /// Whether all that the tenant owns is there and stays. If not, Kubernetes took it, and would take it again.
 pub(crate) fn is_whole(tenant: &AnalyticsTenant, children: Children<'_>) -> bool {
     let stays = |child: Option<&ObjectMeta>| child.is_some_and(|child| child.deletion_timestamp.is_none());
     let has_pipeline = match tenant.spec.default_pipeline {
-        DefaultPipeline::Managed => stays(children.pipeline),
+        DefaultPipeline::Managed => children.pipeline.map_or(true, stays),
         DefaultPipeline::None => true,
     };
     stays(children.keys) && has_pipeline
@@ -116,7 +118,7 @@ mod tests {
             (Some(&going), Some(&there), false, false),
             (None, Some(&there), false, false),
         ] {
-            let children = Children { keys, pipeline };
+            let children = Children { keys, pipeline: Ok(pipeline) };
             assert_eq!(is_whole(&tenant(json!({})), children), managed, "{children:?}");
             assert_eq!(
                 is_whole(&tenant(json!({"defaultPipeline": "None"})), children),
@@ -124,5 +126,13 @@ mod tests {
                 "{children:?}"
             );
         }
+    }
+    #[test]
+    fn a_pipeline_that_cannot_be_read_takes_nothing_from_its_tenant() {
+        let (object, field) = ("Pipeline `acme-default`".to_owned(), "spec.state".to_owned());
+        let (there, unreadable) = (ObjectMeta::default(), kubernetes::Error::Unreadable { object, field });
+        let with = |keys| Children { keys, pipeline: Err(&unreadable) };
+        assert!(is_whole(&tenant(json!({})), with(Some(&there))));
+        assert!(!is_whole(&tenant(json!({})), with(None)));
     }
 }

@@ -144,13 +144,26 @@ pub async fn make_secret(namespace: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When it does not become ready.
 pub async fn upgrade(release: &str, namespace: &str, values: &Value) -> anyhow::Result<String> {
+    upgrade_to(&path()?, release, namespace, values).await
+}
+
+/// As `upgrade`, with the chart in another folder.
+///
+/// # Errors
+/// As `upgrade`.
+pub async fn upgrade_to(
+    chart: &str,
+    release: &str,
+    namespace: &str,
+    values: &Value,
+) -> anyhow::Result<String> {
     let file = written(values)?;
-    let (chart, values) = (path()?, file.path().display().to_string());
+    let values = file.path().display().to_string();
     let words = [
         "upgrade",
         "--install",
         release,
-        chart.as_str(),
+        chart,
         "--namespace",
         namespace,
         "--create-namespace",

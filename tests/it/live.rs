@@ -32,4 +32,5 @@ mod rules;
 mod secured_kafka;
 mod tables;
 mod topic_names;
+mod upgrade;
 mod walking_line;

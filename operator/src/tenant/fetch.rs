@@ -41,7 +41,7 @@ pub(crate) struct Fetched {
 impl Fetched {
     pub(crate) fn children(&self) -> Children<'_> {
         let keys = self.keys.as_ref().map(|keys| &keys.metadata);
-        Children { keys, pipeline: self.pipeline.as_ref().map(Resource::meta) }
+        Children { keys, pipeline: self.pipeline.as_ref().map(|found| found.as_ref().map(Resource::meta)) }
     }
 }
 

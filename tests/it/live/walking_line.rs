@@ -25,14 +25,14 @@ const STORED: Duration = Duration::from_secs(60);
 const GONE: Duration = Duration::from_secs(120);
 
 /// A tenant that became ready, as its sender and its reader see it.
-struct Onboarded {
+pub(crate) struct Onboarded {
     status: AnalyticsTenantStatus,
     database: String,
     url: String,
     bearer: String,
 }
 
-async fn onboard(ground: &Ground, name: &str, spec: Value) -> anyhow::Result<Onboarded> {
+pub(crate) async fn onboard(ground: &Ground, name: &str, spec: Value) -> anyhow::Result<Onboarded> {
     ground.tenant(name, spec).await?;
     onboarded(ground, name).await
 }
@@ -51,7 +51,7 @@ async fn onboarded(ground: &Ground, name: &str) -> anyhow::Result<Onboarded> {
 }
 
 /// Sends for a while and returns how many were acknowledged, once each of them is stored exactly once.
-async fn send_and_find(site: &Onboarded, seconds: u64) -> anyhow::Result<usize> {
+pub(crate) async fn send_and_find(site: &Onboarded, seconds: u64) -> anyhow::Result<usize> {
     let clickhouse = shared::clickhouse()?;
     let table = format!("{}.events", site.database);
     let known: Vec<uuid::Uuid> = clickhouse.copies(&table).await?.into_keys().collect();
