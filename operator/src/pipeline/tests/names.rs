@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use super::*;
+use crate::testing::Fault;
 
 const ORDERS: &str = "millrace.team-acme.orders";
 const FIRST: &str = "pipelines/team/first";
@@ -127,39 +128,45 @@ async fn a_pipeline_whose_own_name_was_given_away_says_so() {
     assert_eq!(ready(&world, FIRST).as_deref(), Some("Ready"));
 }
 
-/// One operator stands still after each of its calls in turn, while a Pipeline of the same name is made that counts as
-/// the older one, and another operator works on that.
+/// One operator stands still before and after each of its changes in turn, while a Pipeline of the same name is made that
+/// counts as the older one, and another operator works on that.
 #[tokio::test]
 async fn two_pipelines_that_begin_at_the_same_time_never_have_one_topic() {
-    for call in 1.. {
-        let world = with_tenant().await;
-        world.apply(&named("second", "Delete"));
-        let second = world.object(SECOND).unwrap();
-        world.pause_after(call);
-        let mut slow = pin!(world.reconcile_cached(&[], std::slice::from_ref(&second)));
-        tokio::select! {
-            biased;
-            () = world.stands_still() => {}
-            () = &mut slow => {
-                assert!(call > 10, "an operator makes more than {call} calls");
-                return;
-            }
+    for fault in [Fault::PauseBefore, Fault::PauseAfter] {
+        let mut change = 1;
+        while with_a_second_one_at(change, fault).await {
+            change += 1;
         }
-        world.apply(&named("first", "Delete"));
-        world.edit(FIRST, |first| {
-            first["metadata"]["creationTimestamp"] = second["metadata"]["creationTimestamp"].clone();
-            first["metadata"]["uid"] = json!("uid-0");
-        });
-        let first = world.object(FIRST).unwrap();
-        world.reconcile_cached(&[], &[first]).await;
-        world.go_on();
-        slow.await;
-        world.settle().await;
-        let recorded = [recorded(&world, FIRST), recorded(&world, SECOND)];
-        let ready = [ready(&world, FIRST), ready(&world, SECOND)].map(Option::unwrap_or_default);
-        assert_eq!(recorded.iter().flatten().count(), 1, "after call {call}: {recorded:?} {ready:?}");
-        let mut ready = ready.each_ref().map(String::as_str);
-        ready.sort_unstable();
-        assert_eq!(ready, ["NameConflict", "Ready"], "after call {call}");
+        assert!(change > 5, "a Pipeline is made with more than {change} changes");
     }
+}
+
+/// Whether there is such a change.
+async fn with_a_second_one_at(change: usize, fault: Fault) -> bool {
+    let world = with_tenant().await;
+    world.apply(&named("second", "Delete"));
+    let second = world.object(SECOND).unwrap();
+    world.fail_at(change, fault);
+    let mut slow = pin!(world.reconcile_cached(&[], std::slice::from_ref(&second)));
+    tokio::select! {
+        biased;
+        () = world.stands_still() => {}
+        () = &mut slow => return false,
+    }
+    world.apply(&named("first", "Delete"));
+    world.edit(FIRST, |first| {
+        first["metadata"]["creationTimestamp"] = second["metadata"]["creationTimestamp"].clone();
+        first["metadata"]["uid"] = json!("uid-0");
+    });
+    let first = world.object(FIRST).unwrap();
+    world.reconcile_cached(&[], &[first]).await;
+    world.go_on();
+    slow.await;
+    world.settle().await;
+    let recorded = [recorded(&world, FIRST), recorded(&world, SECOND)];
+    let mut ready = [FIRST, SECOND].map(|key| ready(&world, key).unwrap_or_default());
+    assert_eq!(recorded.iter().flatten().count(), 1, "{fault:?} {change}: {recorded:?} {ready:?}");
+    ready.sort_unstable();
+    assert_eq!(ready, ["NameConflict", "Ready"], "{fault:?} {change}");
+    true
 }
