@@ -1,5 +1,6 @@
 //! Pipelines that pause, stop with and without records left, and go on; and a deletion that leaves records behind.
 
+use crds::pipeline::PipelineState;
 use serde_json::json;
 
 use super::{ACME_DEFAULT, Scenario, Step, of_acme, set};
@@ -34,15 +35,15 @@ pub(super) fn all() -> Vec<Scenario> {
 }
 
 fn paused() -> Step {
-    Step::Edit(ACME_DEFAULT, |pipeline| set(pipeline, "state", json!("Paused")))
+    Step::Edit(ACME_DEFAULT, |pipeline| set(pipeline, "state", json!(PipelineState::Paused)))
 }
 
 fn stopped() -> Step {
-    Step::Edit(ACME_DEFAULT, |pipeline| set(pipeline, "state", json!("Stopped")))
+    Step::Edit(ACME_DEFAULT, |pipeline| set(pipeline, "state", json!(PipelineState::Stopped)))
 }
 
 fn running() -> Step {
-    Step::Edit(ACME_DEFAULT, |pipeline| set(pipeline, "state", json!("Running")))
+    Step::Edit(ACME_DEFAULT, |pipeline| set(pipeline, "state", json!(PipelineState::Running)))
 }
 
 fn five_records() -> Step {
