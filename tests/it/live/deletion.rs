@@ -19,10 +19,10 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-const TEST: Duration = Duration::from_secs(280);
-const SEEN: Duration = Duration::from_secs(60);
+const TEST: Duration = Duration::from_secs(420);
+const SEEN: Duration = Duration::from_secs(120);
 /// The namespace controller looks again after some seconds, each time later; and so does a back-off.
-const ENDED: Duration = Duration::from_secs(120);
+const ENDED: Duration = Duration::from_secs(180);
 
 /// The database and the topics of the tenant `acme` with the Pipelines `acme-default` and `web`.
 #[derive(Debug, PartialEq, Eq)]

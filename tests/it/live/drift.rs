@@ -13,8 +13,8 @@ use harness::process::free_port;
 use harness::wait::{Look, until, within};
 use serde_json::json;
 
-const TEST: Duration = Duration::from_secs(240);
-const SEEN: Duration = Duration::from_secs(60);
+const TEST: Duration = Duration::from_secs(420);
+const SEEN: Duration = Duration::from_secs(120);
 
 /// The table `events_raw` of the tenant `acme`.
 struct Table {
