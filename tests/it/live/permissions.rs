@@ -23,9 +23,10 @@ use harness::private::{PrivateClickHouse, PrivateKafka};
 use harness::private_cluster::PrivateCluster;
 use harness::stand_in::StandIn;
 use harness::wait::{Look, until, within};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -33,9 +34,10 @@ use super::rendered::smallest;
 use rights::{Right, granted, is_refused, used, without};
 use walk::{Seen, Step, look};
 
-const TEST: Duration = Duration::from_secs(300);
+const TEST: Duration = Duration::from_secs(480);
 /// For all namespaces to get to where the operator's flags have to change, and from there to the end.
-const HALF: Duration = Duration::from_secs(150);
+const HALF: Duration = Duration::from_secs(240);
+const SEEN: Duration = Duration::from_secs(30);
 
 /// The namespace in which nothing is missing.
 const WHOLE: &str = "whole";
@@ -115,7 +117,13 @@ async fn the_operator_needs_each_right_that_the_chart_gives_and_no_other() -> an
             .collect();
         assert!(unneeded.is_empty(), "a life goes on without these: {unneeded:?}");
         log.read()?;
-        assert_used(&granted(&rules), &log.of_whole);
+        assert_used(&granted(&rules), log.whole.get(WHOLE));
+
+        let rules = rules_of_the_lease(&cluster).await?;
+        assert_used(&granted(&rules), log.whole.get(NAMESPACE));
+        for missing in granted(&rules) {
+            stand_without(&cluster, &rules, &missing, &flags, &mut log).await?;
+        }
         Ok(())
     })
     .await
@@ -128,6 +136,43 @@ async fn rules_of_the_chart(cluster: &PrivateCluster) -> anyhow::Result<Vec<Poli
     let rules = roles.get(&name).await?.rules.context("a role with rules")?;
     cluster.kubectl(&["delete", "clusterrolebinding,clusterrole", &name]).await?;
     Ok(rules)
+}
+
+/// The rules for the Lease, in the release's own namespace.
+async fn rules_of_the_lease(cluster: &PrivateCluster) -> anyhow::Result<Vec<PolicyRule>> {
+    let roles: Api<Role> = Api::namespaced(cluster.client().await?, NAMESPACE);
+    roles.get(RELEASE).await?.rules.context("a role with rules")
+}
+
+/// An operator that lacks a right on the Lease is refused, and cannot lead. At the end it has the right again.
+async fn stand_without(
+    cluster: &PrivateCluster,
+    rules: &[PolicyRule],
+    missing: &Right,
+    flags: &[String],
+    log: &mut Log,
+) -> anyhow::Result<()> {
+    let roles: Api<Role> = Api::namespaced(cluster.client().await?, NAMESPACE);
+    let give = async |rules: Vec<PolicyRule>| {
+        roles.patch(RELEASE, &PatchParams::default(), &Patch::Merge(json!({"rules": rules}))).await
+    };
+    give(without(rules, missing)).await?;
+    // It is made once, and found by all later ones.
+    let leases: Api<Lease> = Api::namespaced(cluster.client().await?, NAMESPACE);
+    if missing.verb == "create" {
+        leases.delete(RELEASE, &DeleteParams::default()).await?;
+    }
+    let operator = Operator::start(client(cluster).await?, flags)?;
+    let log = Mutex::new(log);
+    until(SEEN, &format!("refusal to {missing}"), || async {
+        let mut log = log.lock().await;
+        log.read()?;
+        Ok(Look::at(log.tells_of(NAMESPACE, missing), log.refusals.get(NAMESPACE)))
+    })
+    .await?;
+    operator.stop().await?;
+    give(rules.to_vec()).await?;
+    Ok(())
 }
 
 /// A namespace for each right, with the chart's Role without it, and one with all of it.
@@ -195,22 +240,23 @@ struct Log {
     requests: Requests,
     /// What was refused, by namespace.
     refusals: BTreeMap<String, Vec<Value>>,
-    /// Every request about the namespace in which nothing is missing.
-    of_whole: Vec<Value>,
+    /// Every request about the namespaces in which nothing is missing.
+    whole: BTreeMap<&'static str, Vec<Value>>,
 }
 
 impl Log {
     fn of(cluster: &PrivateCluster) -> Self {
-        Self { requests: Requests::of(cluster), refusals: BTreeMap::new(), of_whole: Vec::new() }
+        Self { requests: Requests::of(cluster), refusals: BTreeMap::new(), whole: BTreeMap::new() }
     }
 
     fn read(&mut self) -> anyhow::Result<()> {
         for entry in self.requests.more()? {
             let namespace = entry["objectRef"]["namespace"].as_str().unwrap_or_default();
-            if namespace == WHOLE {
-                self.of_whole.push(entry);
-            } else if is_refused(&entry) {
-                self.refusals.entry(namespace.to_owned()).or_default().push(entry);
+            if is_refused(&entry) {
+                self.refusals.entry(namespace.to_owned()).or_default().push(entry.clone());
+            }
+            if let Some(whole) = [WHOLE, NAMESPACE].into_iter().find(|whole| *whole == namespace) {
+                self.whole.entry(whole).or_default().push(entry);
             }
         }
         Ok(())
@@ -222,8 +268,9 @@ impl Log {
 }
 
 /// Nothing was refused, and all that was granted was used.
-fn assert_used(granted: &BTreeSet<Right>, whole: &[Value]) {
-    let refused: Vec<&Value> = whole.iter().filter(|entry| is_refused(entry)).collect();
+fn assert_used(granted: &BTreeSet<Right>, whole: Option<&Vec<Value>>) {
+    let whole: Vec<&Value> = whole.into_iter().flatten().collect();
+    let refused: Vec<&&Value> = whole.iter().filter(|entry| is_refused(entry)).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let used: BTreeSet<Right> = whole.iter().flat_map(|entry| used(entry)).collect();
     let ungranted: Vec<&Right> = used.difference(granted).collect();

@@ -8,7 +8,7 @@ use harness::private_cluster::PrivateCluster;
 use harness::wait::within;
 use serde_json::{Value, json};
 
-const TEST: Duration = Duration::from_secs(60);
+const TEST: Duration = Duration::from_secs(120);
 
 /// The smallest values that the chart takes. Nothing is installed, so the images need not exist.
 pub(super) fn smallest() -> Value {
@@ -41,6 +41,10 @@ fn merge(into: &mut Value, more: &Value) {
     }
 }
 
+fn digest(character: char) -> String {
+    format!("sha256:{}", character.to_string().repeat(64))
+}
+
 /// A value and what it adds to the manifests. Without the value, none of it is there.
 fn additions() -> Vec<(Value, Vec<&'static str>)> {
     vec![
@@ -53,9 +57,18 @@ fn additions() -> Vec<(Value, Vec<&'static str>)> {
             ],
         ),
         (
-            json!({"watchNamespaces": ["red"]}),
-            vec!["kind: Role\n", "kind: RoleBinding\n", "namespace: red\n", "--watch-namespace=red"],
+            json!({"images": {
+                "operator": {"digest": digest('a')},
+                "ingester": {"digest": digest('b')},
+                "consumer": {"digest": digest('c')},
+            }}),
+            vec![
+                "image: \"registry.example.com/millrace/operator:0.1.0@sha256:aaaa",
+                "--ingester-image=registry.example.com/millrace/ingester:0.1.0@sha256:bbbb",
+                "--consumer-image=registry.example.com/millrace/consumer:0.1.0@sha256:cccc",
+            ],
         ),
+        (json!({"watchNamespaces": ["red"]}), vec!["namespace: red\n", "--watch-namespace=red"]),
         (
             json!({"networkPolicies": {"enabled": true}}),
             vec![
@@ -91,7 +104,14 @@ fn additions() -> Vec<(Value, Vec<&'static str>)> {
         (json!({"operator": {"replicas": 0}}), vec!["  replicas: 0\n  strategy:\n    # Nobody stands by"]),
         (
             json!({"operator": {"replicas": 2}}),
-            vec!["  replicas: 2\n  strategy:\n    # One at a time", "type: RollingUpdate", "maxSurge: 0"],
+            vec![
+                "  replicas: 2\n  strategy:\n    # One at a time",
+                "type: RollingUpdate",
+                "maxSurge: 0",
+                "kind: PodDisruptionBudget\n",
+                "topologyKey: kubernetes.io/hostname\n",
+                "topologyKey: topology.kubernetes.io/zone\n",
+            ],
         ),
         (json!({"operator": {"priorityClassName": "platform"}}), vec![r#"priorityClassName: "platform""#]),
         (json!({"dataPlane": {"priorityClassName": "events"}}), vec!["--priority-class-name=events"]),
@@ -129,6 +149,7 @@ async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow
             (json!({"watchNamespaces": ["red", "red"]}), "watchNamespaces"),
             (json!({"watchNamespaces": "red"}), "watchNamespaces"),
             (json!({"rbac": {"roles": "no"}}), "roles"),
+            (json!({"images": {"consumer": {"digest": "sha256:abc"}}}), "digest"),
             (json!({"rbac": {"aggregate": "yes"}}), "aggregate"),
             (json!({"rbac": {"aggregated": true}}), "aggregated"),
             (json!({"operator": {"priorityClassName": "Not_A_Name"}}), "priorityClassName"),
