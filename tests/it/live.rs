@@ -1,5 +1,6 @@
 //! The tests on real Kafka, ClickHouse and Kubernetes.
 
+mod admission;
 mod argocd;
 mod audit;
 mod bad_input;

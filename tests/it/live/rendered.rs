@@ -57,6 +57,22 @@ fn additions() -> Vec<(Value, Vec<&'static str>)> {
             ],
         ),
         (
+            json!({"deletionProtection": {"admissionPolicy": true}}),
+            vec![
+                "kind: ValidatingAdmissionPolicy\n",
+                "kind: ValidatingAdmissionPolicyBinding\n",
+                "oldObject.spec.tier in ['Enterprise']",
+            ],
+        ),
+        (
+            json!({
+                "deletionProtection": {"admissionPolicy": true},
+                "watchNamespaces": ["red"],
+                "plans": {"paid": {"deletionProtection": true}, "enterprise": {"deletionProtection": false}},
+            }),
+            vec!["oldObject.spec.tier in ['Paid']", r#"values: ["red"]"#],
+        ),
+        (
             json!({"images": {
                 "operator": {"digest": digest('a')},
                 "ingester": {"digest": digest('b')},
@@ -149,6 +165,7 @@ async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow
             (json!({"watchNamespaces": ["red", "red"]}), "watchNamespaces"),
             (json!({"watchNamespaces": "red"}), "watchNamespaces"),
             (json!({"rbac": {"roles": "no"}}), "roles"),
+            (json!({"deletionProtection": {"admissionPolicy": "yes"}}), "admissionPolicy"),
             (json!({"images": {"consumer": {"digest": "sha256:abc"}}}), "digest"),
             (json!({"rbac": {"aggregate": "yes"}}), "aggregate"),
             (json!({"rbac": {"aggregated": true}}), "aggregated"),
@@ -211,6 +228,7 @@ async fn values_that_an_older_chart_did_not_have_may_be_absent() -> anyhow::Resu
         let plain = chart::template(NAMESPACE, &smallest()).await?;
         let absent = with(&json!({
             "watchNamespaces": null,
+            "deletionProtection": null,
             "rbac": null,
             "networkPolicies": null,
             "operator": {"priorityClassName": null, "replicas": null},
