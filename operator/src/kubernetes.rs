@@ -43,6 +43,7 @@ pub(crate) struct Kubernetes {
     client: Client,
     /// The one field manager under which the controller owns what it applies.
     manager: &'static str,
+    deadline: Duration,
 }
 
 /// A namespaced kind, ours or Kubernetes' own.
@@ -62,7 +63,13 @@ impl<K> Kind for K where
 
 impl Kubernetes {
     pub(crate) fn new(client: Client, manager: &'static str) -> Self {
-        Self { client, manager }
+        Self { client, manager, deadline: CALL_DEADLINE }
+    }
+
+    /// The same, where a call has another deadline.
+    #[cfg(test)]
+    pub(crate) fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     fn api<K: Kind>(&self, namespace: &str) -> Api<K> {
@@ -78,7 +85,8 @@ impl Kubernetes {
     /// # Errors
     /// [`Error::Unreadable`] when there is one that this version cannot read.
     pub(crate) async fn get<K: Kind>(&self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
-        let found = in_time(self.guarded::<K>(namespace).get_opt(name))
+        let found = self
+            .in_time(self.guarded::<K>(namespace).get_opt(name))
             .await
             .map_err(|source| Error::Read { object: object::<K>(name), source })?;
         found
@@ -93,7 +101,7 @@ impl Kubernetes {
         namespace: &str,
         name: &str,
     ) -> Result<Option<ObjectMeta>, Error> {
-        in_time(self.api::<K>(namespace).get_metadata_opt(name))
+        self.in_time(self.api::<K>(namespace).get_metadata_opt(name))
             .await
             .map(|found| found.map(|found| found.metadata))
             .map_err(|source| Error::Read { object: object::<K>(name), source })
@@ -101,7 +109,7 @@ impl Kubernetes {
 
     /// All objects of a kind in a namespace, as the API server holds them now, readable or not.
     pub(crate) async fn list<K: Kind>(&self, namespace: &str) -> Result<Vec<Guarded<K>>, Error> {
-        in_time(self.guarded::<K>(namespace).list(&ListParams::default()))
+        self.in_time(self.guarded::<K>(namespace).list(&ListParams::default()))
             .await
             .map(|list| list.items)
             .map_err(|source| Error::List { kind: K::kind(&()).into_owned(), source })
@@ -134,7 +142,7 @@ impl Kubernetes {
             manifest["metadata"]["uid"] = json!(uid);
             params = params.force();
         }
-        in_time(self.api::<K>(namespace).patch(name, &params, &Patch::Apply(&manifest)))
+        self.in_time(self.api::<K>(namespace).patch(name, &params, &Patch::Apply(&manifest)))
             .await
             .map_err(|source| Error::Apply { object: object::<K>(name), source })
     }
@@ -147,7 +155,7 @@ impl Kubernetes {
         let (namespace, name) = (child.namespace().unwrap_or_default(), child.name_any());
         let params = PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
         let failed = |source| Error::Create { object: object::<K>(&name), source };
-        match in_time(self.api::<K>(&namespace).create(&params, child)).await {
+        match self.in_time(self.api::<K>(&namespace).create(&params, child)).await {
             Err(error) if error.says_it_exists() => {
                 self.get(&namespace, &name).await?.ok_or_else(|| failed(error))
             }
@@ -164,7 +172,7 @@ impl Kubernetes {
             uid: found.uid.clone(),
             resource_version: found.resource_version.clone(),
         });
-        match in_time(self.api::<K>(namespace).delete(name, &params)).await {
+        match self.in_time(self.api::<K>(namespace).delete(name, &params)).await {
             Err(error) if error.says_it_is_absent() => Ok(()),
             outcome => {
                 outcome.map(|_| ()).map_err(|source| Error::Delete { object: object::<K>(name), source })
@@ -182,7 +190,7 @@ impl Kubernetes {
         let mut patch = fields;
         patch["metadata"] = expected(found);
         let api = self.api::<K>(found.namespace.as_deref().unwrap_or_default());
-        in_time(api.patch(name, &self.merging(), &Patch::Merge(&patch)))
+        self.in_time(api.patch(name, &self.merging(), &Patch::Merge(&patch)))
             .await
             .map(|_| ())
             .map_err(|source| Error::Change { object: object::<K>(name), source })
@@ -205,7 +213,7 @@ impl Kubernetes {
         patch["metadata"]["name"] = json!(name);
         let params = PatchParams::apply(self.manager).force();
         let api = self.api::<K>(&resource.namespace().unwrap_or_default());
-        in_time(api.patch_status(&name, &params, &Patch::Apply(&patch)))
+        self.in_time(api.patch_status(&name, &params, &Patch::Apply(&patch)))
             .await
             .map_err(|source| Error::WriteStatus { object: object::<K>(&name), source })
     }
@@ -220,7 +228,7 @@ impl Kubernetes {
         let name = resource.name_any();
         let patch = json!({ "metadata": expected(resource.meta()), "status": status });
         let api = self.api::<K>(&resource.namespace().unwrap_or_default());
-        in_time(api.patch_status(&name, &self.merging(), &Patch::Merge(&patch)))
+        self.in_time(api.patch_status(&name, &self.merging(), &Patch::Merge(&patch)))
             .await
             .map_err(|source| Error::WriteStatus { object: object::<K>(&name), source })
     }
@@ -252,7 +260,14 @@ impl Kubernetes {
         metadata["finalizers"] = json!(finalizers);
         let api = self.api::<K>(&resource.namespace().unwrap_or_default());
         let patch = Patch::Merge(json!({ "metadata": metadata }));
-        in_time(api.patch(&resource.name_any(), &self.merging(), &patch)).await
+        self.in_time(api.patch(&resource.name_any(), &self.merging(), &patch)).await
+    }
+
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
+        match tokio::time::timeout(self.deadline, call).await {
+            Ok(answer) => answer.map_err(CallError::from),
+            Err(_) => Err(CallError::Deadline { seconds: self.deadline.as_secs() }),
+        }
     }
 
     fn merging(&self) -> PatchParams {
@@ -314,13 +329,6 @@ fn expected(metadata: &ObjectMeta) -> serde_json::Value {
 
 fn object<K: Kind>(name: &str) -> String {
     format!("{} `{name}`", K::kind(&()))
-}
-
-async fn in_time<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
-    match tokio::time::timeout(CALL_DEADLINE, call).await {
-        Ok(answer) => answer.map_err(CallError::from),
-        Err(_) => Err(CallError::Deadline { seconds: CALL_DEADLINE.as_secs() }),
-    }
 }
 
 #[cfg(test)]

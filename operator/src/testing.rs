@@ -10,12 +10,14 @@ mod guard;
 mod history;
 mod log;
 mod pause;
+mod trouble;
 mod vocabulary;
 mod watches;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use crds::{AnalyticsTenant, Pipeline};
@@ -44,7 +46,7 @@ use backends::{FakeTables, FakeTopics};
 use faults::Faults;
 use history::History;
 use pause::Pause;
-pub(crate) use {backends::Fakes, faults::Fault, log::Log};
+pub(crate) use {backends::Fakes, faults::Fault, log::Log, trouble::Trouble};
 
 /// Everything outside of the operator. Clones share it.
 #[derive(Clone, Default)]
@@ -85,6 +87,12 @@ pub(crate) struct State {
     pub(crate) pace: Pace,
     /// Changes whose line starts with this are answered with the HTTP status; outside of Kubernetes they fail.
     pub(crate) refusals: Vec<(String, u16)>,
+    /// What requests of the API server meet that begin like this, and how often.
+    pub(crate) troubles: Vec<(String, Trouble, usize)>,
+    /// Requests of the API server, lists and watches of whole kinds left aside.
+    pub(crate) requests: usize,
+    /// How long a call of the API server may take, if not as long as always.
+    pub(crate) deadline: Option<Duration>,
     pub(crate) is_kafka_away: bool,
     /// Whoever looks at a topic or a database panics.
     pub(crate) is_buggy: bool,
@@ -258,12 +266,20 @@ impl World {
             writer.apply_watcher_event(&watcher::Event::InitApply(tenant.as_ref().clone()));
         }
         writer.apply_watcher_event(&watcher::Event::InitDone);
-        let (client, pace) = (self.client(), self.state().pace);
+        let (pace, deadline) = {
+            let state = self.state();
+            (state.pace, state.deadline)
+        };
+        let client = self.client();
+        let kubernetes = Kubernetes::new(client.clone(), manager);
         let mut installation = installation::tests::plain();
         installation.data_plane.network_policies = self.state().network_policies.clone();
         installation.scope = self.state().scope.clone().unwrap_or(Scope::Cluster);
         Arc::new(Context {
-            kubernetes: Kubernetes::new(client.clone(), manager),
+            kubernetes: match deadline {
+                Some(deadline) => kubernetes.within(deadline),
+                None => kubernetes,
+            },
             events: Events::new(client, manager),
             installation: Arc::new(installation),
             topics: Arc::new(FakeTopics(self.clone())),

@@ -12,6 +12,8 @@ use crate::{
     testing::{ACME_KEYS, World},
 };
 
+mod troubles;
+
 fn owner(kind: &str, name: &str, uid: &str) -> Option<Vec<OwnerReference>> {
     let (kind, name, uid) = (kind.to_owned(), name.to_owned(), uid.to_owned());
     Some(vec![OwnerReference { kind, name, uid, controller: Some(true), ..OwnerReference::default() }])

@@ -4,9 +4,12 @@ mod managed_fields;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Request, Response, StatusCode};
-use kube::{Client, client::Body};
+use kube::{
+    Client,
+    client::{Body, retry::RetryPolicy},
+};
 use serde_json::{Value, json};
-use tower::service_fn;
+use tower::{retry::Retry, service_fn};
 
 use super::{
     State, World, guard, vocabulary,
@@ -36,6 +39,10 @@ pub(super) fn client(world: World) -> Client {
                 parts: Parts::of(&parts.headers),
                 body,
             };
+            let trouble = world.take_trouble(&call.line());
+            if let Some(trouble) = trouble.filter(|trouble| !trouble.carries_out()) {
+                return trouble.instead_of(&[]).await;
+            }
             let answer = match call.method.as_str() {
                 "GET" => call.answer(&mut world.state()),
                 _ => world.change(|state| call.answer(state)).await,
@@ -45,9 +52,14 @@ pub(super) fn client(world: World) -> Client {
                 Err(code) => (code, failure(code)),
             };
             world.pause_if_asked().await;
-            whole(code, &answer)
+            match trouble {
+                Some(trouble) => trouble.instead_of(&serde_json::to_vec(&answer)?).await,
+                None => whole(code, &answer),
+            }
         }
     });
+    // As the client that a configuration makes.
+    let service = Retry::new(RetryPolicy::server_retry(), service);
     Client::new(service, "default")
 }
 
@@ -114,19 +126,35 @@ impl Call {
         }
     }
 
+    fn is_apply(&self) -> bool {
+        self.content_type.contains("apply-patch")
+    }
+
+    fn verb(&self) -> &'static str {
+        match (self.method.as_str(), self.is_apply()) {
+            ("GET", _) => "GET",
+            ("POST", _) => "POST",
+            ("DELETE", _) => "DELETE",
+            ("PATCH", true) => "APPLY",
+            ("PATCH", false) => "MERGE",
+            (other, _) => panic!("the operator never asks to {other}"),
+        }
+    }
+
+    /// The request in the log.
+    fn line(&self) -> String {
+        let (key, is_status) = self.target();
+        let what = if is_status { " status" } else { "" };
+        format!("{} {key}{what}", self.verb())
+    }
+
     fn answer(self, state: &mut State) -> Result<Value, u16> {
         let (key, is_status) = self.target();
         if self.method == "GET" {
             return self.read(state, &key);
         }
-        let is_apply = self.content_type.contains("apply-patch");
-        let verb = match (self.method.as_str(), is_apply) {
-            ("PATCH", true) => "APPLY",
-            ("PATCH", false) => "MERGE",
-            (other, _) => other,
-        };
-        let what = if is_status { " status" } else { "" };
-        state.begin(format!("{verb} {key}{what}"))?;
+        let (verb, is_apply) = (self.verb(), self.is_apply());
+        state.begin(self.line())?;
         if is_apply {
             assert!(self.query.contains("fieldManager="), "{}", self.query);
             assert!(!is_status || self.query.contains("force=true"), "{}", self.query);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{World, api_server};
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the API server answers.
 pub(super) type Answer = Result<Response<UnsyncBoxBody<Bytes, Failure>>, Failure>;
