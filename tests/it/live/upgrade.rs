@@ -49,14 +49,14 @@ async fn upgrade(release: &str, namespace: &str) -> anyhow::Result<()> {
     // They belong to the shared release.
     values["crds"] = json!({"install": false});
     chart::make_secret(namespace).await?;
-    let reading = Reading::grant(release, namespace).await?;
+    let rights = Rights::grant(release, namespace).await?;
     let first = root().join(FIRST_CHART).display().to_string();
     chart::upgrade_to(&first, release, namespace, &values).await?;
     let ground = Ground::make("upgrade").await?;
     let site = onboard(&ground, "acme", json!({})).await?;
     let before = pods(&ground).await?;
     ensure!(before.len() == 3, "two ingesters and a consumer: {before:?}");
-    reading.take_back().await?;
+    rights.take_back().await?;
 
     let upgraded = async { chart::upgrade(release, namespace, &values).await.map(drop) };
     let (sent, upgraded) = tokio::join!(send_and_find(&site, LOAD), upgraded);
@@ -75,18 +75,19 @@ async fn pods(ground: &Ground) -> anyhow::Result<BTreeMap<String, Option<String>
     Ok(ground.pods("acme-default-").await?.iter().map(|pod| (pod.name_any(), pod.uid())).collect())
 }
 
-/// The right that the images of now need beside those that the first chart grants.
-struct Reading {
+/// The rights that the images of now need beside those that the first chart grants.
+struct Rights {
     role: String,
     client: kube::Client,
 }
 
-impl Reading {
+impl Rights {
     async fn grant(release: &str, namespace: &str) -> anyhow::Result<Self> {
-        let (role, client) = (unique("reading"), harness::kubernetes::client().await?);
-        let rules = json!([{
-            "apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["get", "list", "watch"],
-        }]);
+        let (role, client) = (unique("rights"), harness::kubernetes::client().await?);
+        let rules = json!([
+            {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]},
+        ]);
         let made: ClusterRole = serde_json::from_value(json!({"metadata": {"name": role}, "rules": rules}))?;
         Api::all(client.clone()).create(&PostParams::default(), &made).await?;
         let binding: ClusterRoleBinding = serde_json::from_value(json!({
