@@ -43,6 +43,8 @@ mod perturbation;
 mod pipeline;
 mod plans;
 mod progress;
+#[cfg(test)]
+mod properties;
 mod protection;
 mod retained;
 mod retention;

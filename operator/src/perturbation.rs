@@ -26,6 +26,8 @@ use choice::Choice;
 use mode::Mode;
 use trial::Prepared;
 
+pub(crate) use end_state::{difference, end_state};
+
 /// Fewer changes than this are no proof, and mean that scenarios were lost.
 const FEWEST_POINTS: usize = 300;
 /// Failures that are told; the first few say what is wrong.

@@ -4,6 +4,7 @@
 //! although it lives is noted.
 
 mod api_server;
+pub(crate) mod arbitrary;
 mod backends;
 mod faults;
 mod guard;
@@ -325,6 +326,11 @@ impl World {
             failures.extend(pipeline::reconcile(pipeline, self.context(pipeline::MANAGER)).await.err());
         }
         failures
+    }
+
+    /// One look at a Pipeline.
+    pub(crate) async fn reconcile_pipeline(&self, key: &str) -> Result<Action, pipeline::Error> {
+        pipeline::reconcile(parsed(&self.object(key).unwrap()), self.context(pipeline::MANAGER)).await
     }
 
     /// All that can be seen from outside.

@@ -16,7 +16,7 @@ const MOST_TOLD: usize = 8;
 const SHOWN_CHARACTERS: usize = 10;
 
 /// Every value by its path.
-pub(super) fn end_state(world: &World) -> BTreeMap<String, String> {
+pub(crate) fn end_state(world: &World) -> BTreeMap<String, String> {
     let state = world.state();
     let names = names(&state);
     let mut end = BTreeMap::new();
@@ -46,7 +46,7 @@ fn all_named(end: BTreeMap<String, String>, names: &[(String, String)]) -> BTree
 }
 
 /// The first differences, if there are any.
-pub(super) fn difference(
+pub(crate) fn difference(
     expected: &BTreeMap<String, String>,
     found: &BTreeMap<String, String>,
 ) -> Option<String> {
