@@ -13,6 +13,7 @@ mod foreign;
 mod keys;
 mod names;
 mod network_policies;
+mod recovery;
 mod scale;
 mod state;
 mod suspend;
