@@ -9,7 +9,7 @@ mod status;
 
 pub use {
     api_keys::{ApiKeyScope, ApiKeySpec, ApiKeyState, SecretKeyReference},
-    status::{AnalyticsTenantStatus, ApiKeyStatus, DatabaseStatus, EndpointsStatus},
+    status::{AnalyticsTenantStatus, ApiKeyStatus, ClickHouseUsersStatus, DatabaseStatus, EndpointsStatus},
 };
 
 /// A tenant: a ClickHouse database, API keys, and by default one managed Pipeline.

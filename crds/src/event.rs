@@ -11,6 +11,10 @@ vocabulary! {
         ApiKeysExpired,
         /// Keys that were there before were missing or unusable in the tenant's Secret and were made anew.
         ApiKeysReplaced,
+        /// The password of a user in ClickHouse was missing in its Secret and was made anew.
+        CredentialsReplaced,
+        /// The passwords of the tenant's users in ClickHouse were replaced, as the annotation asks, and the old ones end.
+        CredentialsRotated,
         /// The tenant took over the database that a tenant of its name left behind, with its events.
         DatabaseAdopted,
         /// The database of a deleted tenant is kept, as its policy says.
@@ -25,6 +29,8 @@ vocabulary! {
         ExternalResourcesAbandoned,
         /// The topic of `source.kafka` was made anew by its owners; what was not stored of the one before is lost.
         SourceTopicReplaced,
+        /// ClickHouse lets every user read what it has to keep to itself.
+        SystemTablesExposed,
         /// The Pipeline took over a topic that a Pipeline of its name left behind, with its records.
         TopicAdopted,
         /// A topic of a deleted Pipeline holds records that are not stored, and is kept although its policy is `Delete`.
@@ -64,6 +70,7 @@ impl EventReason {
     pub const fn severity(self) -> Severity {
         match self {
             Self::ApiKeysExpired
+            | Self::CredentialsRotated
             | Self::DatabaseAdopted
             | Self::DatabaseRetained
             | Self::DrainSkipped
@@ -72,8 +79,10 @@ impl EventReason {
             | Self::TopicsRetained => Severity::Normal,
             Self::ApiKeyUnusable
             | Self::ApiKeysReplaced
+            | Self::CredentialsReplaced
             | Self::DrainTimedOut
             | Self::ExternalResourcesAbandoned
+            | Self::SystemTablesExposed
             | Self::SourceTopicReplaced
             | Self::TopicKept
             | Self::TopicLost
@@ -88,8 +97,11 @@ impl EventReason {
             Self::ApiKeyUnusable
             | Self::ApiKeysExpired
             | Self::ApiKeysReplaced
+            | Self::CredentialsReplaced
+            | Self::CredentialsRotated
             | Self::DatabaseAdopted
-            | Self::DatabaseRetained => &[Resource::AnalyticsTenant],
+            | Self::DatabaseRetained
+            | Self::SystemTablesExposed => &[Resource::AnalyticsTenant],
             Self::ExternalResourcesAbandoned | Self::UnreadableResource => {
                 &[Resource::AnalyticsTenant, Resource::Pipeline]
             }
@@ -116,6 +128,15 @@ impl EventReason {
             }
             Self::ApiKeysReplaced => {
                 "Give the new keys to whoever used those that the note names: the old ones are refused."
+            }
+            Self::CredentialsReplaced => {
+                "Read the new password from the Secret that the note names: the old one is refused. Consumers get it by themselves."
+            }
+            Self::CredentialsRotated => {
+                "Whoever reads as the tenant's user takes the new password from the Secret that the note names."
+            }
+            Self::SystemTablesExposed => {
+                "Change the setting of ClickHouse's configuration that the note names. Nothing is held up meanwhile."
             }
             Self::DatabaseAdopted | Self::TopicAdopted => "Nothing, if that was meant.",
             Self::DatabaseRetained => {

@@ -33,6 +33,11 @@ vocabulary! {
         AccessManagementDisabled,
         /// An API key is past its `expiresAt` and is refused, and the others are taken.
         KeyExpired,
+        /// The passwords of the tenant's users in ClickHouse are being replaced, and until all consumers have the new one
+        /// the old ones are taken as well.
+        RotationInProgress,
+        /// The credentials are there, and ClickHouse lets every user read what it has to keep to itself.
+        ServerSettingsUnsafe,
 
         // Something is on its way.
 
@@ -148,6 +153,8 @@ vocabulary! {
         ClickHousePermissionDenied,
         /// ClickHouse does not know what a statement needs, or guards a table from being dropped.
         ClickHouseRefused,
+        /// ClickHouse shows the tenant's users otherwise than it was told to make them.
+        ClickHouseUsersDiffer,
         /// The database that the tenant had is gone, or another one bears its name.
         DatabaseLost,
         /// Somebody dropped the database or made it anew between two looks at it.

@@ -11,6 +11,7 @@ use clap::{
 use k8s_openapi::api::core::v1::Toleration;
 use runtime::telemetry::LogOptions;
 use schema::{
+    access::Policy,
     names::TopicPrefix,
     settings::{SaslMechanism, SecurityProtocol},
 };
@@ -164,7 +165,7 @@ pub struct ClickHouseOptions {
     )]
     pub url: String,
 
-    /// The user; consumers get it too, since the operator makes no users in ClickHouse.
+    /// The operator's user; consumers get it too, unless the operator makes users for them.
     #[arg(
         id = "clickhouse_user",
         long = "clickhouse-user",
@@ -191,6 +192,37 @@ pub struct ClickHouseOptions {
         value_name = "FILE"
     )]
     pub ca_file: Option<PathBuf>,
+
+    /// Whether the operator makes users in ClickHouse for each tenant.
+    #[arg(
+        long = "clickhouse-access-management",
+        env = "MILLRACE_CLICKHOUSE_ACCESS_MANAGEMENT",
+        value_enum,
+        default_value_t = AccessManagement::None
+    )]
+    pub access_management: AccessManagement,
+
+    /// Where these users may come from and what those who read may take, as the JSON of the chart's `clickhouse.users`.
+    #[arg(
+        id = "clickhouse_users",
+        long = "clickhouse-users",
+        env = "MILLRACE_CLICKHOUSE_USERS",
+        default_value = "{}",
+        value_name = "JSON",
+        value_parser = users
+    )]
+    pub users: Policy,
+}
+
+/// How users come into ClickHouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccessManagement {
+    /// Not by the operator: consumers have its own user.
+    #[value(name = "None")]
+    None,
+    /// By statements: each tenant has a user that writes and one that reads.
+    #[value(name = "Sql")]
+    Sql,
 }
 
 /// The pods of ingesters and consumers.
@@ -273,6 +305,10 @@ pub struct NodeSelector(pub BTreeMap<String, String>);
 /// The taints to bear.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tolerations(pub Vec<Toleration>);
+
+fn users(text: &str) -> Result<Policy, serde_json::Error> {
+    serde_json::from_str(text)
+}
 
 fn node_selector(text: &str) -> Result<NodeSelector, serde_json::Error> {
     serde_json::from_str(text).map(NodeSelector)
@@ -405,6 +441,23 @@ mod tests {
         let said = refused.unwrap_err().to_string();
         assert!(said.contains("`free` keeps events for 25 hours and allows 24 at most"), "{said}");
         assert!(parsed(&["--plans={}"]).unwrap_err().to_string().contains("missing field `free`"));
+    }
+
+    #[test]
+    fn users_are_made_where_that_is_asked_for() {
+        let clickhouse = parsed(&[]).unwrap().clickhouse;
+        assert_eq!(
+            (clickhouse.access_management, clickhouse.users),
+            (AccessManagement::None, Policy::default())
+        );
+        let users = r#"--clickhouse-users={"networks":["10.0.0.0/8"],"reader":{"maxThreads":2}}"#;
+        let clickhouse = parsed(&["--clickhouse-access-management=Sql", users]).unwrap().clickhouse;
+        assert_eq!(clickhouse.access_management, AccessManagement::Sql);
+        assert_eq!(clickhouse.users.reader.max_threads.get(), 2);
+        for wrong in ["--clickhouse-access-management=sql", r#"--clickhouse-users={"reader":{"maxRows":1}}"#]
+        {
+            assert!(parsed(&[wrong]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

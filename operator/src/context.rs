@@ -18,13 +18,14 @@ use tracing::warn;
 
 use crate::{
     conditions::Obstacle, installation::Installation, kubernetes::Kubernetes, retries::Retries,
-    tables::Tables, topics::Topics,
+    tables::Tables, topics::Topics, users::Users,
 };
 
 /// The systems outside Kubernetes; tests put fakes here.
 pub(crate) trait Backends: Send + Sync + 'static {
     type Topics: Topics + 'static;
     type Tables: Tables + 'static;
+    type Users: Users + 'static;
 }
 
 /// The context of one controller.
@@ -34,6 +35,7 @@ pub(crate) struct Context<B: Backends> {
     pub(crate) installation: Arc<Installation>,
     pub(crate) topics: Arc<B::Topics>,
     pub(crate) tables: Arc<B::Tables>,
+    pub(crate) users: Arc<B::Users>,
     /// Every tenant there is, for the one question that needs all: does another claim the same id?
     pub(crate) tenants: Store<AnalyticsTenant>,
     pub(crate) retries: Retries,

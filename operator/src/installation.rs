@@ -5,13 +5,14 @@ use std::path::Path;
 use anyhow::Context as _;
 use runtime::telemetry::LogFormat;
 use schema::{
+    access::Policy,
     names::{DatabaseName, TopicPrefix},
     secret::Secret,
     settings::{ClickHouseSettings, KafkaSettings, SaslSettings},
 };
 
 use crate::{
-    args::{DataPlaneOptions, Options},
+    args::{self, DataPlaneOptions, Options},
     plans::Plans,
     scope::Scope,
 };
@@ -33,22 +34,42 @@ pub(crate) struct Installation {
     pub(crate) log_format: LogFormat,
 }
 
-/// How the operator and, since it makes no users, every consumer reaches ClickHouse.
+/// How the operator reaches ClickHouse.
 #[derive(Debug, Clone)]
 pub(crate) struct ClickHouseAccess {
     pub(crate) url: String,
     pub(crate) user: String,
     pub(crate) password: Secret,
     pub(crate) ca_pem: Option<String>,
+    pub(crate) management: AccessManagement,
+}
+
+/// As whom consumers and people come to ClickHouse.
+#[derive(Debug, Clone)]
+pub(crate) enum AccessManagement {
+    /// Consumers as the operator's own user, and people as nobody.
+    Shared,
+    /// As users of their tenant, which the operator makes.
+    Sql(Policy),
 }
 
 impl ClickHouseAccess {
-    /// The same access, to one database.
-    pub(crate) fn to(&self, database: &DatabaseName) -> ClickHouseSettings {
+    /// The way of the operator's own user to a database.
+    pub(crate) fn shared(&self, database: &DatabaseName) -> ClickHouseSettings {
+        self.of_user(self.user.clone(), self.password.clone(), database)
+    }
+
+    /// The way of a user to a database.
+    pub(crate) fn of_user(
+        &self,
+        user: String,
+        password: Secret,
+        database: &DatabaseName,
+    ) -> ClickHouseSettings {
         ClickHouseSettings {
             url: self.url.clone(),
-            user: self.user.clone(),
-            password: self.password.clone(),
+            user,
+            password,
             database: database.clone(),
             ca_pem: self.ca_pem.clone(),
         }
@@ -87,6 +108,10 @@ impl Installation {
                     .as_deref()
                     .map_or_else(|| Ok(Secret::new(String::new())), password)?,
                 ca_pem: clickhouse.ca_file.as_deref().map(text).transpose()?,
+                management: match clickhouse.access_management {
+                    args::AccessManagement::None => AccessManagement::Shared,
+                    args::AccessManagement::Sql => AccessManagement::Sql(clickhouse.users.clone()),
+                },
             },
             plans: options.plans.clone(),
             data_plane: options.data_plane.clone(),

@@ -20,6 +20,10 @@ pub(crate) const ABANDON_EXTERNAL: &str = "analytics.millrace.dev/abandon-extern
 pub(crate) const ALLOW_RETENTION_HOURS: &str = "analytics.millrace.dev/allow-retention-hours";
 /// The id of a lost database: the tenant goes on with a new one, or with the one that bears the name by now.
 pub(crate) const RECREATE_DATABASE: &str = "analytics.millrace.dev/recreate-database";
+/// Any text that was not used yet: the passwords of the tenant's users in ClickHouse are replaced.
+pub(crate) const ROTATE_CREDENTIALS: &str = "analytics.millrace.dev/rotate-credentials";
+/// On the Secret of a user in ClickHouse: the text for which its password was replaced last.
+pub(crate) const ROTATED_FOR: &str = "analytics.millrace.dev/rotated-for";
 /// Selects what the operator made; watches are narrowed to it.
 pub(crate) const OURS: &str = "app.kubernetes.io/managed-by=millrace-operator";
 

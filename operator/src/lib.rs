@@ -10,15 +10,15 @@
 //! - What is true is read anew at each look. No step knows why it was called, or what an earlier one did.
 //! - Any prefix of the writes is a state to go on from: a crash between two writes needs no repair.
 //! - What is outside of Kubernetes is touched only when it names its owner: the database by the UID in its comment,
-//!   a topic by the id in the Pipeline's status.
+//!   a topic by the id in the Pipeline's status, a user by the hash of the UID in its name.
 //! - Data is deleted only together with its resource, and only where the spec says Delete. A retention gets shorter,
 //!   and a lost database is given up, only where an annotation names it; until then a condition says what to annotate.
 //! - A resource that this version cannot read is left alone, with all that it has, and holds up no other. Nor does a
 //!   watch that the operator may not have.
 //! - No pod works with a topic or for a tenant that is somebody else's.
 //! - Of several operators one works, the one that holds the Lease. Two at once, which a Lease cannot rule out, bring
-//!   about the same. What is random, an API key, only one of them makes: it is written to the version of its Secret in
-//!   which it was seen to be missing.
+//!   about the same. What is random, an API key or a password, only one of them makes: it is written to the version of
+//!   its Secret in which it was seen to be missing.
 //! - Keys and passwords stand in Secrets and nowhere else: no log, status, event, annotation or argument has them.
 //!
 //! It does not touch events: ingester and consumer go on without it.
@@ -55,6 +55,7 @@ mod tenant;
 #[cfg(test)]
 mod testing;
 mod topics;
+mod users;
 
 use std::{sync::Arc, time::Duration};
 
@@ -87,6 +88,7 @@ use crate::{
     retries::{Pace, Retries},
     tables::ClickHouseTables,
     topics::KafkaTopics,
+    users::ClickHouseUsers,
 };
 
 /// How often the process says that its threads are not stuck, and how long it may not say so.
@@ -101,6 +103,7 @@ struct Live;
 impl Backends for Live {
     type Topics = KafkaTopics;
     type Tables = ClickHouseTables;
+    type Users = ClickHouseUsers;
 }
 
 /// What the controllers work with, made before it is known whether this operator leads.
@@ -109,6 +112,7 @@ struct Systems {
     installation: Arc<Installation>,
     topics: Arc<KafkaTopics>,
     tables: Arc<ClickHouseTables>,
+    users: Arc<ClickHouseUsers>,
     pace: Pace,
 }
 
@@ -146,9 +150,10 @@ fn systems(options: &Options, client: Client) -> anyhow::Result<Systems> {
     let installation = Arc::new(Installation::load(options)?);
     let topics = KafkaTopics::new(&installation.kafka).context("failed to make the client of Kafka")?;
     let clickhouse = clickhouse(&installation).context("failed to make the client of ClickHouse")?;
-    let tables = ClickHouseTables::new(clickhouse);
+    let users = Arc::new(ClickHouseUsers::new(clickhouse.clone()));
+    let tables = Arc::new(ClickHouseTables::new(clickhouse));
     let pace = Pace { recheck: Duration::from_secs(options.recheck_seconds.into()), ..Pace::default() };
-    Ok(Systems { client, installation, topics: Arc::new(topics), tables: Arc::new(tables), pace })
+    Ok(Systems { client, installation, topics: Arc::new(topics), tables, users, pace })
 }
 
 /// Runs both controllers until the shutdown, and lets running reconciles finish. The end of one ends the other.
@@ -163,6 +168,7 @@ async fn work(systems: Systems, health: &Health, shutdown: &Shutdown) -> anyhow:
             installation: Arc::clone(&systems.installation),
             topics: Arc::clone(&systems.topics),
             tables: Arc::clone(&systems.tables),
+            users: Arc::clone(&systems.users),
             tenants: tenants.clone(),
             retries: Retries::at(systems.pace),
         })

@@ -32,8 +32,8 @@ use fetch::Fetched;
 use validate::ValidatedTenant;
 
 pub(crate) use {
-    build::api_keys::name as keys_secret, error::Error, fetch::referenced_names, status::is_disowned,
-    validate::scope,
+    build::api_keys::name as keys_secret, build::credentials, error::Error, fetch::referenced_names,
+    status::is_disowned, validate::scope,
 };
 
 /// The field manager of what this controller applies, and the name under which its Events appear.
@@ -105,7 +105,7 @@ async fn live<B: Backends>(
             // Before ClickHouse is asked, which may take long: a key that was revoked dies, and a new one is there.
             let credentials = bring_about_keys(ctx, tenant, &validated, &fetched).await;
             let desired = build::build(&validated, fetch::database(ctx, &validated).await, fetched.pipeline);
-            apply::apply(ctx, tenant, &validated, desired).await.with_credentials(credentials)
+            apply::apply(ctx, tenant, &validated, desired, fetched.users).await.with_credentials(credentials)
         }
         Err(invalid) => apply::Outcome::refused(invalid),
     };

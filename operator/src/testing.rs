@@ -6,6 +6,7 @@
 mod api_server;
 pub(crate) mod arbitrary;
 mod backends;
+mod clickhouse_users;
 mod faults;
 mod guard;
 mod history;
@@ -26,14 +27,17 @@ use kube::{
     Client,
     runtime::{controller::Action, reflector, watcher},
 };
-use schema::retention::Retention;
+use schema::{
+    access::{Fact, Policy},
+    retention::Retention,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
     args::NetworkPolicies,
     context::{Context, Events},
-    installation,
+    installation::{self, AccessManagement},
     kubernetes::{Guarded, Kubernetes},
     pipeline,
     retries::{Pace, Retries},
@@ -44,6 +48,7 @@ use crate::{
 };
 
 use backends::{FakeTables, FakeTopics};
+use clickhouse_users::FakeUsers;
 use faults::Faults;
 use history::History;
 use pause::Pause;
@@ -68,6 +73,12 @@ pub(crate) struct State {
     pub(crate) changed_settings: BTreeSet<String>,
     /// How the storage table of each database differs.
     pub(crate) differences: BTreeMap<String, Vec<Difference>>,
+    /// What ClickHouse shows of users.
+    pub(crate) facts: BTreeSet<Fact>,
+    /// What the operator was started with: users are made, and may take this.
+    pub(crate) access: Option<Policy>,
+    /// Every user of ClickHouse may read its system tables.
+    pub(crate) are_system_tables_open: bool,
     /// How long each topic keeps records, in milliseconds.
     pub(crate) topic_retentions: BTreeMap<String, i64>,
     /// How many records each consumer group has not stored.
@@ -276,6 +287,9 @@ impl World {
         let mut installation = installation::tests::plain();
         installation.data_plane.network_policies = self.state().network_policies.clone();
         installation.scope = self.state().scope.clone().unwrap_or(Scope::Cluster);
+        if let Some(policy) = self.state().access.clone() {
+            installation.clickhouse.management = AccessManagement::Sql(policy);
+        }
         Arc::new(Context {
             kubernetes: match deadline {
                 Some(deadline) => kubernetes.within(deadline),
@@ -285,6 +299,7 @@ impl World {
             installation: Arc::new(installation),
             topics: Arc::new(FakeTopics(self.clone())),
             tables: Arc::new(FakeTables(self.clone())),
+            users: Arc::new(FakeUsers(self.clone())),
             tenants,
             retries: Retries::at(pace),
         })
@@ -336,7 +351,7 @@ impl World {
     /// All that can be seen from outside.
     fn seen(&self) -> impl PartialEq + use<> {
         let state = self.state();
-        (state.objects.clone(), state.topics.clone(), state.databases.clone())
+        (state.objects.clone(), state.topics.clone(), state.databases.clone(), state.facts.clone())
     }
 
     /// Looks at everything until nothing changes any more.

@@ -13,6 +13,7 @@
 //!
 //! It does not talk to anything: clients live in the binaries.
 
+pub mod access;
 pub mod api_key;
 pub mod event;
 pub mod field_map;

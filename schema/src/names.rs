@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::tenant_id::TenantId;
@@ -198,6 +199,37 @@ impl DatabaseName {
 }
 
 text_name! {
+    /// A user of ClickHouse that we make for a tenant: `a-z`, `0-9` and `_`. Its settings profile and its quota bear the
+    /// same name.
+    UserName
+}
+
+impl UserName {
+    /// The user as whom a tenant's consumers write.
+    #[must_use]
+    pub fn writer(tenant: &TenantId, owner_uid: &str) -> Self {
+        Self::of(tenant, owner_uid, "writer")
+    }
+
+    /// The user as whom a tenant's people read.
+    #[must_use]
+    pub fn reader(tenant: &TenantId, owner_uid: &str) -> Self {
+        Self::of(tenant, owner_uid, "reader")
+    }
+
+    /// A user has no comment that could name its owner, so its name carries a hash of the owner's UID: the users of a
+    /// tenant that is gone are never taken for those of another one of the same id.
+    fn of(tenant: &TenantId, owner_uid: &str, role: &str) -> Self {
+        let digest = Sha256::digest(owner_uid.as_bytes());
+        let owner: String = digest.iter().take(OWNER_BYTES).map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("{}_{owner}_{role}", DatabaseName::of(tenant)))
+    }
+}
+
+/// Bytes of the hash of a UID that a user's name carries: enough to tell two tenants of one id apart.
+const OWNER_BYTES: usize = 4;
+
+text_name! {
     /// A Kafka consumer group of ours.
     ConsumerGroup
 }
@@ -280,6 +312,14 @@ mod tests {
     fn a_database_has_underscores() {
         let tenant = TenantId::parse("team-acme").unwrap();
         assert_eq!(DatabaseName::of(&tenant).as_str(), "t_team_acme");
+    }
+
+    #[test]
+    fn a_user_names_its_tenant_and_the_owner() {
+        let tenant = TenantId::parse("team-acme").unwrap();
+        assert_eq!(UserName::writer(&tenant, "u1").as_str(), "t_team_acme_bb82030d_writer");
+        assert_eq!(UserName::reader(&tenant, "u1").as_str(), "t_team_acme_bb82030d_reader");
+        assert_ne!(UserName::reader(&tenant, "u1"), UserName::reader(&tenant, "u2"));
     }
 
     #[test]

@@ -27,8 +27,8 @@
 {{- if and $clickhouse.tls.caSecret (not (hasPrefix "https://" $clickhouse.url)) -}}
 {{- fail "clickhouse.tls.caSecret is used with an https:// address only: change clickhouse.url, or leave it out" -}}
 {{- end -}}
-{{- if not $clickhouse.allowSharedCredentials -}}
-{{- fail "clickhouse.allowSharedCredentials must be true: each tenant's consumer gets the credential of clickhouse.existingSecret, so whoever reads Secrets in a tenant's namespace can read every tenant's events" -}}
+{{- if and (ne (default "None" $clickhouse.accessManagement) "Sql") (not $clickhouse.allowSharedCredentials) -}}
+{{- fail "clickhouse.allowSharedCredentials must be true, or clickhouse.accessManagement Sql, with which each tenant has users of its own: without those each tenant's consumer gets the credential of clickhouse.existingSecret, so whoever reads Secrets in a tenant's namespace can read every tenant's events" -}}
 {{- end -}}
 {{- with .Values.plans -}}
 {{- range $name, $plan := pick . "free" "paid" -}}

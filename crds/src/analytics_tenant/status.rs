@@ -54,6 +54,29 @@ pub struct AnalyticsTenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub used_retention_consent: Option<String>,
+    /// The tenant's users in ClickHouse. Absent where the installation makes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clickhouse_users: Option<ClickHouseUsersStatus>,
+    /// The value of the annotation `analytics.millrace.dev/rotate-credentials` for which the passwords of these users
+    /// were replaced. It counts again after it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub used_rotation: Option<String>,
+}
+
+/// The tenant's users in ClickHouse.
+#[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClickHouseUsersStatus {
+    /// As whom people and their tools read.
+    #[schemars(length(max = 128))]
+    pub reader: String,
+    /// The Secret with the reader's `username` and `password`, and the `url` and `database` to use them with.
+    #[schemars(length(max = 253))]
+    pub reader_secret_name: String,
+    /// As whom the tenant's consumers write.
+    #[schemars(length(max = 128))]
+    pub writer: String,
 }
 
 /// A ClickHouse database.

@@ -61,6 +61,11 @@ pub struct PipelineStatus {
     /// How far the Pipeline is with storing what it took; only while `state` is `Stopped`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainStatus>,
+    /// Which password of the tenant's user in ClickHouse all pods of the consumer have, as a part of a hash of its hash.
+    /// Absent where consumers have the installation's credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub consumer_credential: Option<String>,
 }
 
 /// The way from the last event that was taken to the last that was stored.

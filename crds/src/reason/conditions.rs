@@ -12,7 +12,7 @@ impl Reason {
     #[must_use]
     pub const fn conditions(self) -> &'static [ConditionType] {
         match self {
-            Self::Ready => &[DatabaseReady, TableReady, TopicReady, Ready],
+            Self::Ready => &[CredentialsReady, DatabaseReady, TableReady, TopicReady, Ready],
             Self::Valid => &[SpecValid],
             Self::InSync => &[SchemaInSync],
             Self::Available | Self::TopicNotReady => &[WorkloadsAvailable],
@@ -23,7 +23,10 @@ impl Reason {
             | Self::RolloutInProgress
             | Self::RolloutStuck => &[WorkloadsAvailable, Ready],
             Self::Paused => &[WorkloadsAvailable, Paused, Ready],
-            Self::AccessManagementDisabled | Self::KeyExpired => &[CredentialsReady],
+            Self::AccessManagementDisabled
+            | Self::KeyExpired
+            | Self::RotationInProgress
+            | Self::ServerSettingsUnsafe => &[CredentialsReady],
             Self::Pending => ANY_ASPECT,
             Self::Progressing => &[Reconciling],
             Self::Suspended | Self::Deleting | Self::PipelineNotReady | Self::PipelineBeingRemoved => {
@@ -68,9 +71,13 @@ impl Reason {
             Self::TopicMissing => &[TopicReady, Ready],
             Self::PartitionsCannotShrink | Self::TooFewReplicas => &[TopicReady, Ready, Stalled],
             Self::ClickHouseUnreachable | Self::ClickHousePermissionDenied => {
-                &[DatabaseReady, SchemaInSync, Ready, DeletionBlocked]
+                &[CredentialsReady, DatabaseReady, SchemaInSync, Ready, DeletionBlocked]
             }
-            Self::ClickHouseRefused | Self::DatabaseEngineUnsupported => {
+            Self::ClickHouseRefused => {
+                &[CredentialsReady, DatabaseReady, SchemaInSync, Ready, Stalled, DeletionBlocked]
+            }
+            Self::ClickHouseUsersDiffer => &[CredentialsReady, Ready],
+            Self::DatabaseEngineUnsupported => {
                 &[DatabaseReady, SchemaInSync, Ready, Stalled, DeletionBlocked]
             }
             Self::DatabaseLost | Self::DatabaseReplaced => &[DatabaseReady, Ready, Stalled, DeletionBlocked],

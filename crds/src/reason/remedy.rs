@@ -18,6 +18,12 @@ impl Reason {
             Self::KeyExpired => {
                 "Give the key that the message names a later `expiresAt`, or remove it from `apiKeys`."
             }
+            Self::RotationInProgress => {
+                "Nothing. If it stays, look at `WorkloadsAvailable` of the Pipelines that the message names."
+            }
+            Self::ServerSettingsUnsafe => {
+                "Change the setting of ClickHouse's configuration that the message names. Nothing is held up meanwhile."
+            }
             Self::Pending => "Nothing. If it stays, another condition is `False` and says what is missing.",
             Self::Progressing => "Nothing: `Ready` says what is missing.",
             Self::Deleting => "Nothing, unless there is `DeletionBlocked`, which says what holds it.",
@@ -146,6 +152,9 @@ impl Reason {
             }
             Self::ClickHouseRefused => {
                 "Do what the message asks for: a newer ClickHouse, or a greater `max_table_size_to_drop` for a deletion."
+            }
+            Self::ClickHouseUsersDiffer => {
+                "Find out who changes the users that the message names. If nobody does, report the version of ClickHouse."
             }
             Self::DatabaseLost => {
                 "Bring the database back from a backup, or consent to its loss with the annotation \

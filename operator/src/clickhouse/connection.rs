@@ -15,7 +15,10 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
-use schema::{names::DatabaseName, secret::Secret};
+use schema::{
+    names::{DatabaseName, UserName},
+    secret::Secret,
+};
 
 use super::{
     error::{ConnectionError, QueryError},
@@ -50,6 +53,8 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(crate) struct Connection {
     client: Client,
+    /// Without settings, which not every user may send.
+    plain: Client,
     reads: Arc<Turns>,
     changes: Arc<Turns>,
 }
@@ -66,14 +71,16 @@ impl Connection {
     pub(crate) fn with_limits(server: &Server, limits: Limits) -> Result<Self, ConnectionError> {
         let http =
             HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE).build(connector(server)?);
-        let client = Client::with_http_client(http)
+        let plain = Client::with_http_client(http)
             .with_url(&server.url)
+            .with_product_info("millrace-operator", env!("CARGO_PKG_VERSION"));
+        let client = plain
+            .clone()
             .with_user(&server.user)
             .with_password(server.password.expose())
-            .with_product_info("millrace-operator", env!("CARGO_PKG_VERSION"))
             .with_setting("lock_acquire_timeout", LOCK_SECONDS);
         let turns = || Arc::new(Turns::new(limits));
-        Ok(Self { client, reads: turns(), changes: turns() })
+        Ok(Self { client, plain, reads: turns(), changes: turns() })
     }
 
     /// Runs a statement about a database that answers nothing.
@@ -89,6 +96,18 @@ impl Connection {
         statement: &str,
     ) -> Result<Vec<T>, QueryError> {
         let work = self.client.query_raw(statement).fetch_all::<T>();
+        in_turn(&self.reads, database, READ_DEADLINE, work).await
+    }
+
+    /// The same as another user.
+    pub(crate) async fn read_as<T: RowOwned + RowRead>(
+        &self,
+        (user, password): (&UserName, &Secret),
+        database: &DatabaseName,
+        statement: &str,
+    ) -> Result<Vec<T>, QueryError> {
+        let client = self.plain.clone().with_user(user.as_str()).with_password(password.expose());
+        let work = client.query_raw(statement).fetch_all::<T>();
         in_turn(&self.reads, database, READ_DEADLINE, work).await
     }
 }

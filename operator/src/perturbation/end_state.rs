@@ -5,7 +5,9 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use k8s_openapi::ByteString;
-use schema::api_key::KeyDigest;
+use schema::{
+    access::PasswordHash, api_key::KeyDigest, names::UserName, secret::Secret, tenant_id::TenantId,
+};
 use serde_json::{Value, json};
 
 use crate::testing::{State, World};
@@ -34,7 +36,16 @@ pub(crate) fn end_state(world: &World) -> BTreeMap<String, String> {
         let database = format!("{} {:?} {retention:?} {settings}", database.uuid, database.comment);
         end.insert(format!("database {name}"), database);
     }
+    for (index, fact) in state.facts.iter().enumerate() {
+        end.insert(format!("fact {index}"), format!("{:?} {} {}", fact.kind, fact.name, fact.text));
+    }
     all_named(end, &names)
+}
+
+/// The part of a user's name that stands for the tenant's UID.
+fn hash_of_owner(uid: &str) -> String {
+    let name = UserName::reader(&TenantId::parse("x").unwrap(), uid);
+    name.as_str().trim_start_matches("t_x_").trim_end_matches("_reader").to_owned()
 }
 
 /// All values in one text are named much faster than one by one.
@@ -71,6 +82,19 @@ fn names(state: &State) -> Vec<(String, String)> {
     for (key, object) in &state.objects {
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
         names.push((uid.to_owned(), format!("<uid of {key}>")));
+        if key.starts_with("analyticstenants/") {
+            names.push((hash_of_owner(uid), format!("<hash of the uid of {key}>")));
+        }
+        if key.starts_with("secrets/") && key.contains("-clickhouse") {
+            for (name, value) in object["data"].as_object().into_iter().flatten() {
+                if name.ends_with("password") {
+                    let password = decoded(value);
+                    let fingerprint = PasswordHash::of(&Secret::new(password.clone())).fingerprint();
+                    names.push((fingerprint, format!("<fingerprint of {key}/{name}>")));
+                    names.push((password, format!("<{key}/{name}>")));
+                }
+            }
+        }
         if key.starts_with("secrets/") && key.ends_with("-api-keys") {
             for (name, value) in object["data"].as_object().into_iter().flatten() {
                 let api_key = decoded(value);

@@ -5,6 +5,7 @@ mod edit;
 mod foreign;
 mod names;
 mod state;
+mod users;
 
 use serde_json::{Value, json};
 
@@ -47,6 +48,7 @@ pub(super) fn all() -> Vec<Scenario> {
     all.extend(foreign::all());
     all.extend(names::all());
     all.extend(state::all());
+    all.extend(users::all());
     all
 }
 

@@ -25,6 +25,7 @@ use crate::{
     progress::{Progress, Waiting},
 };
 
+use children::Settings;
 pub(crate) use topics::{AppliedTopics, apply_topics};
 
 pub(crate) type Aspect<T> = Progress<T, Error>;
@@ -48,6 +49,18 @@ pub(crate) struct Outcome {
     pub(crate) drain: Drain,
     /// Whether the spec keeps the consumer away.
     pub(crate) pause: Pause,
+    pub(crate) credential: Credential,
+}
+
+/// Which password all pods of the consumer have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// That of the installation.
+    Shared,
+    /// The one of the tenant's writer with this fingerprint.
+    Own(String),
+    /// What the status says already: some pods may have the one before.
+    AsKnown,
 }
 
 /// What the status has to say of a drain.
@@ -83,6 +96,7 @@ pub(crate) struct Rollout {
     pub(crate) aspect: Aspect<Workloads>,
     /// The consumer's pods, if they were counted.
     pub(crate) consumers: Option<Replicas>,
+    pub(crate) settings: Settings,
 }
 
 /// How many pods a Deployment has.
@@ -125,6 +139,7 @@ impl Outcome {
             endpoint: None,
             drain: Drain::AsKnown,
             pause: Pause::No,
+            credential: Credential::AsKnown,
         }
     }
 
@@ -202,7 +217,8 @@ pub(crate) async fn apply<B: Backends>(
     work: Work<'_>,
 ) -> Outcome {
     let Work { validated, desired, wish, .. } = &work;
-    let Rollout { aspect: workloads, consumers } = roll_out(ctx, pipeline, topics.runnable, &work).await;
+    let Rollout { aspect: workloads, consumers, settings } =
+        roll_out(ctx, pipeline, topics.runnable, &work).await;
     let pause = state::pause(wish, &workloads);
     Outcome {
         spec: Progress::Done(()),
@@ -224,6 +240,11 @@ pub(crate) async fn apply<B: Backends>(
             .map(|http| http.endpoint.clone()),
         drain: state::drain(wish),
         pause,
+        credential: match (&validated.access.fingerprint, settings) {
+            (None, _) => Credential::Shared,
+            (Some(fingerprint), Settings::Present) => Credential::Own(fingerprint.clone()),
+            (Some(_), Settings::Unknown) => Credential::AsKnown,
+        },
     }
 }
 
@@ -237,7 +258,11 @@ async fn roll_out<B: Backends>(
     match (desired, runnable) {
         (_, Runnable::Nothing) => {
             let aspect = children::halt(ctx, pipeline).await;
-            Rollout { aspect, consumers: children::consumers(ctx, pipeline).await }
+            Rollout {
+                aspect,
+                consumers: children::consumers(ctx, pipeline).await,
+                settings: Settings::Unknown,
+            }
         }
         (Some(desired), Runnable::IngesterOnly) => {
             let pods = children::apply(ctx, validated, desired, existing).await;
@@ -253,6 +278,7 @@ async fn roll_out<B: Backends>(
                 message: "the pods need the topic's id".to_owned(),
             }),
             consumers: children::consumers(ctx, pipeline).await,
+            settings: Settings::Unknown,
         },
     }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::{ResourceExt as _, api::ObjectMeta};
-use schema::names::TopicName;
+use schema::{access::Role, names::TopicName};
 
 use super::{
     Error,
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     context::{Backends, Context},
+    installation::AccessManagement,
     kubernetes, tenant,
     topics::{Topic, Topics as _, TopicsError},
 };
@@ -30,6 +31,8 @@ pub(crate) struct Fetched {
     pub(crate) tenant: Option<AnalyticsTenant>,
     /// The Secret of the tenant's keys, if there is one.
     pub(crate) keys: Option<Secret>,
+    /// The Secret of the tenant's writer in ClickHouse, where the installation makes one and it is there.
+    pub(crate) writer: Option<Secret>,
     /// The Secret of the pods' settings, if there is one.
     pub(crate) settings: Option<Secret>,
 }
@@ -83,6 +86,7 @@ pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) ->
     Ok(Fetched {
         at: Timestamp::now(),
         keys: keys(ctx, tenant.as_ref()).await?,
+        writer: writer(ctx, tenant.as_ref()).await?,
         settings: settings(ctx, pipeline).await?,
         tenant,
     })
@@ -97,6 +101,23 @@ async fn keys<B: Backends>(
         .get(&tenant.namespace().unwrap_or_default(), &tenant::keys_secret(&tenant.name_any()))
         .await
         .map_err(|source| Error::Fetch { source })
+}
+
+async fn writer<B: Backends>(
+    ctx: &Context<B>,
+    tenant: Option<&AnalyticsTenant>,
+) -> Result<Option<Secret>, Error> {
+    match (&ctx.installation.clickhouse.management, tenant) {
+        (AccessManagement::Shared, _) | (AccessManagement::Sql(_), None) => Ok(None),
+        (AccessManagement::Sql(_), Some(tenant)) => ctx
+            .kubernetes
+            .get(
+                &tenant.namespace().unwrap_or_default(),
+                &tenant::credentials::name(&tenant.name_any(), Role::Writer),
+            )
+            .await
+            .map_err(|source| Error::Fetch { source }),
+    }
 }
 
 async fn settings<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<Option<Secret>, Error> {

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::{
     Error,
-    apply::{Drain, Outcome, Pause, Workloads},
+    apply::{Credential, Drain, Outcome, Pause, Workloads},
     build::consumer,
     fetch,
     validate::retention_hours,
@@ -219,6 +219,11 @@ fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineS
             Drain::Nothing => None,
             Drain::AsKnown => before.drain,
             Drain::Ended(drain) => Some(drain.clone()),
+        },
+        consumer_credential: match &outcome.credential {
+            Credential::Shared => None,
+            Credential::Own(fingerprint) => Some(fingerprint.clone()),
+            Credential::AsKnown => before.consumer_credential,
         },
     }
 }

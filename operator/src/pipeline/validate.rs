@@ -28,8 +28,10 @@ use crate::{
     topics::{Holds, TopicSpec},
 };
 
+mod access;
 mod source;
 
+pub(crate) use access::Access;
 pub(crate) use source::{ForeignTopic, HttpSource, Source};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -45,6 +47,7 @@ pub(crate) struct ValidatedPipeline {
     pub(crate) namespace: String,
     pub(crate) owner_reference: OwnerReference,
     pub(crate) tenant: TenantFacts,
+    pub(crate) access: Access,
     /// The name of the Pipeline's own topic, whether or not it has one: its dead letters and its group are named so.
     pub(crate) topic_name: TopicName,
     pub(crate) source: Source,
@@ -188,6 +191,7 @@ pub(crate) fn validate(
         name,
         namespace: pipeline.namespace().unwrap_or_default(),
         owner_reference: pipeline.controller_owner_ref(&()).unwrap_or_default(),
+        access: access::of(installation, tenant, &facts.database, fetched).map_err(Obstacle::Waiting)?,
         tenant: facts,
         dead_letter: WantedTopic::new(dead_letter, dead_letter_status),
         topic_name,

@@ -2,6 +2,8 @@
 //!
 //! Each aspect is brought about by itself, so that ClickHouse away does not hold up the rest.
 
+mod users;
+
 use crds::{
     AnalyticsTenant, Condition, Pipeline, Reason,
     analytics_tenant::{ApiKeyStatus, DatabaseStatus, Suspend},
@@ -20,16 +22,20 @@ use super::{
         brought_keys::Unusable,
         database, default_pipeline,
     },
+    fetch::FoundUsers,
     validate::{Invalid, ValidatedTenant},
 };
 use crate::{
     attempt, conditions,
     context::{Backends, Context},
+    installation::AccessManagement,
     kubernetes::{self, is_held},
     progress::{Progress, Waiting},
     retained,
     tables::{Database, Migrated, Tables as _, TablesError},
 };
+
+pub(crate) use users::{Access, OwnUsers, Rotation, exposed, remove_users, request};
 
 type Aspect<T> = Progress<T, Error>;
 
@@ -39,6 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) spec: Aspect<TenantId>,
     pub(crate) credentials: Aspect<Credentials>,
     pub(crate) database: Aspect<DatabaseStatus>,
+    /// As whom pods and people come to ClickHouse.
+    pub(crate) users: Aspect<Access>,
     /// How long events are kept, by tables that are as they should be.
     pub(crate) schema: Aspect<Retention>,
     pub(crate) pipeline: Aspect<ManagedPipeline>,
@@ -82,6 +90,7 @@ impl Outcome {
             spec: Progress::Failed(Error::Invalid(invalid)),
             credentials: Progress::Untried,
             database: Progress::Untried,
+            users: Progress::Untried,
             schema: Progress::Untried,
             pipeline: Progress::Untried,
             endpoint: None,
@@ -98,6 +107,7 @@ impl Outcome {
     pub(crate) fn is_complete(&self) -> bool {
         self.credentials.done().is_some_and(|credentials| credentials.unusable.is_empty())
             && self.database.done().is_some()
+            && self.users.done().is_some_and(|access| !access.is_on_its_way())
             && self.schema.done().is_some()
             && self.pipeline.done().is_some()
     }
@@ -108,6 +118,7 @@ impl Outcome {
             self.spec.into_failed(),
             self.credentials.into_failed(),
             self.database.into_failed(),
+            self.users.into_failed(),
             self.schema.into_failed(),
             self.pipeline.into_failed(),
         ];
@@ -181,6 +192,7 @@ pub(crate) async fn apply<B: Backends>(
     tenant: &AnalyticsTenant,
     validated: &ValidatedTenant,
     desired: Desired,
+    users: FoundUsers,
 ) -> Outcome {
     let (database, noted) = match note_topics(ctx, tenant, &desired.database).await {
         Ok(noted) => (apply_database(ctx, tenant, validated, desired.database).await, noted),
@@ -190,6 +202,13 @@ pub(crate) async fn apply<B: Backends>(
         Ok(_) => migrate(ctx, validated).await,
         Err(_) => (Progress::Untried, None),
     };
+    let users = match (&ctx.installation.clickhouse.management, &database) {
+        (AccessManagement::Shared, _) => Progress::Done(Access::Shared),
+        (AccessManagement::Sql(policy), Ok(_)) => {
+            users::apply_users(ctx, policy, tenant, validated, users).await.into()
+        }
+        (AccessManagement::Sql(_), Err(error)) => users::withdraw(ctx, validated, error).await,
+    };
     let (pipeline, endpoint) = match apply_pipeline(ctx, desired.pipeline, tenant.spec.suspend).await {
         Ok(state) => state,
         Err(error) => (Progress::Failed(error), None),
@@ -198,6 +217,7 @@ pub(crate) async fn apply<B: Backends>(
         spec: Progress::Done(validated.id.clone()),
         credentials: Progress::Untried,
         database: database.map(|database| database_status(tenant, &database, table)).into(),
+        users,
         schema,
         pipeline,
         endpoint,

@@ -2,6 +2,7 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod brought_keys;
+pub(crate) mod credentials;
 pub(crate) mod database;
 pub(crate) mod default_pipeline;
 

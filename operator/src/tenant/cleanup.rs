@@ -8,11 +8,15 @@ use crds::{
     event::EventReason,
 };
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
-use schema::names::DatabaseName;
+use schema::{names::DatabaseName, tenant_id::TenantId};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{Error, build::database::Loss, fetch, status, validate};
+use super::{
+    Error, apply,
+    build::{credentials, database::Loss},
+    fetch, status, validate,
+};
 use crate::{
     conditions::Observed,
     context::{Backends, Context},
@@ -45,7 +49,7 @@ pub(crate) async fn clean_up<B: Backends>(
 async fn let_go<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<Action, Error> {
     // The last Pipeline noted its topics in the status just before it went.
     let Some(tenant) = &fetch::tenant(ctx, tenant).await? else { return Ok(Action::await_change()) };
-    if let Err(error) = settle_database(ctx, tenant).await {
+    if let Err(error) = settle(ctx, tenant).await {
         if !is_abandoned(tenant) {
             let blocked = Observed::blocked(&error);
             status::report_deletion(ctx, tenant, Some(blocked)).await?;
@@ -133,10 +137,21 @@ fn remaining(pipelines: &[Guarded<Pipeline>], tenant: &AnalyticsTenant) -> Remai
     if pipelines.is_empty() { Remaining::Nothing } else { Remaining::Going }
 }
 
-/// Releases or drops the database, if it is this tenant's.
-async fn settle_database<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<(), Error> {
-    // A tenant without a valid id never had a database.
+/// Takes the users away and then settles the database: nobody reads or writes what is released or dropped.
+async fn settle<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<(), Error> {
+    // A tenant without a valid id never had either.
     let Ok(id) = validate::id(tenant) else { return Ok(()) };
+    let names = credentials::user_names(&id, &tenant.uid().unwrap_or_default());
+    apply::remove_users(ctx, &names, &DatabaseName::of(&id)).await?;
+    settle_database(ctx, tenant, &id).await
+}
+
+/// Releases or drops the database, if it is this tenant's.
+async fn settle_database<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    id: &TenantId,
+) -> Result<(), Error> {
     let owner = DatabaseOwner {
         uid: tenant.uid().unwrap_or_default(),
         namespace: tenant.namespace().unwrap_or_default(),
@@ -144,7 +159,7 @@ async fn settle_database<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant
     };
     let found = ctx
         .tables
-        .describe(&DatabaseName::of(&id))
+        .describe(&DatabaseName::of(id))
         .await
         .map_err(|source| Error::DescribeDatabase { source })?;
     let found = found.map(|found| accepted(found, &owner, validate::known_database(tenant))).transpose()?;

@@ -10,6 +10,7 @@ use crate::{
     progress::Problem,
     retention::{Consent, Kept},
     tables::{Difference, TablesError},
+    users::UsersError,
 };
 
 use super::{
@@ -52,6 +53,12 @@ pub(crate) enum Error {
         "table `{database}.{STORAGE_TABLE}` is not as it was made: {differences}; change it back: the operator does not, and leaves views and retention as they are until then"
     )]
     TableDiffers { database: DatabaseName, differences: String },
+    #[error("failed to bring about the Secrets of the users in ClickHouse")]
+    ApplyCredentials { source: kubernetes::Error },
+    #[error("failed to bring about the users in ClickHouse")]
+    EnsureUsers { source: UsersError },
+    #[error("failed to remove the users in ClickHouse")]
+    RemoveUsers { source: UsersError },
     #[error("failed to bring about the managed Pipeline")]
     ApplyPipeline { source: kubernetes::Error },
     #[error("failed to remove the managed Pipeline that is no longer wanted")]
@@ -88,6 +95,9 @@ impl Error {
             | Self::Migrate { .. }
             | Self::RetentionHeld { .. }
             | Self::TableDiffers { .. }
+            | Self::ApplyCredentials { .. }
+            | Self::EnsureUsers { .. }
+            | Self::RemoveUsers { .. }
             | Self::ApplyPipeline { .. }
             | Self::RemovePipeline { .. }
             | Self::ReleaseDatabase { .. }
@@ -110,6 +120,7 @@ impl Problem for Error {
             | Self::Hold { source }
             | Self::Report { source }
             | Self::ApplyKeys { source }
+            | Self::ApplyCredentials { source }
             | Self::NoteTopics { source }
             | Self::ApplyPipeline { source }
             | Self::RemovePipeline { source }
@@ -121,6 +132,7 @@ impl Problem for Error {
             | Self::Migrate { source }
             | Self::ReleaseDatabase { source }
             | Self::DropDatabase { source } => source.failure(),
+            Self::EnsureUsers { source } | Self::RemoveUsers { source } => source.failure(),
             Self::Invalid(invalid) => invalid.failure(),
             Self::DatabaseLost(_) | Self::RetentionHeld { .. } | Self::TableDiffers { .. } => {
                 Failure::Refused
@@ -137,6 +149,7 @@ impl Problem for Error {
             | Self::Hold { source }
             | Self::Report { source }
             | Self::ApplyKeys { source }
+            | Self::ApplyCredentials { source }
             | Self::NoteTopics { source }
             | Self::ApplyPipeline { source }
             | Self::RemovePipeline { source }
@@ -148,6 +161,7 @@ impl Problem for Error {
             | Self::Migrate { source }
             | Self::ReleaseDatabase { source }
             | Self::DropDatabase { source } => source.reason(),
+            Self::EnsureUsers { source } | Self::RemoveUsers { source } => source.reason(),
             Self::Invalid(invalid) => invalid.reason(),
             Self::DatabaseLost(_) => Reason::DatabaseLost,
             Self::RetentionHeld { .. } => Reason::RetentionReductionHeld,

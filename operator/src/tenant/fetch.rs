@@ -6,18 +6,20 @@ use crds::AnalyticsTenant;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt as _};
+use schema::access::Role;
 
 use super::{
     Error,
     build::{
         api_keys,
         brought_keys::{Referenced, holds_keys},
-        default_pipeline,
+        credentials, default_pipeline,
     },
     validate::{self, Rival, ValidatedTenant},
 };
 use crate::{
     context::{Backends, Context},
+    installation::AccessManagement,
     kubernetes,
     protection::Children,
     tables::{Database, Tables as _, TablesError},
@@ -34,6 +36,8 @@ pub(crate) struct Fetched {
     pub(crate) keys: Option<Secret>,
     /// The Secrets that keys of the spec are brought along in.
     pub(crate) referenced: Referenced,
+    /// The Secrets of the tenant's users in ClickHouse.
+    pub(crate) users: FoundUsers,
     /// The Pipeline of the managed one's name, if there is one. One that cannot be read holds up itself alone.
     pub(crate) pipeline: Result<Option<crds::Pipeline>, kubernetes::Error>,
 }
@@ -43,6 +47,13 @@ impl Fetched {
         let keys = self.keys.as_ref().map(|keys| &keys.metadata);
         Children { keys, pipeline: self.pipeline.as_ref().map(|found| found.as_ref().map(Resource::meta)) }
     }
+}
+
+/// The Secrets of the tenant's users in ClickHouse, as far as there are any.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FoundUsers {
+    pub(crate) writer: Option<Secret>,
+    pub(crate) reader: Option<Secret>,
 }
 
 /// The tenant as the API server has it now: a cache may be older than our own last write.
@@ -67,8 +78,33 @@ pub(crate) async fn fetch<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenan
         rivals: rivals(ctx, tenant),
         keys: ctx.kubernetes.get(&namespace, &api_keys::name(&name)).await.map_err(failed)?,
         referenced: referenced(ctx, tenant).await?,
+        users: users(ctx, tenant).await?,
         pipeline: ctx.kubernetes.get(&namespace, &default_pipeline::name(&name)).await,
     })
+}
+
+/// The Secrets of the users, where the installation makes any.
+async fn users<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<FoundUsers, Error> {
+    match &ctx.installation.clickhouse.management {
+        AccessManagement::Shared => Ok(FoundUsers::default()),
+        AccessManagement::Sql(_) => Ok(FoundUsers {
+            writer: credentials_of(ctx, tenant, Role::Writer).await?,
+            reader: credentials_of(ctx, tenant, Role::Reader).await?,
+        }),
+    }
+}
+
+/// The Secret of one of the tenant's users, if there is one.
+async fn credentials_of<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    role: Role,
+) -> Result<Option<Secret>, Error> {
+    let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
+    ctx.kubernetes
+        .get(&namespace, &credentials::name(&name, role))
+        .await
+        .map_err(|source| Error::Fetch { source })
 }
 
 /// The Secrets that the spec's keys refer to, as far as they are there, and of one that is not labelled as holding keys

@@ -2,7 +2,7 @@
 
 use crds::{
     AnalyticsTenant, AnalyticsTenantStatus, Reason,
-    analytics_tenant::{ApiKeyState, DatabaseStatus, EndpointsStatus, Suspend},
+    analytics_tenant::{ApiKeyState, ClickHouseUsersStatus, DatabaseStatus, EndpointsStatus, Suspend},
     condition::ConditionType,
 };
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::{
     Error,
-    apply::{Credentials, ManagedPipeline, Outcome},
+    apply::{Access, Credentials, ManagedPipeline, Outcome, OwnUsers, Rotation, exposed, request},
     fetch,
     validate::Invalid,
 };
@@ -181,6 +181,8 @@ fn describe(
         api_keys: outcome.credentials.done().map_or(before.api_keys, |known| known.keys.clone()),
         retained_topics: before.retained_topics,
         used_retention_consent: used_consent(tenant, outcome, before.used_retention_consent),
+        clickhouse_users: users(outcome, before.clickhouse_users),
+        used_rotation: used_rotation(tenant, outcome, before.used_rotation),
     }
 }
 
@@ -206,7 +208,7 @@ fn aspects(outcome: &Outcome) -> Vec<Observed> {
         Observed::of(ConditionType::SpecValid, &outcome.spec, |id| {
             Observed::holds(ConditionType::SpecValid, Reason::Valid, format!("the tenant id is `{id}`"))
         }),
-        Observed::of(ConditionType::CredentialsReady, &outcome.credentials, credentials),
+        credentials(outcome),
         Observed::of(ConditionType::DatabaseReady, &outcome.database, |database| {
             let message = format!("database `{}` is there and belongs to this tenant", database.name);
             Observed::holds(ConditionType::DatabaseReady, Reason::Ready, message)
@@ -221,22 +223,74 @@ fn aspects(outcome: &Outcome) -> Vec<Observed> {
     ]
 }
 
-/// The keys. One that ended is as its spec asks, so it is told of and holds nothing up.
-fn credentials(credentials: &Credentials) -> Observed {
-    const USERS: &str = "no user is made in ClickHouse, pods use the installation's credential";
+/// The keys, and the users in ClickHouse. What keeps one key from being taken comes before what everybody waits for.
+fn credentials(outcome: &Outcome) -> Observed {
     let kind = ConditionType::CredentialsReady;
-    if let Some(obstacle) = credentials.obstacle() {
-        return Observed::waits(kind, &obstacle);
-    }
+    Observed::of(kind, &outcome.credentials, |keys| match keys.obstacle() {
+        Some(obstacle) => Observed::waits(kind, &obstacle),
+        None => Observed::of(kind, &outcome.users, |access| of_access(keys, access)),
+    })
+}
+
+/// What is there and as it should be. A key that ended is as its spec asks, so it is told of and holds nothing up.
+fn of_access(credentials: &Credentials, access: &Access) -> Observed {
+    let kind = ConditionType::CredentialsReady;
     let keys = credentials.keys.iter();
     let expired: Vec<&str> =
         keys.filter(|key| key.state == ApiKeyState::Expired).map(|key| key.name.as_str()).collect();
-    if expired.is_empty() {
-        Observed::fails(kind, Reason::AccessManagementDisabled, format!("API keys are there; {USERS}"))
-    } else {
-        let message = format!("keys {} are past their end and are refused; {USERS}", expired.join(", "));
-        Observed::holds(kind, Reason::KeyExpired, message)
+    let users = match access {
+        Access::Shared => "no user is made in ClickHouse, pods use the installation's credential".to_owned(),
+        Access::Own(OwnUsers { users, .. }) => {
+            format!("users `{}` and `{}` are in ClickHouse", users.writer, users.reader)
+        }
+    };
+    if let Some((reason, more)) = of_interest(access) {
+        return Observed::holds(kind, reason, format!("API keys are there; {users}; {more}"));
     }
+    if !expired.is_empty() {
+        let message = format!("keys {} are past their end and are refused; {users}", expired.join(", "));
+        return Observed::holds(kind, Reason::KeyExpired, message);
+    }
+    let message = format!("API keys are there; {users}");
+    match access {
+        Access::Shared => Observed::fails(kind, Reason::AccessManagementDisabled, message),
+        Access::Own(_) => Observed::holds(kind, Reason::Ready, message),
+    }
+}
+
+/// What of the users an administrator may want to know.
+fn of_interest(access: &Access) -> Option<(Reason, String)> {
+    let own = match access {
+        Access::Shared => return None,
+        Access::Own(own) => own,
+    };
+    let whom = match &own.rotation {
+        Rotation::Done => {
+            return exposed(own.exposure).map(|told| (Reason::ServerSettingsUnsafe, told.to_owned()));
+        }
+        Rotation::WaitsFor(pipelines) if pipelines.is_empty() => "the consumers".to_owned(),
+        Rotation::WaitsFor(pipelines) => format!("the consumers of the Pipelines {}", pipelines.join(", ")),
+    };
+    Some((Reason::RotationInProgress, format!("their old passwords end when {whom} have the new one")))
+}
+
+fn users(outcome: &Outcome, before: Option<ClickHouseUsersStatus>) -> Option<ClickHouseUsersStatus> {
+    match outcome.users.done() {
+        Some(Access::Own(own)) => Some(own.users.clone()),
+        Some(Access::Shared) => None,
+        None => before,
+    }
+}
+
+/// The request that is served, until the annotation is another or none.
+fn used_rotation(tenant: &AnalyticsTenant, outcome: &Outcome, before: Option<String>) -> Option<String> {
+    let request = request(tenant)?;
+    let served = match outcome.users.done() {
+        Some(Access::Own(own)) if own.rotation == Rotation::Done => own.served.clone(),
+        Some(Access::Own(_)) | None => before,
+        Some(Access::Shared) => None,
+    };
+    served.filter(|served| served == request)
 }
 
 /// How many keys are taken.

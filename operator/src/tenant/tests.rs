@@ -23,6 +23,7 @@ mod hanging;
 mod keys;
 mod protection;
 mod two_operators;
+mod users;
 
 const RIVAL: &str = "
 apiVersion: analytics.millrace.dev/v1alpha1

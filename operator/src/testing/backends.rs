@@ -3,7 +3,7 @@
 use schema::names::{ConsumerGroup, DatabaseName, TableGeneration, TopicId, TopicName};
 use uuid::Uuid;
 
-use super::{State, World};
+use super::{State, World, clickhouse_users::FakeUsers};
 use crate::{
     context::Backends,
     retention::Kept,
@@ -17,6 +17,7 @@ pub(crate) struct Fakes;
 impl Backends for Fakes {
     type Topics = FakeTopics;
     type Tables = FakeTables;
+    type Users = FakeUsers;
 }
 
 pub(crate) struct FakeTopics(pub(super) World);

@@ -1,5 +1,6 @@
 //! Nothing that lives is destroyed: data only with its resource, by its policy, and as the incarnation that is known.
 
+use schema::{access::Kind, names::UserName, tenant_id::TenantId};
 use serde_json::Value;
 
 use super::State;
@@ -9,8 +10,9 @@ use crate::tables::DatabaseComment;
 pub(super) fn objection(state: &State, line: &str) -> Option<String> {
     let (verb, name) = line.rsplit_once(' ')?;
     let may = match verb {
-        "DROP DATABASE" => may_drop(state, name),
-        "RELEASE" => owner_of(state, name).is_none_or(is_going),
+        "DROP DATABASE" => may_drop(state, name) && !has_users(state, name),
+        "RELEASE" => owner_of(state, name).is_none_or(is_going) && !has_users(state, name),
+        "DROP USER" => may_drop_user(state, name),
         "DELETE TOPIC" => may_delete_topic(state, name),
         "DELETE" => may_delete(state, name),
         _ => true,
@@ -31,6 +33,37 @@ fn of_kind<'a>(state: &'a State, start: &'a str) -> impl Iterator<Item = &'a Val
 fn owner_of<'a>(state: &'a State, database: &str) -> Option<&'a Value> {
     let DatabaseComment::Owned(owner) = &state.databases.get(database)?.comment else { return None };
     of_kind(state, "analyticstenants/").find(|tenant| tenant["metadata"]["uid"] == owner.uid)
+}
+
+/// Whether the owner of a database still has users, who would see what becomes of it.
+fn has_users(state: &State, database: &str) -> bool {
+    let Some(owner) = owner_of(state, database).and_then(|owner| owner["metadata"]["uid"].as_str()) else {
+        return false;
+    };
+    state.facts.iter().any(|fact| fact.kind == Kind::User && is_user_of(&fact.name, database, owner))
+}
+
+/// A user goes with its tenant, or when the database turns out to be somebody else's.
+fn may_drop_user(state: &State, name: &str) -> bool {
+    let is_lost = |database: &str| {
+        let owner = owner_of(state, database);
+        owner.is_none_or(|owner| {
+            is_going(owner) || !is_user_of(name, database, &text(&owner["metadata"]["uid"]))
+        })
+    };
+    state
+        .databases
+        .keys()
+        .filter(|database| name.starts_with(database.as_str()))
+        .all(|database| is_lost(database))
+}
+
+fn is_user_of(name: &str, database: &str, owner_uid: &str) -> bool {
+    let id = database.trim_start_matches("t_").replace('_', "-");
+    let Ok(tenant) = TenantId::parse(&id) else { return false };
+    [UserName::writer(&tenant, owner_uid), UserName::reader(&tenant, owner_uid)]
+        .iter()
+        .any(|user| user.as_str() == name)
 }
 
 fn may_drop(state: &State, database: &str) -> bool {

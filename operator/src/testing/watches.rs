@@ -95,7 +95,8 @@ fn changes(
                 if world.state().expired.remove(place.kind.as_str()) {
                     return Some((Ok(Frame::data(too_old())), known));
                 }
-                let (now, is_silent) = (place.objects(&world), world.state().silent.contains(place.kind.as_str()));
+                let (now, is_silent) =
+                    (place.objects(&world), world.state().silent.contains(place.kind.as_str()));
                 if now != known && !is_silent {
                     return Some((Ok(Frame::data(told(&known, &now))), now));
                 }

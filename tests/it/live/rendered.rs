@@ -129,6 +129,16 @@ fn additions() -> Vec<(Value, Vec<&'static str>)> {
                 "topologyKey: topology.kubernetes.io/zone\n",
             ],
         ),
+        (
+            json!({"clickhouse": {
+                "accessManagement": "Sql", "allowSharedCredentials": false, "users": {"networks": ["10.0.0.0/8"]},
+            }}),
+            vec![
+                "- --clickhouse-access-management=Sql",
+                r#"--clickhouse-users={\"networks\":[\"10.0.0.0/8\"],\"reader\":{"#,
+                r#"\"maxResultRows\":1000000"#,
+            ],
+        ),
         (json!({"operator": {"priorityClassName": "platform"}}), vec![r#"priorityClassName: "platform""#]),
         (json!({"dataPlane": {"priorityClassName": "events"}}), vec!["--priority-class-name=events"]),
         (
@@ -167,6 +177,10 @@ async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow
             (json!({"rbac": {"roles": "no"}}), "roles"),
             (json!({"deletionProtection": {"admissionPolicy": "yes"}}), "admissionPolicy"),
             (json!({"images": {"consumer": {"digest": "sha256:abc"}}}), "digest"),
+            (json!({"clickhouse": {"accessManagement": "sql"}}), "accessManagement"),
+            (json!({"clickhouse": {"allowSharedCredentials": false}}), "accessManagement Sql"),
+            (json!({"clickhouse": {"users": {"networks": ["example.com"]}}}), "networks"),
+            (json!({"clickhouse": {"users": {"reader": {"maxThreads": 0}}}}), "maxThreads"),
             (json!({"rbac": {"aggregate": "yes"}}), "aggregate"),
             (json!({"rbac": {"aggregated": true}}), "aggregated"),
             (json!({"operator": {"priorityClassName": "Not_A_Name"}}), "priorityClassName"),

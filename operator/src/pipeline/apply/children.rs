@@ -28,6 +28,20 @@ use crate::{
     progress::{Progress, Waiting, told},
 };
 
+/// Which settings the consumer's pods have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settings {
+    /// All have the present ones, or there are no pods.
+    Present,
+    Unknown,
+}
+
+impl Rollout {
+    fn failed(error: Error, consumers: Option<Replicas>) -> Self {
+        Self { aspect: Progress::Failed(error), consumers, settings: Settings::Unknown }
+    }
+}
+
 pub(super) async fn apply<B: Backends>(
     ctx: &Context<B>,
     pipeline: &ValidatedPipeline,
@@ -37,7 +51,7 @@ pub(super) async fn apply<B: Backends>(
     let ours = &pipeline.owner_reference.uid;
     // Pods mount the settings, so these come first and stop the rest; the others do not depend on each other.
     if let Err(error) = applied::<_, Secret>(ctx, &desired.settings).await {
-        return Rollout { aspect: Progress::Failed(error), consumers: None };
+        return Rollout::failed(error, None);
     }
     let consumer = applied::<_, Deployment>(ctx, &desired.consumer).await;
     let ingester = match &desired.http {
@@ -59,11 +73,16 @@ pub(super) async fn apply<B: Backends>(
     )
     .await;
     let consumers = consumer.as_ref().ok().map(Replicas::of);
-    let aspect = match (consumer, ingester, budget.and(policy)) {
-        (Ok(consumer), Ok(ingester), Ok(())) => rolled_out(ingester.as_ref(), &consumer),
-        (Err(error), _, _) | (Ok(_), Err(error), _) | (Ok(_), Ok(_), Err(error)) => Progress::Failed(error),
-    };
-    Rollout { aspect, consumers }
+    match (consumer, ingester, budget.and(policy)) {
+        (Ok(consumer), Ok(ingester), Ok(())) => Rollout {
+            aspect: rolled_out(ingester.as_ref(), &consumer),
+            consumers,
+            settings: if unfinished(&consumer).is_none() { Settings::Present } else { Settings::Unknown },
+        },
+        (Err(error), _, _) | (Ok(_), Err(error), _) | (Ok(_), Ok(_), Err(error)) => {
+            Rollout::failed(error, consumers)
+        }
+    }
 }
 
 /// The consumer's pods, as its Deployment counts them where nothing is applied. None if that cannot be read.

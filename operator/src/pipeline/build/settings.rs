@@ -62,7 +62,7 @@ pub(super) fn consumer(
         topic_id,
         dead_letter_topic: pipeline.dead_letter.spec.name.clone(),
         group: group.clone(),
-        clickhouse: installation.clickhouse.to(&pipeline.tenant.database),
+        clickhouse: pipeline.access.settings.clone(),
         batch: pipeline.batch,
         format,
         start_at,

@@ -42,6 +42,7 @@ fn done() -> Outcome {
         endpoint: Some("http://web-ingester.team.svc:8080".to_owned()),
         drain: Drain::Nothing,
         pause: Pause::No,
+        credential: Credential::Shared,
     }
 }
 

@@ -38,7 +38,7 @@ fn secret() -> Secret {
 
 pub(crate) fn fetched() -> Fetched {
     let at = "2026-01-31T12:00:00Z".parse().unwrap();
-    Fetched { at, tenant: Some(tenant()), keys: Some(secret()), settings: None }
+    Fetched { at, tenant: Some(tenant()), keys: Some(secret()), writer: None, settings: None }
 }
 
 /// What is between HTTP and the consumer.

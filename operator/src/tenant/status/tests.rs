@@ -15,6 +15,7 @@ fn done() -> Outcome {
         spec: Progress::Done(TenantId::parse("acme").unwrap()),
         credentials: Progress::Done(Credentials::default()),
         database: Progress::Done(database()),
+        users: Progress::Done(Access::Shared),
         schema: Progress::Done(Retention::DEFAULT),
         pipeline: Progress::Done(ManagedPipeline::AsWanted),
         endpoint: Some("http://acme".to_owned()),
