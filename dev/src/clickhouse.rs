@@ -18,7 +18,7 @@ mod private;
 mod query;
 mod user;
 
-pub use options::ClickHouseOptions;
+pub use options::{ClickHouseOptions, ExtraUsers};
 pub use private::PrivateClickHouse;
 pub use user::User;
 
@@ -101,6 +101,7 @@ fn shared() -> ClickHouseOptions {
         http_port: HTTP_PORT,
         tcp_port: TCP_PORT,
         max_memory_mib: MAX_MEMORY_MIB,
+        extra: ExtraUsers::default(),
     }
 }
 

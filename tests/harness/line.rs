@@ -76,7 +76,14 @@ impl Line {
     /// # Errors
     /// When Kafka or ClickHouse does not answer.
     pub async fn make(kafka: &Kafka, clickhouse: &ClickHouse) -> anyhow::Result<Self> {
-        let tenant = TenantId::parse(&unique("line"))?;
+        Self::make_for(TenantId::parse(&unique("line"))?, kafka, clickhouse).await
+    }
+
+    /// As `make`, for a tenant of this id.
+    ///
+    /// # Errors
+    /// As `make`.
+    pub async fn make_for(tenant: TenantId, kafka: &Kafka, clickhouse: &ClickHouse) -> anyhow::Result<Self> {
         let pipeline = PipelineName::parse("web")?;
         let topic = TopicName::of(&TopicPrefix::parse("tests")?, &tenant, &pipeline);
         let database = DatabaseName::of(&tenant);

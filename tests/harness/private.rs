@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use dev::kafka::SecuredKafka;
+use dev::{clickhouse::ExtraUsers, kafka::SecuredKafka};
 
 use crate::clickhouse::ClickHouse;
 use crate::process::{free_port, signal};
@@ -101,7 +101,22 @@ impl PrivateClickHouse {
     /// # Errors
     /// When it does not become ready.
     pub async fn start() -> anyhow::Result<Self> {
-        Ok(Self { server: Arc::new(blocking(dev::clickhouse::PrivateClickHouse::start).await?) })
+        Self::start_with(ExtraUsers::default()).await
+    }
+
+    /// As `start`, with more users.
+    ///
+    /// # Errors
+    /// As `start`, and when it cannot read them.
+    pub async fn start_with(extra: ExtraUsers) -> anyhow::Result<Self> {
+        let start = move || dev::clickhouse::PrivateClickHouse::start_with(extra);
+        Ok(Self { server: Arc::new(blocking(start).await?) })
+    }
+
+    /// A client of it with another user.
+    #[must_use]
+    pub fn reader_as(&self, user: &str, password: &str) -> ClickHouse {
+        ClickHouse::new(&self.server.url(), user, password)
     }
 
     /// A client of it.

@@ -34,4 +34,5 @@ mod secured_kafka;
 mod tables;
 mod topic_names;
 mod upgrade;
+mod users;
 mod walking_line;

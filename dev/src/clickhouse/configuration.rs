@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::options::ClickHouseOptions;
+use super::options::{ClickHouseOptions, ExtraUsers};
 use super::user::User;
 
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,10 @@ pub(super) fn write(
     options: &ClickHouseOptions,
     user: &User,
 ) -> Result<(), Error> {
-    let files = [(file(folder), server(folder, log, options)), (folder.join("users.xml"), users(user))];
+    let files = [
+        (file(folder), server(folder, log, options)),
+        (folder.join("users.xml"), users(user, &options.extra)),
+    ];
     for (path, text) in files {
         fs::write(&path, text).map_err(|source| Error::Write { path, source })?;
     }
@@ -98,7 +101,7 @@ fn server(folder: &Path, log: &Path, options: &ClickHouseOptions) -> String {
 
 /// `default` is the user of the query that keeps the process alive, and it has no password.
 /// That query counts as one from loopback, so `default` may come from there and from nowhere else.
-fn users(user: &User) -> String {
+fn users(user: &User, extra: &ExtraUsers) -> String {
     let hash: String = Sha256::digest(&user.password).iter().map(|byte| format!("{byte:02x}")).collect();
     format!(
         "\
@@ -107,10 +110,10 @@ fn users(user: &User) -> String {
     <default>
       <max_memory_usage>2147483648</max_memory_usage>
     </default>
-  </profiles>
+{profiles}  </profiles>
   <quotas>
     <default/>
-  </quotas>
+{quotas}  </quotas>
   <users>
     <default>
       <no_password/>
@@ -124,10 +127,13 @@ fn users(user: &User) -> String {
       <quota>default</quota>
       <networks><ip>::/0</ip></networks>
     </{name}>
-  </users>
+{users}  </users>
 </clickhouse>
 ",
         name = user.name,
+        profiles = extra.profiles,
+        quotas = extra.quotas,
+        users = extra.users,
     )
 }
 
@@ -145,6 +151,7 @@ mod tests {
             http_port: 8123,
             tcp_port: 9000,
             max_memory_mib: 4096,
+            extra: ExtraUsers::default(),
         };
         let text = server(Path::new("/state/clickhouse"), Path::new("/state/logs/clickhouse.log"), &options);
         insta::assert_snapshot!(text);
@@ -153,8 +160,27 @@ mod tests {
     #[test]
     fn only_the_hash_of_the_password_is_written() {
         let user = User { name: "millrace".to_owned(), password: "a secret".to_owned() };
-        let text = users(&user);
+        let text = users(&user, &ExtraUsers::default());
         assert!(!text.contains("a secret"));
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn other_users_stand_in_their_sections() {
+        let user = User { name: "millrace".to_owned(), password: "a secret".to_owned() };
+        let extra = ExtraUsers {
+            profiles: "<calm/>\n".to_owned(),
+            quotas: "<few/>\n".to_owned(),
+            users: "<ada/>\n".to_owned(),
+        };
+        let text = users(&user, &extra);
+        for (start, element, end) in [
+            ("<profiles>", "<calm/>", "</profiles>"),
+            ("<quotas>", "<few/>", "</quotas>"),
+            ("<users>", "<ada/>", "</users>"),
+        ] {
+            let section = text.split_once(start).unwrap().1.split_once(end).unwrap().0;
+            assert!(section.contains(element), "{text}");
+        }
     }
 }

@@ -17,6 +17,15 @@ pub struct ClickHouseOptions {
     pub tcp_port: u16,
     /// What all queries, merges and caches may take together. A query that wants more fails; the process stays.
     pub max_memory_mib: u32,
+    pub extra: ExtraUsers,
+}
+
+/// What `users.xml` has beside the one user: elements of its sections.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExtraUsers {
+    pub profiles: String,
+    pub quotas: String,
+    pub users: String,
 }
 
 impl ClickHouseOptions {

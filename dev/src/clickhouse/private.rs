@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use tempfile::TempDir;
 
-use super::options::ClickHouseOptions;
+use super::options::{ClickHouseOptions, ExtraUsers};
 use super::user::{self, User};
 use super::{GRACE, start_bound};
 use crate::artifacts;
@@ -30,6 +30,14 @@ impl PrivateClickHouse {
     /// # Errors
     /// When ClickHouse was never downloaded (run `make up`) or does not become ready.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(ExtraUsers::default())
+    }
+
+    /// As `start`, with more users.
+    ///
+    /// # Errors
+    /// As `start`, and when it cannot read them.
+    pub fn start_with(extra: ExtraUsers) -> anyhow::Result<Self> {
         let shared = Folders::of_this_user()?;
         let is_here = artifacts::clickhouse_library(&shared).is_file()
             && artifacts::clickhouse_launcher(&shared).is_file();
@@ -42,6 +50,7 @@ impl PrivateClickHouse {
             http_port: ports::free()?,
             tcp_port: ports::free()?,
             max_memory_mib: MAX_MEMORY_MIB,
+            extra,
         };
         start_bound(&folders, &options)?;
         let user = user::read(&options.folder(&folders))?;
