@@ -100,6 +100,8 @@ vocabulary! {
         InvalidReplication,
         /// The name in `source.kafka.topic` is none that a topic can have, or that of a topic of Millrace itself.
         InvalidSourceTopic,
+        /// The topic in `source.kafka.topic` is none of those that the chart's `kafka.sourceTopics` lists.
+        SourceTopicNotAllowed,
         /// A number of `batch` is out of range.
         InvalidBatch,
         /// The status names topics that this Pipeline would not name so, as after a change of `kafka.topicPrefix`.

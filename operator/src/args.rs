@@ -22,9 +22,11 @@ use std::collections::BTreeMap;
 
 mod lease;
 mod network_policies;
+mod source_topics;
 
 pub use lease::LeaseOptions;
 pub use network_policies::{NetworkPolicies, Ports};
+pub use source_topics::SourceTopics;
 
 use crate::plans::Plans;
 
@@ -132,6 +134,16 @@ pub struct KafkaOptions {
     /// PEM file of the authority that signed the brokers' certificates. Without it, the system's.
     #[arg(long = "kafka-ca-file", env = "MILLRACE_KAFKA_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+
+    /// The topics of other applications that Pipelines may read, as a JSON list of names, or of beginnings of names with
+    /// a `*` behind. Without it, all that the user may read.
+    #[arg(
+        long = "source-topics",
+        env = "MILLRACE_SOURCE_TOPICS",
+        value_name = "JSON",
+        value_parser = source_topics::parse
+    )]
+    pub source_topics: Option<SourceTopics>,
 
     /// Copies of each partition of a topic whose Pipeline does not say.
     #[arg(

@@ -12,7 +12,7 @@ use schema::{
 };
 
 use crate::{
-    args::{self, DataPlaneOptions, Options},
+    args::{self, DataPlaneOptions, Options, SourceTopics},
     plans::Plans,
     scope::Scope,
 };
@@ -24,6 +24,8 @@ pub(crate) struct Installation {
     pub(crate) scope: Scope,
     pub(crate) topic_prefix: TopicPrefix,
     pub(crate) kafka: KafkaSettings,
+    /// The topics of other applications that Pipelines may read, if not all.
+    pub(crate) source_topics: Option<SourceTopics>,
     pub(crate) replication_factor: i32,
     pub(crate) min_insync_replicas: i32,
     pub(crate) clickhouse: ClickHouseAccess,
@@ -98,6 +100,7 @@ impl Installation {
                 sasl,
                 ca_pem: kafka.ca_file.as_deref().map(text).transpose()?,
             },
+            source_topics: kafka.source_topics.clone(),
             replication_factor: kafka.replication_factor,
             min_insync_replicas: kafka.min_insync_replicas,
             clickhouse: ClickHouseAccess {

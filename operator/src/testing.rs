@@ -35,7 +35,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    args::NetworkPolicies,
+    args::{NetworkPolicies, SourceTopics},
     context::{Context, Events},
     installation::{self, AccessManagement},
     kubernetes::{Guarded, Kubernetes},
@@ -120,6 +120,7 @@ pub(crate) struct State {
     /// What the operator was started with.
     pub(crate) network_policies: Option<NetworkPolicies>,
     pub(crate) scope: Option<Scope>,
+    pub(crate) source_topics: Option<SourceTopics>,
     /// What was destroyed although it lives.
     pub(crate) violations: Vec<String>,
     faults: Faults,
@@ -286,6 +287,7 @@ impl World {
         let kubernetes = Kubernetes::new(client.clone(), manager);
         let mut installation = installation::tests::plain();
         installation.data_plane.network_policies = self.state().network_policies.clone();
+        installation.source_topics = self.state().source_topics.clone();
         installation.scope = self.state().scope.clone().unwrap_or(Scope::Cluster);
         if let Some(policy) = self.state().access.clone() {
             installation.clickhouse.management = AccessManagement::Sql(policy);

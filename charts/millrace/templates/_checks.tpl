@@ -18,6 +18,9 @@
 {{- if gt (int $kafka.minInsyncReplicas) (int $kafka.replicationFactor) -}}
 {{- fail "kafka.minInsyncReplicas must not be greater than kafka.replicationFactor, or every write would be refused" -}}
 {{- end -}}
+{{- if and (.Values.rbac).aggregate (not (kindIs "slice" $kafka.sourceTopics)) -}}
+{{- fail "kafka.sourceTopics is required with rbac.aggregate, for example [shop.*]: whoever may edit a namespace could read every topic of the Kafka user, which [\"*\"] allows in words" -}}
+{{- end -}}
 {{- if not $clickhouse.url -}}
 {{- fail "clickhouse.url is required, for example http://clickhouse.example.com:8123" -}}
 {{- end -}}

@@ -46,6 +46,7 @@ impl Reason {
             | Self::InvalidTopicName
             | Self::InvalidReplication
             | Self::InvalidSourceTopic
+            | Self::SourceTopicNotAllowed
             | Self::InvalidBatch => &[SpecValid, Ready, Stalled],
             Self::TopicRenamed => &[SpecValid, Ready, Stalled, DeletionBlocked],
             Self::RetentionReductionHeld => &[SchemaInSync, TopicReady, Ready, Stalled],

@@ -93,6 +93,9 @@ impl Reason {
             Self::InvalidSourceTopic => {
                 "Make a new Pipeline with the topic of another application, since `source` cannot be changed."
             }
+            Self::SourceTopicNotAllowed => {
+                "Make a new Pipeline with a topic that is listed, or ask whoever runs Millrace to list this one."
+            }
             Self::InvalidBatch => CORRECT_SPEC,
             Self::TopicRenamed => {
                 "Set the chart's `kafka.topicPrefix` back, or make a new Pipeline. \

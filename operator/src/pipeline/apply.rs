@@ -16,7 +16,7 @@ use super::{
     Error,
     build::{Desired, Runnable, Wish, settings::Rekeyed},
     fetch::Optional,
-    validate::{Obstacle, ValidatedPipeline},
+    validate::{Invalid, Obstacle, ValidatedPipeline},
 };
 use crate::{
     attempt,
@@ -193,7 +193,10 @@ pub(crate) async fn stop<B: Backends>(
     suspend: Suspend,
 ) -> Outcome {
     let workloads = match (&obstacle, suspend) {
-        (Obstacle::Disowned(_), _) => children::halt(ctx, pipeline).await,
+        // What may not be read any longer is not read any longer.
+        (Obstacle::Disowned(_) | Obstacle::Invalid(Invalid::SourceTopicNotAllowed { .. }), _) => {
+            children::halt(ctx, pipeline).await
+        }
         (Obstacle::Invalid(_) | Obstacle::Waiting(_), Suspend::None) => Progress::Untried,
         (Obstacle::Invalid(_) | Obstacle::Waiting(_), Suspend::Ingest | Suspend::All) => {
             children::suspend(ctx, pipeline, suspend).await

@@ -140,6 +140,10 @@ pub(crate) enum Invalid {
     TopicName { source: NameError },
     #[error("`topic.name` is `{topic}`, and names of topics of this tenant begin with `{prefix}.{tenant}.`")]
     TopicOfOthers { topic: TopicName, prefix: TopicPrefix, tenant: TenantId },
+    #[error(
+        "topic `{topic}` is none that Pipelines of this installation may read: whoever runs it lists those in the chart's `kafka.sourceTopics`"
+    )]
+    SourceTopicNotAllowed { topic: TopicName },
     #[error("`batch` holds a number that is out of range")]
     Batch,
     #[error(
@@ -155,6 +159,7 @@ impl Invalid {
             Self::Replication { .. } => Reason::InvalidReplication,
             Self::SourceName { .. } | Self::OwnTopic { .. } => Reason::InvalidSourceTopic,
             Self::TopicName { .. } | Self::TopicOfOthers { .. } => Reason::InvalidTopicName,
+            Self::SourceTopicNotAllowed { .. } => Reason::SourceTopicNotAllowed,
             Self::Batch => Reason::InvalidBatch,
             Self::TopicRenamed { .. } => Reason::TopicRenamed,
         }
@@ -182,7 +187,7 @@ pub(crate) fn validate(
     let topic_name = topic.name.clone();
     let source = match &pipeline.spec.source.kafka {
         None => source::http(topic, pipeline, keys(tenant, fetched).map_err(Obstacle::Waiting)?),
-        Some(kafka) => source::kafka(&installation.topic_prefix, kafka, pipeline),
+        Some(kafka) => source::kafka(installation, kafka, pipeline),
     };
     let source = source.map_err(Obstacle::Invalid)?;
     let dead_letter_status = pipeline.status.as_ref().and_then(|status| status.dead_letter_topic.as_ref());

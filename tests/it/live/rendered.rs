@@ -49,13 +49,15 @@ fn digest(character: char) -> String {
 fn additions() -> Vec<(Value, Vec<&'static str>)> {
     vec![
         (
-            json!({"rbac": {"aggregate": true}}),
+            json!({"rbac": {"aggregate": true}, "kafka": {"sourceTopics": []}}),
             vec![
+                "--source-topics=[]",
                 r#"rbac.authorization.k8s.io/aggregate-to-view: "true""#,
                 r#"rbac.authorization.k8s.io/aggregate-to-edit: "true""#,
                 r#"rbac.authorization.k8s.io/aggregate-to-admin: "true""#,
             ],
         ),
+        (json!({"kafka": {"sourceTopics": ["shop.*"]}}), vec![r#"--source-topics=[\"shop.*\"]"#]),
         (
             json!({"deletionProtection": {"admissionPolicy": true}}),
             vec![
@@ -175,6 +177,9 @@ async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow
             (json!({"watchNamespaces": ["red", "red"]}), "watchNamespaces"),
             (json!({"watchNamespaces": "red"}), "watchNamespaces"),
             (json!({"rbac": {"roles": "no"}}), "roles"),
+            (json!({"rbac": {"aggregate": true}}), "kafka.sourceTopics is required with rbac.aggregate"),
+            (json!({"kafka": {"sourceTopics": ["a*b"]}}), "sourceTopics"),
+            (json!({"kafka": {"sourceTopics": "shop.*"}}), "sourceTopics"),
             (json!({"deletionProtection": {"admissionPolicy": "yes"}}), "admissionPolicy"),
             (json!({"images": {"consumer": {"digest": "sha256:abc"}}}), "digest"),
             (json!({"clickhouse": {"accessManagement": "sql"}}), "accessManagement"),

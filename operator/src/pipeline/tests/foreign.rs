@@ -154,6 +154,26 @@ async fn no_pipeline_reads_a_topic_of_another_tenant() {
 }
 
 #[tokio::test]
+async fn a_topic_that_may_be_read_no_longer_is_not_read() {
+    let world = settled_with("Retain").await;
+    let allowed = |topics: &[&str]| {
+        let topics = topics.iter().map(|topic| (*topic).to_owned()).collect::<Vec<_>>();
+        world.state().source_topics = Some(topics.try_into().unwrap());
+    };
+    let replicas = || world.object(READER).unwrap()["spec"]["replicas"].as_i64();
+    allowed(&["octane.*"]);
+    world.settle().await;
+    assert_eq!(world.take_log(), [""; 0]);
+    allowed(&["shop.*"]);
+    world.settle().await;
+    assert_eq!(world.reason(OCTANE, "SpecValid").as_deref(), Some("SourceTopicNotAllowed"));
+    assert_eq!(replicas(), Some(0));
+    allowed(&["shop.*", "octane.events"]);
+    world.settle().await;
+    assert_eq!((ready(&world).as_deref(), replicas()), (Some("Ready"), Some(1)));
+}
+
+#[tokio::test]
 async fn a_deletion_that_deletes_takes_the_dead_letters_alone() {
     let world = settled_with("Delete").await;
     world.delete(OCTANE);

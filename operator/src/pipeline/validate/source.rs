@@ -7,13 +7,13 @@ use crds::{
 use kube::Resource as _;
 use schema::{
     field_map::FieldMap,
-    names::{TopicName, TopicPrefix},
+    names::TopicName,
     settings::{KeySettings, RecordFormat},
     timestamp::Timestamp,
 };
 
 use super::{Invalid, Recorded, WantedTopic, recorded, refuse_another_name};
-use crate::topics::TopicSpec;
+use crate::{installation::Installation, topics::TopicSpec};
 
 /// Where events come from.
 #[derive(Debug, Clone)]
@@ -57,15 +57,19 @@ pub(super) fn http(topic: TopicSpec, pipeline: &Pipeline, keys: Vec<KeySettings>
     Ok(Source::Http(Box::new(HttpSource { topic, keys, ingester: pipeline.spec.ingester.clone() })))
 }
 
-/// A topic of ours holds the events of one tenant, who gives them to nobody by naming a Pipeline after them.
+/// A topic of ours holds the events of one tenant, who gives them to nobody by naming a Pipeline after them. Of other
+/// topics those may be read that the installation allows.
 pub(super) fn kafka(
-    prefix: &TopicPrefix,
+    installation: &Installation,
     source: &KafkaSource,
     pipeline: &Pipeline,
 ) -> Result<Source, Invalid> {
     let name = TopicName::parse(&source.topic).map_err(|source| Invalid::SourceName { source })?;
-    if name.is_below(prefix) {
+    if name.is_below(&installation.topic_prefix) {
         return Err(Invalid::OwnTopic { topic: name });
+    }
+    if installation.source_topics.as_ref().is_some_and(|topics| !topics.allow(name.as_str())) {
+        return Err(Invalid::SourceTopicNotAllowed { topic: name });
     }
     let status = topic_status(pipeline).filter(|status| status.name == name.as_str());
     let format = match source.format {

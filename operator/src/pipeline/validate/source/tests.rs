@@ -1,7 +1,10 @@
+use clap::Parser as _;
+use crds::Reason;
 use schema::names::TopicId;
 use uuid::Uuid;
 
 use super::*;
+use crate::args::Options;
 use crate::pipeline::{
     fetch::Fetched,
     validate::{
@@ -85,4 +88,25 @@ fn another_topic_prefix_is_refused_while_dead_letters_are_recorded() {
     pipeline.status.get_or_insert_default().dead_letter_topic =
         Some(TopicStatus { name, id: String::new(), partitions: 1 });
     assert!(matches!(foreign(&pipeline), Err(Obstacle::Invalid(Invalid::TopicRenamed { .. }))));
+}
+
+#[test]
+fn a_topic_that_the_installation_does_not_allow_is_refused_with_where_to_allow_it() {
+    let read = |topics: &str| {
+        let options = ["operator", "--kafka-bootstrap-servers=k:9092", "--clickhouse-url=http://c:8123"];
+        let images = ["--ingester-image=i:1", "--consumer-image=c:1"];
+        let flag = format!("--source-topics={topics}");
+        let options = Options::parse_from(options.into_iter().chain(images).chain([flag.as_str()]));
+        let installation = Installation::load(&options).unwrap();
+        let pipeline = of("");
+        kafka(&installation, pipeline.spec.source.kafka.as_ref().unwrap(), &pipeline)
+    };
+    assert!(read(r#"["shop.*","octane.events"]"#).is_ok() && read(r#"["*"]"#).is_ok());
+    for none in ["[]", r#"["shop.*"]"#] {
+        let refused = read(none).unwrap_err();
+        assert_eq!(refused.reason(), Reason::SourceTopicNotAllowed);
+        assert!(
+            refused.to_string().contains("`octane.events`") && refused.to_string().contains("sourceTopics")
+        );
+    }
 }
