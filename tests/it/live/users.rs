@@ -319,13 +319,15 @@ async fn a_consumer_needs_no_more_than_the_writer_may() -> anyhow::Result<()> {
 
         let line = line.with_clickhouse(&clickhouse.reader_as(account.name.as_str(), PASSWORD))?;
         let consumer = line.consumer().await?;
+        let headers = line.record_headers();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         for name in ["signed_up", "poison", "paid"] {
             let now = jiff::Timestamp::now();
             let event = json!({
-                "id": Uuid::new_v4(), "event_name": name, "distinct_id": "ada", "timestamp": now, "received_at": now,
+                "id": Uuid::new_v4(), "event_name": name, "distinct_id": "ada", "timestamp": now,
+                "received_at": now, "properties": {},
             });
-            let headers = line.record_headers();
-            let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
             line.kafka.write(line.topic.as_str(), &headers, event.to_string().as_bytes()).await?;
         }
         line.wait_for_events(2, STORED).await.with_context(|| consumer.program.tail())?;
