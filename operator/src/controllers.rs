@@ -60,7 +60,7 @@ pub(crate) async fn tenants<B: Backends>(
     let store = writer.as_reader();
     let of_secrets = store.clone();
     let (unreadables, notices) = Unreadables::of("tenant");
-    let controller = Controller::for_stream(streams.primaries(writer, listed, unreadables), store)
+    let controller = Controller::for_stream(streams.primaries(writer, listed.clone(), unreadables), store)
         .owns_stream(streams.children::<Secret>())
         .watches_stream(streams.brought_keys(), move |secret| taking_from(&of_secrets, &secret))
         .watches_stream(streams.others::<Pipeline>(), |pipeline| {
@@ -71,7 +71,8 @@ pub(crate) async fn tenants<B: Backends>(
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(tenant::reconcile::<B>, tenant::error_policy::<B>, Arc::clone(&ctx))
         .for_each(async |outcome| note("tenant", outcome));
-    futures::join!(controller, shutdown.run_until_cancelled(notices.write(&ctx.events)));
+    let notices = shutdown.run_until_cancelled(notices.write(&ctx.events));
+    futures::join!(to_its_end(controller, &listed, &shutdown), notices);
     Ok(())
 }
 
@@ -89,7 +90,7 @@ pub(crate) async fn pipelines<B: Backends>(
     let tenants =
         streams.others::<AnalyticsTenant>().predicate_filter(what_pipelines_need, PredicateConfig::default());
     let (unreadables, notices) = Unreadables::of("pipeline");
-    let controller = Controller::for_stream(streams.primaries(writer, listed, unreadables), store)
+    let controller = Controller::for_stream(streams.primaries(writer, listed.clone(), unreadables), store)
         .owns_stream(streams.children::<Deployment>())
         .owns_stream(streams.children::<Service>())
         .owns_stream(streams.children::<Ingress>())
@@ -103,12 +104,28 @@ pub(crate) async fn pipelines<B: Backends>(
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(pipeline::reconcile::<B>, pipeline::error_policy::<B>, Arc::clone(&ctx))
         .for_each(async |outcome| note("pipeline", outcome));
-    futures::join!(controller, shutdown.run_until_cancelled(notices.write(&ctx.events)));
+    let notices = shutdown.run_until_cancelled(notices.write(&ctx.events));
+    futures::join!(to_its_end(controller, &listed, &shutdown), notices);
     Ok(())
 }
 
 fn streams<B: Backends>(controller: &'static str, client: Client, ctx: &Context<B>) -> Streams {
     Streams { client, scope: ctx.installation.scope.clone(), controller, pace: ctx.retries.pace }
+}
+
+/// Runs a controller until it ends. Before its kind was listed it has nothing to finish, and would not end: kube holds
+/// all work back until then, and the end with it.
+async fn to_its_end(controller: impl Future<Output = ()>, listed: &Flag, shutdown: &CancellationToken) {
+    let not_begun = async {
+        shutdown.cancelled().await;
+        if listed.is_set() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = controller => {}
+        () = not_begun => {}
+    }
 }
 
 fn config() -> controller::Config {

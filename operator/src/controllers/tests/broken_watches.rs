@@ -49,6 +49,14 @@ async fn the_pipelines_are_listed_once_they_may_be_and_not_before() {
     .await;
 }
 
+#[tokio::test]
+async fn a_stop_before_the_first_list_is_an_end_at_once() {
+    let world = settled().await;
+    world.state().refusals = vec![("LIST pipelines".to_owned(), 403)];
+    let run = beside_the_pipelines(&world, flag(), until(|| looks(&world, "LIST pipelines") > 0));
+    assert!(tokio::time::timeout(AT_ONCE, run).await.is_ok(), "it waits for a list that never comes");
+}
+
 /// No watch tells of it.
 #[tokio::test]
 async fn rule_13_what_is_changed_in_kafka_is_found_at_the_next_look() {
