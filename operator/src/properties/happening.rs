@@ -8,14 +8,17 @@ use uuid::Uuid;
 use super::found::Whose;
 use crate::{
     labels,
+    tables::Database,
     testing::{
-        World,
+        State, World,
         arbitrary::{following, pipeline_spec, tenant_spec},
     },
 };
 
 const RESOURCES: [&str; 4] =
     ["analyticstenants/team/acme", "pipelines/team/acme-default", "pipelines/team/web", "pipelines/team/app"];
+/// The database of the tenant's id, whoever made it.
+const DATABASE: &str = "t_team_acme";
 const STATUS_FIELDS: [&str; 9] = [
     "conditions",
     "topic",
@@ -149,11 +152,27 @@ impl Happening {
                     edit(world, &child, spoil);
                 }
             }
-            Self::TopicGone { .. } | Self::TopicMadeAnew { .. } | Self::TopicGrown { .. } => {
-                self.happens_in_kafka(world);
+            Self::TopicGone { place } => with_topic(world, *place, |state, name| {
+                state.topics.remove(name);
+                state.topic_retentions.remove(name);
+            }),
+            Self::TopicMadeAnew { place } => with_topic(world, *place, |state, name| {
+                let id = TopicId(Uuid::from_u128(800 + state.topics.len() as u128));
+                state.topics.get_mut(name).unwrap().id = id;
+            }),
+            Self::TopicGrown { place } => with_topic(world, *place, |state, name| {
+                state.topics.get_mut(name).unwrap().partitions += 30;
+            }),
+            Self::DatabaseGone => {
+                let mut state = world.state();
+                state.databases.remove(DATABASE);
+                state.retentions.remove(DATABASE);
             }
-            Self::DatabaseGone | Self::DatabaseMadeAnew | Self::DatabaseBecomes(_) => {
-                self.happens_in_clickhouse(world);
+            Self::DatabaseMadeAnew => {
+                with_database(world, |database| database.uuid = Uuid::from_u128(900));
+            }
+            Self::DatabaseBecomes(whose) => {
+                with_database(world, |database| database.comment = whose.comment());
             }
             Self::Unstored { place, records } => {
                 let pipeline = world.object(RESOURCES[*place]).unwrap_or_default();
@@ -169,49 +188,20 @@ impl Happening {
             Self::PodsAreStuck => world.state().are_pods_stuck = true,
         }
     }
+}
 
-    fn happens_in_kafka(&self, world: &World) {
-        let mut state = world.state();
-        let ours: Vec<String> = state.topics.keys().filter(|name| name.contains("acme")).cloned().collect();
-        let nth = |place: usize| (!ours.is_empty()).then(|| ours[place % ours.len()].clone());
-        let id = TopicId(Uuid::from_u128(800 + state.topics.len() as u128));
-        match self {
-            Self::TopicGone { place } => {
-                if let Some(name) = nth(*place) {
-                    state.topics.remove(&name);
-                    state.topic_retentions.remove(&name);
-                }
-            }
-            Self::TopicMadeAnew { place } => {
-                let topic = nth(*place).and_then(|name| state.topics.get_mut(&name));
-                topic.into_iter().for_each(|topic| topic.id = id);
-            }
-            Self::TopicGrown { place } => {
-                let topic = nth(*place).and_then(|name| state.topics.get_mut(&name));
-                topic.into_iter().for_each(|topic| topic.partitions += 30);
-            }
-            _ => {}
-        }
+/// Something is done to the n-th of the topics that could be the tenant's.
+fn with_topic(world: &World, place: usize, change: impl FnOnce(&mut State, &str)) {
+    let mut state = world.state();
+    let ours: Vec<String> = state.topics.keys().filter(|name| name.contains("acme")).cloned().collect();
+    if !ours.is_empty() {
+        change(&mut state, &ours[place % ours.len()]);
     }
+}
 
-    fn happens_in_clickhouse(&self, world: &World) {
-        const NAME: &str = "t_team_acme";
-        let mut state = world.state();
-        match self {
-            Self::DatabaseGone => {
-                state.databases.remove(NAME);
-                state.retentions.remove(NAME);
-            }
-            Self::DatabaseMadeAnew => {
-                let database = state.databases.get_mut(NAME);
-                database.into_iter().for_each(|database| database.uuid = Uuid::from_u128(900));
-            }
-            Self::DatabaseBecomes(whose) => {
-                let database = state.databases.get_mut(NAME);
-                database.into_iter().for_each(|database| database.comment = whose.comment());
-            }
-            _ => {}
-        }
+fn with_database(world: &World, change: impl FnOnce(&mut Database)) {
+    if let Some(database) = world.state().databases.get_mut(DATABASE) {
+        change(database);
     }
 }
 
