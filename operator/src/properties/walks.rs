@@ -1,5 +1,6 @@
 //! Walks over valid specs: however a spec was reached, what is there is what it would be if it had been made at once.
 
+use crds::Reason;
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};
 
@@ -91,7 +92,9 @@ async fn consent(world: &World, key: &str) -> Result<(), String> {
     let asked = |world: &World| {
         let conditions = world.object(key)?["status"]["conditions"].clone();
         let all = conditions.as_array()?.clone();
-        let held = all.into_iter().find(|condition| condition["reason"] == "RetentionReductionHeld")?;
+        let held = all
+            .into_iter()
+            .find(|condition| condition["reason"] == Reason::RetentionReductionHeld.as_str())?;
         let message = held["message"].as_str()?.to_owned();
         let after = message.split(labels::ALLOW_RETENTION_HOURS).nth(1)?.to_owned();
         after.split('"').nth(1).map(str::to_owned)

@@ -121,9 +121,10 @@ fn sha256(password: &str) -> String {
         secret::Secret,
         tenant_id::TenantId,
     };
-    let tenant = TenantId::parse("a").unwrap();
+    let tenant = TenantId::parse("a").expect("a letter is an id");
     let hash = PasswordHash::of(&Secret::new(password.to_owned()));
     let statement =
         access::create_user(&Account::new(Role::Reader, &tenant, "", vec![hash]), &Policy::default());
-    statement.split_once("BY '").and_then(|(_, rest)| rest.split_once('\'')).unwrap().0.to_owned()
+    let hash = statement.split_once("BY '").and_then(|(_, rest)| rest.split_once('\''));
+    hash.expect("the statement has the hash between quotes").0.to_owned()
 }
