@@ -37,21 +37,23 @@ pub(crate) fn life(plans: &Plans, tenant: &AnalyticsTenant) -> Life {
 }
 
 /// What the tenant's children are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Children<'a> {
-    pub(crate) keys: Option<&'a ObjectMeta>,
+    /// The Secret of the keys, and those of the users in ClickHouse where there are to be any. None for one that is not
+    /// there.
+    pub(crate) secrets: Vec<Option<&'a ObjectMeta>>,
     /// Of one that cannot be read nothing is known. It holds up itself alone.
     pub(crate) pipeline: Result<Option<&'a ObjectMeta>, &'a kubernetes::Error>,
 }
 
 /// Whether all that the tenant owns is there and stays. If not, Kubernetes took it, and would take it again.
-pub(crate) fn is_whole(tenant: &AnalyticsTenant, children: Children<'_>) -> bool {
+pub(crate) fn is_whole(tenant: &AnalyticsTenant, children: &Children<'_>) -> bool {
     let stays = |child: Option<&ObjectMeta>| child.is_some_and(|child| child.deletion_timestamp.is_none());
     let has_pipeline = match tenant.spec.default_pipeline {
         DefaultPipeline::Managed => children.pipeline.map_or(true, stays),
         DefaultPipeline::None => true,
     };
-    stays(children.keys) && has_pipeline
+    children.secrets.iter().copied().all(stays) && has_pipeline
 }
 
 /// What a protected tenant says of its deletion.
@@ -118,10 +120,10 @@ mod tests {
             (Some(&going), Some(&there), false, false),
             (None, Some(&there), false, false),
         ] {
-            let children = Children { keys, pipeline: Ok(pipeline) };
-            assert_eq!(is_whole(&tenant(json!({})), children), managed, "{children:?}");
+            let children = Children { secrets: vec![keys], pipeline: Ok(pipeline) };
+            assert_eq!(is_whole(&tenant(json!({})), &children), managed, "{children:?}");
             assert_eq!(
-                is_whole(&tenant(json!({"defaultPipeline": "None"})), children),
+                is_whole(&tenant(json!({"defaultPipeline": "None"})), &children),
                 alone,
                 "{children:?}"
             );
@@ -131,8 +133,8 @@ mod tests {
     fn a_pipeline_that_cannot_be_read_takes_nothing_from_its_tenant() {
         let (object, field) = ("Pipeline `acme-default`".to_owned(), "spec.state".to_owned());
         let (there, unreadable) = (ObjectMeta::default(), kubernetes::Error::Unreadable { object, field });
-        let with = |keys| Children { keys, pipeline: Err(&unreadable) };
-        assert!(is_whole(&tenant(json!({})), with(Some(&there))));
-        assert!(!is_whole(&tenant(json!({})), with(None)));
+        let with = |keys| Children { secrets: vec![keys], pipeline: Err(&unreadable) };
+        assert!(is_whole(&tenant(json!({})), &with(Some(&there))));
+        assert!(!is_whole(&tenant(json!({})), &with(None)));
     }
 }

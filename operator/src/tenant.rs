@@ -85,7 +85,7 @@ async fn live_on<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Res
         return Ok(Action::await_change());
     }
     let fetched = fetch::fetch(ctx, tenant).await?;
-    if protection::is_whole(tenant, fetched.children()) {
+    if protection::is_whole(tenant, &fetched.children(&ctx.installation.clickhouse.management)) {
         return live(ctx, tenant, fetched, Life::Held).await;
     }
     status::report_deletion(ctx, tenant, Some(protection::blocked())).await?;

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     conditions::Observed,
     context::{Backends, Context},
+    installation::AccessManagement,
     kubernetes::{Guarded, is_controlled_by, is_held},
     labels, pipeline,
     progress::told,
@@ -55,7 +56,8 @@ async fn let_go<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Resu
             status::report_deletion(ctx, tenant, Some(blocked)).await?;
             return Err(error);
         }
-        let text = format!("left {} behind, as the annotation asks: {}", known(tenant), told(&error));
+        let left = known(tenant) + &users(&ctx.installation.clickhouse.management, tenant);
+        let text = format!("left {left} behind, as the annotation asks: {}", told(&error));
         warn!(tenant.namespace = tenant.namespace(), tenant.name = tenant.name_any(), "{text}");
         ctx.events.tell(tenant.object_ref(&()), EventReason::ExternalResourcesAbandoned, text).await;
     }
@@ -193,6 +195,17 @@ fn known(tenant: &AnalyticsTenant) -> String {
         None => "no database that is known".to_owned(),
     };
     database + &retained_topics(tenant)
+}
+
+/// The users that the operator made for the tenant, at the end of a sentence. Some may be gone already.
+fn users(management: &AccessManagement, tenant: &AnalyticsTenant) -> String {
+    match (management, validate::id(tenant)) {
+        (AccessManagement::Sql(_), Ok(id)) => {
+            let [writer, reader] = credentials::user_names(&id, &tenant.uid().unwrap_or_default());
+            format!(" and the users `{writer}` and `{reader}`")
+        }
+        (AccessManagement::Sql(_), Err(_)) | (AccessManagement::Shared, _) => String::new(),
+    }
 }
 
 /// The topics that the tenant's Pipelines kept, at the end of a sentence.

@@ -43,9 +43,19 @@ pub(crate) struct Fetched {
 }
 
 impl Fetched {
-    pub(crate) fn children(&self) -> Children<'_> {
-        let keys = self.keys.as_ref().map(|keys| &keys.metadata);
-        Children { keys, pipeline: self.pipeline.as_ref().map(|found| found.as_ref().map(Resource::meta)) }
+    /// The Secrets of users count where the installation makes any.
+    pub(crate) fn children(&self, management: &AccessManagement) -> Children<'_> {
+        let secrets = match management {
+            AccessManagement::Shared => vec![&self.keys],
+            AccessManagement::Sql(_) => vec![&self.keys, &self.users.writer, &self.users.reader],
+        };
+        Children {
+            secrets: secrets
+                .into_iter()
+                .map(|secret| secret.as_ref().map(|secret| &secret.metadata))
+                .collect(),
+            pipeline: self.pipeline.as_ref().map(|found| found.as_ref().map(Resource::meta)),
+        }
     }
 }
 

@@ -268,3 +268,37 @@ async fn a_tenant_that_shared_a_credential_gets_users_of_its_own() {
     assert_eq!(consumer(&world).0, users(&world)[0]);
     assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
 }
+
+/// Else a password would be made with each turn of the garbage collector, and end the one before.
+#[tokio::test]
+async fn a_secret_that_kubernetes_takes_from_a_protected_tenant_is_not_made_anew() {
+    let world = world();
+    world.edit(ACME, |tenant| tenant["spec"]["deletionProtection"] = json!(true));
+    world.settle().await;
+    world.delete(ACME);
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "DeletionBlocked").as_deref(), Some("ProtectionEnabled"));
+    world.delete(READER);
+    world.take_log();
+    world.settle().await;
+    assert!(world.object(READER).is_none());
+    let changes = world.take_log();
+    assert!(changes.iter().all(|line| line.ends_with(" status")), "{changes:?}");
+}
+
+#[tokio::test]
+async fn users_that_are_left_behind_are_named() {
+    let world = world();
+    world.settle().await;
+    let names = users(&world);
+    world.edit(ACME, |tenant| {
+        tenant["metadata"]["annotations"] = json!({ labels::ABANDON_EXTERNAL: "true" });
+    });
+    world.state().is_clickhouse_away = true;
+    world.delete(ACME);
+    world.settle().await;
+    let told = world.told("ExternalResourcesAbandoned");
+    let expected =
+        format!(" and the users `{}` and `{}` behind, as the annotation asks: ", names[0], names[1]);
+    assert!(told.iter().any(|note| note.contains(&expected)), "{told:?}");
+}
