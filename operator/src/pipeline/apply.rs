@@ -25,7 +25,7 @@ use crate::{
     progress::{Progress, Waiting},
 };
 
-use children::Settings;
+use children::SettingsInUse;
 pub(crate) use topics::{AppliedTopics, apply_topics};
 
 pub(crate) type Aspect<T> = Progress<T, Error>;
@@ -96,7 +96,7 @@ pub(crate) struct Rollout {
     pub(crate) aspect: Aspect<Workloads>,
     /// The consumer's pods, if they were counted.
     pub(crate) consumers: Option<Replicas>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: SettingsInUse,
 }
 
 /// How many pods a Deployment has.
@@ -245,8 +245,8 @@ pub(crate) async fn apply<B: Backends>(
         pause,
         credential: match (&validated.access.fingerprint, settings) {
             (None, _) => Credential::Shared,
-            (Some(fingerprint), Settings::Present) => Credential::Own(fingerprint.clone()),
-            (Some(_), Settings::Unknown) => Credential::AsKnown,
+            (Some(fingerprint), SettingsInUse::Present) => Credential::Own(fingerprint.clone()),
+            (Some(_), SettingsInUse::Unknown) => Credential::AsKnown,
         },
     }
 }
@@ -264,7 +264,7 @@ async fn roll_out<B: Backends>(
             Rollout {
                 aspect,
                 consumers: children::consumers(ctx, pipeline).await,
-                settings: Settings::Unknown,
+                settings: SettingsInUse::Unknown,
             }
         }
         (Some(desired), Runnable::IngesterOnly) => {
@@ -281,7 +281,7 @@ async fn roll_out<B: Backends>(
                 message: "the pods need the topic's id".to_owned(),
             }),
             consumers: children::consumers(ctx, pipeline).await,
-            settings: Settings::Unknown,
+            settings: SettingsInUse::Unknown,
         },
     }
 }

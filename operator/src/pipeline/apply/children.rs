@@ -30,7 +30,7 @@ use crate::{
 
 /// Which settings the consumer's pods have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settings {
+pub(crate) enum SettingsInUse {
     /// All have the present ones, or there are no pods.
     Present,
     Unknown,
@@ -38,7 +38,7 @@ pub(crate) enum Settings {
 
 impl Rollout {
     fn failed(error: Error, consumers: Option<Replicas>) -> Self {
-        Self { aspect: Progress::Failed(error), consumers, settings: Settings::Unknown }
+        Self { aspect: Progress::Failed(error), consumers, settings: SettingsInUse::Unknown }
     }
 }
 
@@ -77,7 +77,11 @@ pub(super) async fn apply<B: Backends>(
         (Ok(consumer), Ok(ingester), Ok(())) => Rollout {
             aspect: rolled_out(ingester.as_ref(), &consumer),
             consumers,
-            settings: if unfinished(&consumer).is_none() { Settings::Present } else { Settings::Unknown },
+            settings: if unfinished(&consumer).is_none() {
+                SettingsInUse::Present
+            } else {
+                SettingsInUse::Unknown
+            },
         },
         (Err(error), _, _) | (Ok(_), Err(error), _) | (Ok(_), Ok(_), Err(error)) => {
             Rollout::failed(error, consumers)
