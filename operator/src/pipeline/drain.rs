@@ -82,9 +82,17 @@ impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("everything is stored"),
-            Self::Records(unstored) => write!(f, "{} records are not stored yet", unstored.records),
+            Self::Records(unstored) => write!(f, "{} records are not stored yet", about(unstored.records)),
             Self::Unknown => f.write_str("Kafka does not say how many records are not stored yet"),
         }
+    }
+}
+
+/// A number of which only the size changes, so that a long drain is not told of at every look.
+fn about(records: u64) -> String {
+    match records.checked_ilog10() {
+        None | Some(0) => records.to_string(),
+        Some(digits) => format!("at least {}", 10_u64.pow(digits)),
     }
 }
 

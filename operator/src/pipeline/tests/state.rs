@@ -83,6 +83,24 @@ async fn a_stop_takes_no_more_then_stores_what_is_left_then_ends() {
 }
 
 #[tokio::test]
+async fn a_drain_that_takes_long_writes_a_status_when_its_size_changes_alone() {
+    let world = settled().await;
+    world.leave_unstored(ACME_DEFAULT, 4_999);
+    set(&world, "Stopped");
+    world.settle().await;
+    world.take_log();
+    for records in (1_000..4_999).rev().step_by(100) {
+        world.leave_unstored(ACME_DEFAULT, records);
+        world.reconcile_pipelines().await;
+    }
+    assert_eq!(world.take_log(), [""; 0]);
+    world.leave_unstored(ACME_DEFAULT, 999);
+    world.settle().await;
+    let message = world.message(ACME_DEFAULT, "Ready");
+    assert_eq!(message.as_deref(), Some("at least 100 records are not stored yet"));
+}
+
+#[tokio::test]
 async fn a_stop_ends_when_its_time_is_over_and_says_what_is_left() {
     let world = settled().await;
     world.leave_unstored(ACME_DEFAULT, 5);
