@@ -132,7 +132,8 @@ pub struct TenantReference {
 /// What happens to the topics when the Pipeline is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
 pub struct PipelineDeletionPolicy {
-    /// The topic and the dead-letter topic. Default: Retain.
-    #[serde(default)]
-    pub kafka: DeletionPolicy,
+    /// The topic and the dead-letter topic. Default: what the tenant says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DeletionPolicy")]
+    pub kafka: Option<DeletionPolicy>,
 }

@@ -50,7 +50,7 @@ fn time(pipeline: &Pipeline, now: Timestamp) -> Time {
 
 /// The Pipeline's own word, else the tenant's, else the safe one.
 fn policy(pipeline: &Pipeline, tenant: Option<&AnalyticsTenant>) -> DeletionPolicy {
-    let own = pipeline.spec.deletion_policy.as_ref().map(|policy| policy.kafka);
+    let own = pipeline.spec.deletion_policy.as_ref().and_then(|policy| policy.kafka);
     own.or_else(|| tenant.map(|tenant| tenant.spec.deletion_policy.kafka)).unwrap_or_default()
 }
 
