@@ -3,7 +3,7 @@
 use schema::names::{ConsumerGroup, DatabaseName, TableGeneration, TopicId, TopicName};
 use uuid::Uuid;
 
-use super::{State, World, clickhouse_users::FakeUsers};
+use super::{State, World, clickhouse_users::FakeUsers, guard};
 use crate::{
     context::Backends,
     retention::Kept,
@@ -23,6 +23,7 @@ impl Backends for Fakes {
 pub(crate) struct FakeTopics(pub(super) World);
 pub(crate) struct FakeTables(pub(super) World);
 
+const HOUR_MS: i64 = 3_600_000;
 /// How often a topic is looked for.
 const SEARCH_LOOKS: usize = 5;
 
@@ -79,9 +80,12 @@ fn keep_for(state: &mut State, spec: &TopicSpec) -> Result<Option<Kept>, TopicsE
     let away = |_| kafka_away(&spec.name);
     let wanted = spec.retention_ms;
     let has = *state.topic_retentions.entry(spec.name.to_string()).or_insert(wanted);
-    let stays = Kept::Hours(u64::try_from(has / 3_600_000).unwrap());
+    let stays = Kept::Hours(u64::try_from(has / HOUR_MS).unwrap());
     if has > wanted && !spec.shortening.permits(stays) {
         return Ok(Some(stays));
+    }
+    if has > wanted {
+        state.violations.extend(guard::objection_to_less(state, spec.name.as_str(), has / HOUR_MS));
     }
     if has != wanted {
         state.begin(format!("CONFIGURE {}", spec.name)).map_err(away)?;
@@ -220,6 +224,9 @@ fn migrate(state: &mut State, name: &DatabaseName, wanted: WantedRetention) -> R
             let stays = Kept::Hours(has.hours().into());
             if has.hours() > wanted.retention.hours() && !wanted.shortening.permits(stays) {
                 return Ok(Migrated { kept: Some(stays), ..migrated(state, name, generation) });
+            }
+            if has.hours() > wanted.retention.hours() {
+                state.violations.extend(guard::objection_to_less(state, name.as_str(), has.hours().into()));
             }
             "CHANGE RETENTION"
         }

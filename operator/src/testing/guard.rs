@@ -4,7 +4,7 @@ use schema::{access::Kind, names::UserName, tenant_id::TenantId};
 use serde_json::Value;
 
 use super::State;
-use crate::tables::DatabaseComment;
+use crate::{labels::ALLOW_RETENTION_HOURS, tables::DatabaseComment};
 
 /// What speaks against a change that is about to be made.
 pub(super) fn objection(state: &State, line: &str) -> Option<String> {
@@ -18,6 +18,16 @@ pub(super) fn objection(state: &State, line: &str) -> Option<String> {
         _ => true,
     };
     (!may).then(|| format!("{line}, which lives"))
+}
+
+/// What speaks against keeping data for less time: that nobody consented to it.
+pub(super) fn objection_to_less(state: &State, name: &str, has_hours: i64) -> Option<String> {
+    let is_consent = |object: &Value| {
+        let consent = object["metadata"]["annotations"][ALLOW_RETENTION_HOURS].as_str();
+        consent.is_some_and(|consent| consent.starts_with(&format!("{has_hours}-to-")))
+    };
+    let is_allowed = state.objects.values().any(is_consent);
+    (!is_allowed).then(|| format!("{name} is kept for less than {has_hours} hours, unasked"))
 }
 
 /// Whether its deletion was asked for and may go on.
