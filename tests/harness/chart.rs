@@ -48,8 +48,8 @@ pub struct Operator {
     _guard: RwLockReadGuard<'static, ()>,
 }
 
-/// Keeps the installed operator away. Call `bring_back` at the end; a test that fails before leaves it away, and
-/// the next one that needs it brings it back.
+/// Keeps everybody else from the installed operator, which is away at first. Call `bring_back` at the end; a test that
+/// fails before leaves it away, and the next one that needs it brings it back.
 #[derive(Debug)]
 pub struct NoOperator {
     _guard: RwLockWriteGuard<'static, ()>,
@@ -75,20 +75,37 @@ pub async fn no_operator() -> anyhow::Result<NoOperator> {
     let guard = OPERATOR.write().await;
     RUN.get_or_try_init(only_this_run).await?;
     INSTALLED.get_or_try_init(install).await?;
-    scale("0").await?;
-    let pods = format!("--namespace={NAMESPACE}");
-    let label = "--selector=app.kubernetes.io/component=operator";
-    kubectl(&["wait", "--for=delete", "pod", &pods, label, "--timeout=60s"]).await?;
-    Ok(NoOperator { _guard: guard })
+    let operator = NoOperator { _guard: guard };
+    operator.stop().await?;
+    Ok(operator)
 }
 
 impl NoOperator {
-    /// Starts the installed operator again.
+    /// Starts the installed operator, for this test alone.
     ///
     /// # Errors
     /// When it does not become ready.
-    pub async fn bring_back(self) -> anyhow::Result<()> {
+    pub async fn start(&self) -> anyhow::Result<()> {
         scale("1").await
+    }
+
+    /// Stops it and waits until its pod is gone.
+    ///
+    /// # Errors
+    /// When it does not go.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        scale("0").await?;
+        let pods = format!("--namespace={NAMESPACE}");
+        let label = "--selector=app.kubernetes.io/component=operator";
+        kubectl(&["wait", "--for=delete", "pod", &pods, label, "--timeout=60s"]).await.map(drop)
+    }
+
+    /// Starts the installed operator again, for everybody.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn bring_back(self) -> anyhow::Result<()> {
+        self.start().await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
@@ -31,6 +31,19 @@ impl Kafka {
         let admin: AdminClient<DefaultClientContext> = self.config().create()?;
         for result in admin.delete_topics(&[name], &options()).await? {
             result.map_err(|(name, code)| anyhow::anyhow!("failed to delete the topic `{name}`: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Adds partitions to a topic, up to this number.
+    ///
+    /// # Errors
+    /// When there is none, or the broker does not answer.
+    pub async fn grow_topic(&self, name: &str, partitions: usize) -> anyhow::Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config().create()?;
+        let wanted = NewPartitions::new(name, partitions);
+        for result in admin.create_partitions([&wanted], &options()).await? {
+            result.map_err(|(name, code)| anyhow::anyhow!("failed to grow the topic `{name}`: {code}"))?;
         }
         Ok(())
     }

@@ -70,8 +70,8 @@ async fn upgrade(release: &str, namespace: &str) -> anyhow::Result<()> {
     ground.leave().await
 }
 
-/// Each pod of the tenant with its UID.
-async fn pods(ground: &Ground) -> anyhow::Result<BTreeMap<String, Option<String>>> {
+/// Each pod of the tenant `acme` with its UID.
+pub(crate) async fn pods(ground: &Ground) -> anyhow::Result<BTreeMap<String, Option<String>>> {
     Ok(ground.pods("acme-default-").await?.iter().map(|pod| (pod.name_any(), pod.uid())).collect())
 }
 

@@ -27,9 +27,9 @@ const GONE: Duration = Duration::from_secs(120);
 /// A tenant that became ready, as its sender and its reader see it.
 pub(crate) struct Onboarded {
     status: AnalyticsTenantStatus,
-    database: String,
-    url: String,
-    bearer: String,
+    pub(crate) database: String,
+    pub(crate) url: String,
+    pub(crate) bearer: String,
 }
 
 pub(crate) async fn onboard(ground: &Ground, name: &str, spec: Value) -> anyhow::Result<Onboarded> {
@@ -298,7 +298,7 @@ async fn assert_no_secret_in_the_open(ground: &Ground, site: &Onboarded) -> anyh
 }
 
 /// Kills one process of a program of ours that runs in a pod of this namespace, as `kill -9` on its node does.
-async fn kill_one(ground: &Ground, namespace: &str, program: &str) -> anyhow::Result<()> {
+pub(crate) async fn kill_one(ground: &Ground, namespace: &str, program: &str) -> anyhow::Result<()> {
     let pods = kube::Api::<Pod>::namespaced(ground.client.clone(), namespace);
     let ids: Vec<String> =
         pods.list(&ListParams::default()).await?.items.iter().filter_map(Pod::uid).collect();
