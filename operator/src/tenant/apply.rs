@@ -209,7 +209,7 @@ pub(crate) async fn apply<B: Backends>(
         }
         (AccessManagement::Sql(_), Err(error)) => users::withdraw(ctx, validated, error).await,
     };
-    let (pipeline, endpoint) = match apply_pipeline(ctx, desired.pipeline, tenant.spec.suspend).await {
+    let (pipeline, endpoint) = match apply_pipeline(ctx, desired.pipeline, tenant.spec.suspend, table).await {
         Ok(state) => state,
         Err(error) => (Progress::Failed(error), None),
     };
@@ -303,6 +303,7 @@ async fn apply_pipeline<B: Backends>(
     ctx: &Context<B>,
     plan: Result<default_pipeline::Plan, kubernetes::Error>,
     suspend: Suspend,
+    table: Option<TableGeneration>,
 ) -> Result<(Aspect<ManagedPipeline>, Option<String>), Error> {
     match plan.map_err(|source| Error::ApplyPipeline { source })? {
         default_pipeline::Plan::Nothing => Ok((Progress::Done(ManagedPipeline::AsWanted), None)),
@@ -310,7 +311,7 @@ async fn apply_pipeline<B: Backends>(
             let pipeline: Pipeline =
                 ctx.kubernetes.apply(&manifest).await.map_err(|source| Error::ApplyPipeline { source })?;
             let endpoint = pipeline.status.as_ref().and_then(|status| status.endpoint.clone());
-            Ok((readiness(&pipeline, suspend), endpoint))
+            Ok((readiness(&pipeline, suspend, table), endpoint))
         }
         default_pipeline::Plan::Remove { found, keep_topics } => {
             let failed = |source| Error::RemovePipeline { source };
@@ -324,8 +325,12 @@ async fn apply_pipeline<B: Backends>(
     }
 }
 
-/// Whether a Pipeline works, as it says itself of its present spec and of its tenant's.
-fn readiness(pipeline: &Pipeline, suspend: Suspend) -> Aspect<ManagedPipeline> {
+/// Whether a Pipeline works, as it says itself of its present spec, of its tenant's, and of the table of now.
+fn readiness(
+    pipeline: &Pipeline,
+    suspend: Suspend,
+    table: Option<TableGeneration>,
+) -> Aspect<ManagedPipeline> {
     let conditions = pipeline.status.as_ref().map_or(&[][..], |status| &status.conditions);
     let name = pipeline.name_any();
     let waiting = |message| Progress::Waiting(Waiting { reason: Reason::PipelineNotReady, message });
@@ -335,6 +340,9 @@ fn readiness(pipeline: &Pipeline, suspend: Suspend) -> Aspect<ManagedPipeline> {
         }
         Some(ready) if !knows(ready, suspend) => {
             waiting(format!("Pipeline `{name}` was not looked at since `suspend` changed"))
+        }
+        Some(ready) if ready.status == ConditionStatus::True && !writes_to(pipeline, table) => {
+            waiting(format!("Pipeline `{name}` was not looked at since its table was made anew"))
         }
         Some(ready) => match ready.status {
             ConditionStatus::True => Progress::Done(match Reason::parse(&ready.reason) {
@@ -349,6 +357,12 @@ fn readiness(pipeline: &Pipeline, suspend: Suspend) -> Aspect<ManagedPipeline> {
         },
         None => waiting(format!("Pipeline `{name}` was not looked at yet")),
     }
+}
+
+/// Whether a Pipeline's table is this one. Without a table the tenant is not ready for that reason.
+fn writes_to(pipeline: &Pipeline, table: Option<TableGeneration>) -> bool {
+    let known = pipeline.status.as_ref().and_then(|status| status.table.as_ref());
+    table.is_none_or(|table| known.is_some_and(|known| known.uuid == table.to_string()))
 }
 
 /// Whether a Pipeline that is ready has heard of what its tenant leaves off. One that is stopped by itself need not.

@@ -61,9 +61,15 @@ async fn a_lost_database_is_made_anew_only_with_consent() {
     assert!(world.state().databases.is_empty(), "the consent to another loss is none");
 
     give_up(&world, &lost);
+    world.reconcile_tenants().await;
+    assert_ne!(recorded_database(&world), lost);
+    assert_eq!(
+        world.reason(ACME, "Ready").as_deref(),
+        Some("PipelineNotReady"),
+        "pods write to the table that is lost until their Pipeline knows the new one"
+    );
     world.settle().await;
     assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
-    assert_ne!(recorded_database(&world), lost);
 
     world.state().databases.clear();
     world.settle().await;
