@@ -32,6 +32,8 @@ pub(crate) enum Error {
     FindOwner { source: kubernetes::Error },
     #[error("failed to note the topics before making them")]
     IntendTopics { source: kubernetes::Error },
+    #[error("failed to note the topics that are gone before making them anew")]
+    NoteLost { source: kubernetes::Error },
     #[error("failed to note that the Pipeline begins to stop")]
     BeginDrain { source: kubernetes::Error },
     #[error("failed to bring about the topics")]
@@ -77,6 +79,7 @@ impl Error {
             | Self::Unclaimable(_)
             | Self::FindOwner { .. }
             | Self::IntendTopics { .. }
+            | Self::NoteLost { .. }
             | Self::EnsureTopic { .. }
             | Self::RetentionHeld { .. }
             | Self::ApplyKeys { .. }
@@ -116,6 +119,7 @@ impl Error {
             | Self::Unclaimable(_)
             | Self::FindOwner { .. }
             | Self::IntendTopics { .. }
+            | Self::NoteLost { .. }
             | Self::RetentionHeld { .. }
             | Self::ApplyKeys { .. }
             | Self::ApplyChild { .. }
@@ -142,6 +146,7 @@ impl Error {
             | Self::DescribeTopic { .. }
             | Self::FindOwner { .. }
             | Self::IntendTopics { .. }
+            | Self::NoteLost { .. }
             | Self::RetentionHeld { .. }
             | Self::ApplyKeys { .. }
             | Self::ApplyChild { .. }
@@ -167,6 +172,7 @@ impl Problem for Error {
             | Self::BeginDrain { source }
             | Self::FindOwner { source }
             | Self::IntendTopics { source }
+            | Self::NoteLost { source }
             | Self::ApplyKeys { source }
             | Self::ApplyChild { source }
             | Self::RemoveChild { source }
@@ -193,6 +199,7 @@ impl Problem for Error {
             | Self::BeginDrain { source }
             | Self::FindOwner { source }
             | Self::IntendTopics { source }
+            | Self::NoteLost { source }
             | Self::ApplyKeys { source }
             | Self::ApplyChild { source }
             | Self::RemoveChild { source }

@@ -11,6 +11,7 @@ use crate::{
 
 mod foreign;
 mod keys;
+mod lost_topics;
 mod names;
 mod network_policies;
 mod recovery;

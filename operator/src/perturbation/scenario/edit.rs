@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{ACME, ACME_DEFAULT, Scenario, Step, consent, of_acme, set};
-use crate::testing::ACME_KEYS;
+use crate::testing::{ACME_KEYS, World};
 
 const INGESTER: &str = "deployments/team/acme-default-ingester";
 const SETTINGS: &str = "secrets/team/acme-default-settings";
@@ -136,6 +136,10 @@ fn by_hand() -> Vec<Scenario> {
             })],
         ),
         of_acme(
+            "topics away with their kafka and back",
+            vec![Step::Happens(change_kafka), Step::Happens(change_kafka)],
+        ),
+        of_acme(
             "a database gone and begun anew",
             vec![
                 Step::Happens(|world| {
@@ -150,4 +154,18 @@ fn by_hand() -> Vec<Scenario> {
             ],
         ),
     ]
+}
+
+/// The operator is pointed at the other one of two clusters of Kafka, which is empty at first. What is there meanwhile
+/// is kept under names that nobody asks for.
+fn change_kafka(world: &World) {
+    const ELSEWHERE: &str = "elsewhere/";
+    let mut state = world.state();
+    state.topics = std::mem::take(&mut state.topics)
+        .into_iter()
+        .map(|(name, topic)| match name.strip_prefix(ELSEWHERE) {
+            Some(name) => (name.to_owned(), topic),
+            None => (format!("{ELSEWHERE}{name}"), topic),
+        })
+        .collect();
 }

@@ -1,7 +1,7 @@
-//! The topics of a Pipeline: the intention is noted, then they are made or corrected.
+//! The topics of a Pipeline: what is given up and the intention are noted, then they are made or corrected.
 
-use crds::{Pipeline, Reason, event::EventReason, pipeline::TopicStatus};
-use kube::Resource as _;
+use crds::{AnalyticsTenant, Pipeline, Reason, event::EventReason, pipeline::TopicStatus};
+use kube::{Resource as _, ResourceExt as _};
 use schema::names::TopicId;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     context::{Backends, Context},
     progress::{Progress, Waiting},
+    retained,
     topics::{Ensured, Expected, Topic, Topics as _},
 };
 
@@ -96,8 +97,29 @@ async fn note_intentions<B: Backends>(
     if !plans.topic.needs_intention() && !plans.dead_letter.needs_intention() {
         return Ok(None);
     }
+    note_given_up(ctx, pipeline, plans).await?;
     let (topic, dead_letter) = (plans.topic.intention(), plans.dead_letter.intention());
     status::intend(ctx, pipeline, topic, dead_letter).await.map(Some)
+}
+
+/// Notes with the tenant which topics the Pipeline leaves for others: those that are gone may be back, as when Kafka's
+/// address was wrong for a while, and are taken over then. With a tenant that is gone nobody takes anything over.
+async fn note_given_up<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    plans: &Plans,
+) -> Result<(), Error> {
+    let given_up: Vec<TopicId> =
+        plans.topic.given_up().into_iter().chain(plans.dead_letter.given_up()).collect();
+    if given_up.is_empty() {
+        return Ok(());
+    }
+    // Read anew: other Pipelines of this tenant note theirs at the same time.
+    let failed = |source| Error::NoteLost { source };
+    let (namespace, name) = (pipeline.namespace().unwrap_or_default(), &pipeline.spec.tenant_ref.name);
+    let tenant: Option<AnalyticsTenant> = ctx.kubernetes.get(&namespace, name).await.map_err(failed)?;
+    let Some(tenant) = tenant else { return Ok(()) };
+    retained::note(ctx, &tenant, &given_up).await.map(drop).map_err(failed)
 }
 
 /// Looks whose the name is once more, now that our note can be seen: two Pipelines may have begun at the same time.
@@ -199,6 +221,7 @@ async fn carry_out<B: Backends>(
     pipeline: &Pipeline,
     planned: Planned,
 ) -> Result<Ensured, Error> {
+    let given_up = planned.given_up();
     let plan = planned.plan.map_err(|source| Error::DescribeTopic { source })?;
     let expected = match &plan {
         Plan::Create | Plan::Recreate { .. } => Expected::ToBeMade,
@@ -210,21 +233,30 @@ async fn carry_out<B: Backends>(
         .ensure(&planned.wanted.spec, expected)
         .await
         .map_err(|source| Error::EnsureTopic { source })?;
-    tell(ctx, pipeline, &plan, &ensured.topic).await;
+    tell(ctx, pipeline, (&plan, given_up), &ensured.topic).await;
     Ok(ensured)
 }
 
 /// Tells an administrator of a topic that was taken over or lost.
-async fn tell<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, plan: &Plan, topic: &Topic) {
+async fn tell<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    (plan, given_up): (&Plan, Option<TopicId>),
+    topic: &Topic,
+) {
     let about = pipeline.object_ref(&());
     match plan {
         Plan::Adopt(_) => {
-            let note = format!("took over topic `{}` with its records", topic.name);
+            let instead = given_up.map_or_else(String::new, |id| {
+                format!("; the one of the id {id} is gone, and is taken over in its turn if it comes back")
+            });
+            let note =
+                format!("took over topic `{}` of the id {} with its records{instead}", topic.name, topic.id);
             ctx.events.tell(about, EventReason::TopicAdopted, note).await;
         }
         Plan::Recreate { lost } => {
             let note = format!(
-                "topic `{}` of the id {lost} is gone with what was not stored; made anew",
+                "topic `{}` of the id {lost} is gone with what was not stored; made anew, and the lost one is taken over if it comes back",
                 topic.name
             );
             ctx.events.tell(about, EventReason::TopicLost, note).await;

@@ -46,12 +46,14 @@ pub(crate) enum Plan {
     /// There is none. The intention is noted before, so that a crash after the creation does not orphan it, and so that
     /// no other Pipeline takes the name.
     Create,
-    /// There was one and it is gone, with all records that were not stored yet.
+    /// There was one and it is gone, with all records that were not stored yet. Its id is noted before: it is back with
+    /// them when Kafka is the one of before again.
     Recreate {
         lost: TopicId,
     },
     Keep(Topic),
-    /// An earlier Pipeline left it behind. Noted before as an intention, for no two may take it over.
+    /// An earlier Pipeline left it behind, or this one worked with it before it was gone. Noted before as an intention,
+    /// for no two may take it over.
     Adopt(Topic),
     Refuse(Refusal),
 }
@@ -60,7 +62,7 @@ pub(crate) enum Plan {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(
-        "topic `{topic}` has the id {found} and not {recorded}, which this Pipeline works with: the pods that would use it are stopped; delete the new topic, or delete this Pipeline"
+        "topic `{topic}` has the id {found} and not {recorded}, which this Pipeline works with: the pods that would use it are stopped; if its records are this tenant's, add the id {found} to `status.retainedTopics` of the AnalyticsTenant, and this Pipeline takes it over; if they are not, delete the topic with its records, or delete this Pipeline"
     )]
     Replaced { topic: TopicName, recorded: TopicId, found: TopicId },
     #[error(
@@ -148,6 +150,14 @@ impl PlannedSource {
         }
     }
 
+    /// The incarnation that this Pipeline leaves for another one.
+    pub(crate) fn given_up(&self) -> Option<TopicId> {
+        match self {
+            Self::Own(planned) => planned.given_up(),
+            Self::Foreign(_) => None,
+        }
+    }
+
     /// What the status says of the topic before Kafka did anything.
     pub(crate) fn intention(&self) -> Option<TopicStatus> {
         match self {
@@ -181,11 +191,13 @@ fn plan(recorded: Recorded, found: Option<Topic>, retained: &[TopicId]) -> Plan 
         (Recorded::Nothing | Recorded::Intended, None) => Plan::Create,
         (Recorded::Incarnation(lost), None) => Plan::Recreate { lost },
         (Recorded::Incarnation(recorded), Some(found)) if recorded == found.id => Plan::Keep(found),
+        (Recorded::Nothing | Recorded::Incarnation(_), Some(found)) if retained.contains(&found.id) => {
+            Plan::Adopt(found)
+        }
         (Recorded::Incarnation(recorded), Some(found)) => {
             Plan::Refuse(Refusal::Replaced { topic: found.name, recorded, found: found.id })
         }
         (Recorded::Intended, Some(found)) => Plan::Keep(found),
-        (Recorded::Nothing, Some(found)) if retained.contains(&found.id) => Plan::Adopt(found),
         (Recorded::Nothing, Some(found)) => {
             Plan::Refuse(Refusal::Foreign { topic: found.name, found: found.id })
         }
@@ -209,6 +221,15 @@ impl Planned {
         match &self.plan {
             Ok(Plan::Create | Plan::Recreate { .. } | Plan::Adopt(_)) => !is_noted,
             Ok(Plan::Keep(_) | Plan::Refuse(_)) | Err(_) => false,
+        }
+    }
+
+    /// The incarnation that this Pipeline leaves for another one, with records that are perhaps not stored.
+    pub(crate) fn given_up(&self) -> Option<TopicId> {
+        match (&self.plan, self.wanted.recorded) {
+            (Ok(Plan::Recreate { .. } | Plan::Adopt(_)), Recorded::Incarnation(id)) => Some(id),
+            (Ok(_), Recorded::Nothing | Recorded::Intended)
+            | (Ok(Plan::Create | Plan::Keep(_) | Plan::Refuse(_)) | Err(_), _) => None,
         }
     }
 

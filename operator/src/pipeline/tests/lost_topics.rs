@@ -1,0 +1,71 @@
+//! Topics that are gone, or are not to be seen for a while: another Kafka was asked, or one that was put back.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::topics::Topic;
+
+/// The operator is pointed at another Kafka. Gives what the one of before has.
+fn point_at(world: &World, kafka: BTreeMap<String, Topic>) -> BTreeMap<String, Topic> {
+    let mut state = world.state();
+    state.topic_retentions.clear();
+    std::mem::replace(&mut state.topics, kafka)
+}
+
+/// What the status says of both topics.
+fn ids(world: &World) -> (String, String) {
+    let status = world.object(ACME_DEFAULT).unwrap()["status"].take();
+    let id = |topic: &str| status[topic]["id"].as_str().unwrap().to_owned();
+    (id("topic"), id("deadLetterTopic"))
+}
+
+#[tokio::test]
+async fn an_address_of_kafka_that_is_put_back_brings_the_topics_back_with_their_records() {
+    let world = settled().await;
+    let first = ids(&world);
+    let right = point_at(&world, BTreeMap::new());
+    world.settle().await;
+    let second = ids(&world);
+    assert!(second.0 != first.0 && second.1 != first.1, "events go on being taken");
+    assert!(!world.told("TopicLost").is_empty());
+
+    // What was taken there waits there, for whoever points at it once more.
+    let mut kafkas = [right, BTreeMap::new()];
+    for (turn, expected) in [&first, &second, &first].into_iter().enumerate() {
+        let there = point_at(&world, std::mem::take(&mut kafkas[turn % 2]));
+        kafkas[(turn + 1) % 2] = there;
+        world.settle().await;
+        assert_eq!(&ids(&world), expected);
+        assert_eq!((pods(&world), world.reason(ACME_DEFAULT, "Ready").as_deref()), ((2, 1), Some("Ready")));
+        assert!(world.told("TopicAdopted").len() > turn, "somebody is told each time");
+    }
+}
+
+#[tokio::test]
+async fn what_is_lost_is_noted_before_it_is_made_anew() {
+    let world = settled().await;
+    let first = ids(&world);
+    point_at(&world, BTreeMap::new());
+    world.state().refusals = vec![("MERGE analyticstenants/team/acme status".to_owned(), 500)];
+    world.settle().await;
+    assert_eq!(ids(&world), first);
+    assert!(world.state().topics.is_empty());
+    assert_eq!(world.reason(ACME_DEFAULT, "TopicReady").as_deref(), Some("KubernetesUnreachable"));
+    assert_eq!(pods(&world), (2, 1));
+
+    world.state().refusals.clear();
+    world.settle().await;
+    assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"));
+    let noted = world.object(ACME).unwrap()["status"]["retainedTopics"].clone();
+    let noted: Vec<&str> = noted.as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    assert!(noted.contains(&&*first.0) && noted.contains(&&*first.1), "{noted:?}");
+}
+
+#[tokio::test]
+async fn nobody_is_told_to_delete_a_topic_as_if_it_were_empty() {
+    let world = settled().await;
+    world.state().topics.get_mut(TOPIC).unwrap().id.0 = uuid::Uuid::from_u128(77);
+    world.settle().await;
+    let message = world.message(ACME_DEFAULT, "TopicReady").unwrap();
+    assert!(message.contains("`status.retainedTopics`") && message.contains("with its records"), "{message}");
+}
