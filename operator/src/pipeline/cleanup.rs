@@ -108,11 +108,14 @@ async fn settle_topics<B: Backends>(
         Stake::Nothing => None,
     };
     let fate = plan::fate(observed.policy, counted);
-    if let Err(error) = topics::settle(ctx, pipeline, tenant, fate).await {
-        match observed.external {
-            External::Abandoned if error.is_of_kafka() => topics::abandon(ctx, pipeline, &error).await,
-            External::Abandoned | External::WaitedFor => return Err(blocked(ctx, pipeline, error).await?),
+    let settled = match (topics::settle(ctx, pipeline, tenant, fate).await, observed.external) {
+        (Err(error), External::Abandoned) if error.is_of_kafka() => {
+            topics::abandon(ctx, pipeline, tenant, &error).await
         }
+        (settled, External::Abandoned | External::WaitedFor) => settled,
+    };
+    if let Err(error) = settled {
+        return Err(blocked(ctx, pipeline, error).await?);
     }
     ctx.kubernetes.remove_finalizer(pipeline).await.map_err(|source| Error::LetGo { source })?;
     ctx.retries.forget(&pipeline.uid().unwrap_or_default());

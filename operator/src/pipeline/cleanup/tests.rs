@@ -163,6 +163,42 @@ async fn an_event_names_the_topics_that_are_left_behind() {
     );
 }
 
+#[tokio::test]
+async fn topics_that_are_left_behind_are_taken_over_when_kafka_is_back() {
+    for policy in ["Retain", "Delete"] {
+        let world = settled(policy).await;
+        let id = world.state().topics[TOPIC].id.to_string();
+        abandon(&world);
+        world.state().is_kafka_away = true;
+        world.delete(WEB);
+        world.settle().await;
+        assert!(world.object(WEB).is_none(), "{policy}");
+
+        world.state().is_kafka_away = false;
+        world.apply(&web(policy));
+        world.settle().await;
+        assert_eq!(world.object(WEB).unwrap()["status"]["topic"]["id"], id, "{policy}");
+        assert_eq!(world.reason(WEB, "Ready").as_deref(), Some("Ready"), "{policy}");
+        assert!(!world.told("TopicAdopted").is_empty(), "{policy}");
+    }
+}
+
+/// Somebody else wrote to the tenant at the same time.
+#[tokio::test]
+async fn topics_are_not_left_behind_unnoted_because_the_tenant_changed_meanwhile() {
+    let world = settled("Delete").await;
+    abandon(&world);
+    world.state().is_kafka_away = true;
+    world.state().refusals.push(("MERGE analyticstenants/team/acme status".to_owned(), 409));
+    world.delete(WEB);
+    world.settle().await;
+    assert!(world.object(WEB).is_some());
+    world.state().refusals[0].1 = 403;
+    world.settle().await;
+    assert!(world.object(WEB).is_none(), "what nothing mends is not waited for");
+    assert_eq!(world.told("ExternalResourcesAbandoned").len(), 1);
+}
+
 /// The next look notes it.
 #[tokio::test]
 async fn the_annotation_does_not_excuse_topics_that_nobody_noted() {

@@ -2,7 +2,7 @@
 //!
 //! What stays is named in an Event and in the log: a namespace that is being deleted refuses Events.
 
-use crds::{AnalyticsTenant, Pipeline, event::EventReason, pipeline::TopicStatus};
+use crds::{AnalyticsTenant, Pipeline, Reason, event::EventReason, pipeline::TopicStatus};
 use kube::{Resource as _, ResourceExt as _};
 use schema::names::{TopicId, TopicName};
 use tracing::{info, warn};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     context::{Backends, Context},
-    progress::told,
+    progress::{Problem as _, told},
     retained,
     topics::Topics as _,
 };
@@ -50,14 +50,7 @@ async fn keep_all<B: Backends>(
     tenant: Option<&AnalyticsTenant>,
     left: &Left,
 ) -> Result<(), Error> {
-    let recorded = || own_topic(pipeline).into_iter().chain(dead_letters(pipeline));
-    let ids: Vec<TopicId> = recorded()
-        .filter_map(|topic| match validate::recorded(Some(topic)) {
-            Recorded::Incarnation(id) => Some(id),
-            Recorded::Nothing | Recorded::Intended => None,
-        })
-        .collect();
-    note(ctx, tenant, &ids).await?;
+    note(ctx, tenant, &ids(pipeline)).await?;
     if let Some(names) = names(pipeline) {
         let text = format!("kept {names}{}{}", not_stored(left), not_noted(pipeline, tenant));
         info!(pipeline.namespace = pipeline.namespace(), pipeline.name = pipeline.name_any(), "{text}");
@@ -66,12 +59,39 @@ async fn keep_all<B: Backends>(
     Ok(())
 }
 
-/// Tells what is left behind because an annotation asks for it.
-pub(super) async fn abandon<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, error: &Error) {
+/// Leaves the topics behind because an annotation asks for it, and tells of it. They are noted all the same, so that
+/// the next Pipeline of this name takes them over when Kafka is back; what keeps them from being noted for good does not
+/// hold the deletion.
+///
+/// # Errors
+/// When the tenant changed meanwhile: the next look notes them.
+pub(super) async fn abandon<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    tenant: Option<&AnalyticsTenant>,
+    error: &Error,
+) -> Result<(), Error> {
+    let unnoted = match note(ctx, tenant, &ids(pipeline)).await {
+        Ok(()) => not_noted(pipeline, tenant),
+        Err(error) if error.reason() == Reason::KubernetesChanged => return Err(error),
+        Err(error) => format!("; the next Pipeline does not take them over by itself: {}", told(&error)),
+    };
     let names = names(pipeline).unwrap_or_else(|| "no topic that is known".to_owned());
-    let text = format!("left {names} behind, as the annotation asks: {}", told(error));
+    let text = format!("left {names} behind, as the annotation asks: {}{unnoted}", told(error));
     warn!(pipeline.namespace = pipeline.namespace(), pipeline.name = pipeline.name_any(), "{text}");
     ctx.events.tell(pipeline.object_ref(&()), EventReason::ExternalResourcesAbandoned, text).await;
+    Ok(())
+}
+
+/// The incarnations that the status tells of.
+fn ids(pipeline: &Pipeline) -> Vec<TopicId> {
+    let recorded = own_topic(pipeline).into_iter().chain(dead_letters(pipeline));
+    recorded
+        .filter_map(|topic| match validate::recorded(Some(topic)) {
+            Recorded::Incarnation(id) => Some(id),
+            Recorded::Nothing | Recorded::Intended => None,
+        })
+        .collect()
 }
 
 /// The topics of the status, each with its id.
