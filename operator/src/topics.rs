@@ -114,8 +114,8 @@ pub(crate) trait Topics: Send + Sync {
     ///
     /// # Errors
     /// [`TopicsError::Replaced`] and [`TopicsError::Missing`] when it is by now another than the expected one, or gone.
-    /// [`TopicsError::Shrink`] when it has more partitions than wanted, [`TopicsError::TooFewReplicas`] when it
-    /// has fewer copies than would have to acknowledge a write.
+    /// [`TopicsError::Shrink`] when a topic of events has more partitions than wanted, [`TopicsError::TooFewReplicas`]
+    /// when it has fewer copies than would have to acknowledge a write.
     fn ensure(
         &self,
         spec: &TopicSpec,
@@ -280,7 +280,7 @@ impl Topics for KafkaTopics {
             self.wait_until(&spec.name, is_grown).await?;
         }
         let kept = self.correct_settings(spec).await?;
-        Ok(Ensured { topic: Topic { partitions: spec.partitions, ..topic }, kept })
+        Ok(Ensured { topic: Topic { partitions: spec.partitions.max(topic.partitions), ..topic }, kept })
     }
 
     async fn delete(&self, topic: &Topic) -> Result<(), TopicsError> {
@@ -328,9 +328,14 @@ fn as_expected(
     }
 }
 
-/// Whether the topic can become what the spec wants.
+/// Whether the topic can become what the spec wants. Nobody asks for a number of partitions of dead letters, which have
+/// no order and are read from all there are: more than wanted are taken as they are.
 fn check(spec: &TopicSpec, topic: &Topic) -> Result<(), TopicsError> {
-    if topic.partitions > spec.partitions {
+    let may_have_more = match spec.holds {
+        Holds::Events => false,
+        Holds::DeadLetters => true,
+    };
+    if topic.partitions > spec.partitions && !may_have_more {
         return Err(TopicsError::Shrink {
             topic: spec.name.clone(),
             has: topic.partitions,

@@ -8,7 +8,7 @@ use crate::{
     context::Backends,
     retention::Kept,
     tables::{Database, DatabaseComment, DatabaseOwner, Migrated, Tables, TablesError, WantedRetention},
-    topics::{Ensured, Expected, Topic, TopicSpec, Topics, TopicsError},
+    topics::{Ensured, Expected, Holds, Topic, TopicSpec, Topics, TopicsError},
 };
 
 /// The fakes as the context takes them.
@@ -63,7 +63,7 @@ fn ensure(state: &mut State, spec: &TopicSpec, expected: Expected) -> Result<Ens
         state.end().map_err(away)?;
     }
     let has = state.topics[&name].partitions;
-    if has > spec.partitions {
+    if has > spec.partitions && spec.holds == Holds::Events {
         return Err(TopicsError::Shrink { topic: spec.name.clone(), has, wants: spec.partitions });
     }
     if has < spec.partitions {

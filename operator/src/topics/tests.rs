@@ -86,6 +86,14 @@ fn a_topic_with_more_partitions_is_not_shrunk() {
     assert_eq!(error.failure(), Failure::Refused);
 }
 
+/// Letters have no order, and whoever reads them reads all partitions.
+#[test]
+fn more_partitions_of_dead_letters_are_taken_as_they_are() {
+    let spec = TopicSpec { holds: Holds::DeadLetters, partitions: 1, ..spec() };
+    assert!(check(&spec, &topic(12, 3)).is_ok());
+    assert!(matches!(check(&spec, &topic(12, 1)), Err(TopicsError::TooFewReplicas { .. })));
+}
+
 #[test]
 fn a_topic_whose_copies_could_never_acknowledge_is_refused() {
     let error = check(&spec(), &topic(6, 1)).unwrap_err();

@@ -109,6 +109,18 @@ async fn a_foreign_topic_of_our_name_is_not_taken_over() {
     assert!(world.object(INGESTER).is_none());
 }
 
+/// Somebody made them so by hand, and Kafka takes no partition back.
+#[tokio::test]
+async fn more_partitions_of_dead_letters_hold_nothing_up() {
+    let (world, dead_letters) = (settled().await, format!("{TOPIC}.dlq"));
+    world.state().topics.get_mut(&dead_letters).unwrap().partitions = 12;
+    world.state().topic_retentions.insert(dead_letters.clone(), 1);
+    world.settle().await;
+    assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"));
+    assert_eq!(world.object(ACME_DEFAULT).unwrap()["status"]["deadLetterTopic"]["partitions"], 12);
+    assert!(world.state().topic_retentions[&dead_letters] > 1, "its settings are still corrected");
+}
+
 #[tokio::test]
 async fn rule_34_a_shorter_retention_waits_for_consent_and_holds_nothing_else_up() {
     const HOUR_MS: i64 = 3_600_000;
