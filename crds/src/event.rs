@@ -27,6 +27,8 @@ vocabulary! {
         Drained,
         /// The deleted resource was let go as its annotation asks, and its topics or its database stay as they are.
         ExternalResourcesAbandoned,
+        /// The list of kept topics was full and gave up its oldest entries, so that no Pipeline takes those topics over.
+        RetainedTopicsForgotten,
         /// The topic of `source.kafka` was made anew by its owners; what was not stored of the one before is lost.
         SourceTopicReplaced,
         /// ClickHouse lets every user read what it has to keep to itself.
@@ -82,6 +84,7 @@ impl EventReason {
             | Self::CredentialsReplaced
             | Self::DrainTimedOut
             | Self::ExternalResourcesAbandoned
+            | Self::RetainedTopicsForgotten
             | Self::SystemTablesExposed
             | Self::SourceTopicReplaced
             | Self::TopicKept
@@ -101,6 +104,7 @@ impl EventReason {
             | Self::CredentialsRotated
             | Self::DatabaseAdopted
             | Self::DatabaseRetained
+            | Self::RetainedTopicsForgotten
             | Self::SystemTablesExposed => &[Resource::AnalyticsTenant],
             Self::ExternalResourcesAbandoned | Self::UnreadableResource => {
                 &[Resource::AnalyticsTenant, Resource::Pipeline]
@@ -152,6 +156,10 @@ impl EventReason {
             Self::Drained => "Nothing.",
             Self::ExternalResourcesAbandoned => {
                 "Delete or keep by hand what the note names; it says why the operator could not. The operator's log has the same."
+            }
+            Self::RetainedTopicsForgotten => {
+                "Delete the topics that the note names, or remove those that are gone from `status.retainedTopics` of the \
+                 tenant and add the ids to it again."
             }
             Self::SourceTopicReplaced => {
                 "Nothing: the new topic is read from its beginning. Ask its owners for what was lost."

@@ -43,7 +43,8 @@ pub struct AnalyticsTenantStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub api_keys: Vec<ApiKeyStatus>,
-    /// The ids of topics that were kept when their Pipeline or the tenant before was deleted.
+    /// The ids of topics that were kept when their Pipeline or the tenant before was deleted, and of those that a
+    /// Pipeline had before they were gone; the oldest first.
     /// A Pipeline takes over an existing topic of its name only when the id stands here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000), inner(length(max = 36)))]

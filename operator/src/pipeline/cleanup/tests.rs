@@ -54,34 +54,58 @@ async fn kept_topics_are_noted_and_taken_over_by_the_next_of_this_name() {
 }
 
 #[tokio::test]
-async fn the_list_of_kept_topics_forgets_those_that_are_gone() {
-    let world = settled("Retain").await;
-    let noted = |world: &World| world.object(ACME).unwrap()["status"]["retainedTopics"].clone();
-    world.delete(WEB);
-    world.settle().await;
-    let first = noted(&world);
-    assert_eq!(first.as_array().unwrap().len(), 2);
-    world.state().topics.clear();
-    world.apply(&web("Retain"));
-    world.settle().await;
-    world.delete(WEB);
-    world.settle().await;
-    let second = noted(&world);
-    assert_eq!(second.as_array().unwrap().len(), 2, "{second}");
-    assert_ne!(second, first);
+async fn a_full_list_of_kept_topics_forgets_those_that_are_gone() {
+    for (length, then) in [(998, 1000), (999, 2)] {
+        let world = settled("Retain").await;
+        let gone: Vec<String> =
+            (0..length).map(|number| Uuid::from_u128(9_000 + number).to_string()).collect();
+        world.edit(ACME, |tenant| tenant["status"]["retainedTopics"] = json!(gone));
+        world.delete(WEB);
+        world.settle().await;
+        let noted = world.object(ACME).unwrap()["status"]["retainedTopics"].clone();
+        assert_eq!(
+            noted.as_array().unwrap().len(),
+            then,
+            "what is not there may be away while there is room"
+        );
+        assert!(world.state().topics.values().all(|topic| noted.to_string().contains(&topic.id.to_string())));
+        assert_eq!(world.told("RetainedTopicsForgotten"), [""; 0]);
+    }
 }
 
 #[tokio::test]
 async fn a_listing_that_shows_less_strands_no_kept_topic() {
     let world = settled("Retain").await;
     let kept = Uuid::from_u128(55).to_string();
-    world.edit(ACME, |tenant| tenant["status"]["retainedTopics"] = json!([kept]));
+    let mut full: Vec<String> = (0..999).map(|number| Uuid::from_u128(9_000 + number).to_string()).collect();
+    full.push(kept.clone());
+    world.edit(ACME, |tenant| tenant["status"]["retainedTopics"] = json!(full));
     world.state().are_topics_hidden = true;
     world.delete(WEB);
     world.settle().await;
     let noted = world.object(ACME).unwrap()["status"]["retainedTopics"].clone();
     let noted = noted.as_array().unwrap();
-    assert!(noted.len() == 3 && noted.contains(&json!(kept)), "{noted:?}");
+    assert!(noted.len() == 1000 && noted.contains(&json!(kept)), "{}", noted.len());
+}
+
+/// The bound of the list is that of the definition.
+#[tokio::test]
+async fn a_list_of_kept_topics_that_is_full_loses_its_oldest_and_holds_no_deletion() {
+    let world = settled("Retain").await;
+    let full: Vec<String> =
+        (1..=1000).map(|number| Uuid::from_u128(9_000_000 - number).to_string()).collect();
+    world.edit(ACME, |tenant| tenant["status"]["retainedTopics"] = json!(full));
+    world.state().are_topics_hidden = true;
+    let ours: Vec<String> = world.state().topics.values().map(|topic| topic.id.to_string()).collect();
+    world.delete(WEB);
+    world.settle().await;
+    assert!(world.object(WEB).is_none());
+    let noted = world.object(ACME).unwrap()["status"]["retainedTopics"].clone();
+    let noted: Vec<&str> = noted.as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    assert_eq!(noted.len(), 1000);
+    assert!(ours.iter().all(|id| noted.contains(&id.as_str())) && noted[..998] == full[2..]);
+    let told = world.told("RetainedTopicsForgotten");
+    assert!(told.len() == 1 && full[..2].iter().all(|id| told[0].contains(id)), "{told:?}");
 }
 
 #[tokio::test]

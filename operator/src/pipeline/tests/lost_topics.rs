@@ -61,6 +61,26 @@ async fn what_is_lost_is_noted_before_it_is_made_anew() {
     assert!(noted.contains(&&*first.0) && noted.contains(&&*first.1), "{noted:?}");
 }
 
+/// The listing of the wrong Kafka shows none of the topics that are away.
+#[tokio::test]
+async fn a_pipeline_deleted_at_the_wrong_kafka_does_not_strand_the_topics_of_others() {
+    let world = settled().await;
+    world.apply(
+        "{apiVersion: analytics.millrace.dev/v1alpha1, kind: Pipeline, metadata: {name: web, namespace: team}, \
+         spec: {tenantRef: {name: acme}}}",
+    );
+    world.settle().await;
+    let first = ids(&world);
+    let right = point_at(&world, BTreeMap::new());
+    world.settle().await;
+    world.delete("pipelines/team/web");
+    world.settle().await;
+    assert!(world.object("pipelines/team/web").is_none());
+    point_at(&world, right);
+    world.settle().await;
+    assert_eq!(ids(&world), first);
+}
+
 #[tokio::test]
 async fn nobody_is_told_to_delete_a_topic_as_if_it_were_empty() {
     let world = settled().await;
