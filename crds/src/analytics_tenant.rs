@@ -91,8 +91,8 @@ pub struct AnalyticsTenantSpec {
     pub deletion_policy: TenantDeletionPolicy,
 
     /// Whether a deletion of the tenant waits until this is false; until then the tenant works as before, and
-    /// `DeletionBlocked` says so. A deletion that was asked for cannot be taken back. Default: as the tier's plan says,
-    /// which protects tenants of the tier Enterprise.
+    /// `DeletionBlocked` says so. A deletion that was asked for cannot be taken back. The topics of a Pipeline that is
+    /// deleted meanwhile stay as well. Default: as the tier's plan says, which protects tenants of the tier Enterprise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_protection: Option<bool>,
 

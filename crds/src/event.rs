@@ -39,7 +39,7 @@ vocabulary! {
         TopicKept,
         /// A topic of the Pipeline was gone with what was not stored of it, and was made anew.
         TopicLost,
-        /// The topics of a deleted Pipeline are kept, as its policy says.
+        /// The topics of a deleted Pipeline are kept, as its policy or the protection of its tenant says.
         TopicsRetained,
         /// This version of the operator cannot read a field of the resource, and leaves it and all that it has as they are.
         UnreadableResource,

@@ -99,7 +99,8 @@ pub struct PipelineSpec {
     pub drain_timeout_seconds: i32,
 
     /// What happens to the topics when the Pipeline is deleted. Default: what the tenant says.
-    /// A topic with records that are not stored is kept, unless their table goes as well.
+    /// A topic with records that are not stored is kept, unless their table goes as well, and so are the topics of a
+    /// tenant that is protected from deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<PipelineDeletionPolicy>,
 }

@@ -29,11 +29,16 @@ pub(crate) fn life(plans: &Plans, tenant: &AnalyticsTenant) -> Life {
     if tenant.meta().deletion_timestamp.is_none() {
         return Life::Lives;
     }
-    let standing = plans.of(tenant.spec.tier).deletion;
-    match tenant.spec.deletion_protection.map_or(standing, Deletion::protected) {
+    match deletion(plans, tenant) {
         Deletion::Protected => Life::Held,
         Deletion::Allowed => Life::Goes,
     }
+}
+
+/// What a deletion of the tenant does, or would do: what the spec says, and else the plan of the tier.
+pub(crate) fn deletion(plans: &Plans, tenant: &AnalyticsTenant) -> Deletion {
+    let standing = plans.of(tenant.spec.tier).deletion;
+    tenant.spec.deletion_protection.map_or(standing, Deletion::protected)
 }
 
 /// What the tenant's children are.

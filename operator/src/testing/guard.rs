@@ -92,9 +92,9 @@ fn may_delete_topic(state: &State, name: &str) -> bool {
         let status = &pipeline["status"];
         let has_it = (tells_of(&status["topic"]) && pipeline["spec"]["source"]["kafka"].is_null())
             || tells_of(&status["deadLetterTopic"]);
-        let is_held_back = tenant_of(state, pipeline)
-            .is_some_and(|tenant| tenant["metadata"]["deletionTimestamp"].is_string() && !is_going(tenant));
-        has_it && is_going(pipeline) && !is_held_back && policy(state, pipeline) == "Delete"
+        let is_protected =
+            tenant_of(state, pipeline).is_some_and(|tenant| tenant["spec"]["deletionProtection"] == true);
+        has_it && is_going(pipeline) && !is_protected && policy(state, pipeline) == "Delete"
     })
 }
 

@@ -22,6 +22,7 @@ pub(super) fn all() -> Vec<Scenario> {
         by_hand("pipeline in the way", "Delete", vec![Step::Delete(ACME), Step::Delete(WEB)]),
         protected(),
         protected_and_taken_apart(),
+        pipeline_of_a_protected_tenant(),
     ]
 }
 
@@ -65,6 +66,15 @@ fn protected_and_taken_apart() -> Scenario {
         name: "protected, taken apart and let go",
         given: vec![protected_tenant()],
         steps: vec![Step::Delete(ACME), Step::Delete(ACME_DEFAULT), Step::Delete(ACME_KEYS), let_go()],
+    }
+}
+
+/// Its topics stay, and are taken over by the one that is made anew.
+fn pipeline_of_a_protected_tenant() -> Scenario {
+    Scenario {
+        name: "pipeline of a protected tenant deleted",
+        given: vec![protected_tenant(), web("Delete")],
+        steps: vec![Step::Delete(WEB), Step::Delete(ACME_DEFAULT)],
     }
 }
 

@@ -10,11 +10,13 @@ use super::{
         build::{consumer, ingester},
         drain::{Time, own_topic, pods},
     },
-    plan::{External, Observed, Stake},
+    plan::{External, Observed, Policy, Stake},
 };
 use crate::{
     context::{Backends, Context},
     labels,
+    plans::{Deletion, Plans},
+    protection,
 };
 
 pub(super) async fn observe<B: Backends>(
@@ -29,7 +31,7 @@ pub(super) async fn observe<B: Backends>(
         consumer: pods(ctx, pipeline, &consumer::name(&name), now).await?,
         stake: stake(pipeline, tenant),
         time: time(pipeline, now),
-        policy: policy(pipeline, tenant),
+        policy: policy(&ctx.installation.plans, pipeline, tenant),
         external: external(pipeline),
     })
 }
@@ -48,10 +50,11 @@ fn time(pipeline: &Pipeline, now: Timestamp) -> Time {
     deleted.map_or(Time::Left, |deleted| Time::since(deleted.0, pipeline, now))
 }
 
-/// The Pipeline's own word, else the tenant's, else the safe one.
-fn policy(pipeline: &Pipeline, tenant: Option<&AnalyticsTenant>) -> DeletionPolicy {
+/// The Pipeline's own word, else the tenant's, else the safe one; and the tenant's protection above all.
+fn policy(plans: &Plans, pipeline: &Pipeline, tenant: Option<&AnalyticsTenant>) -> Policy {
     let own = pipeline.spec.deletion_policy.as_ref().and_then(|policy| policy.kafka);
-    own.or_else(|| tenant.map(|tenant| tenant.spec.deletion_policy.kafka)).unwrap_or_default()
+    let asked = own.or_else(|| tenant.map(|tenant| tenant.spec.deletion_policy.kafka)).unwrap_or_default();
+    Policy::of(asked, tenant.map_or(Deletion::Allowed, |tenant| protection::deletion(plans, tenant)))
 }
 
 fn external(pipeline: &Pipeline) -> External {

@@ -4,11 +4,15 @@
 //! ingester gone -> all is stored, or no time is left -> consumer gone -> topics
 //! ```
 //!
-//! Invariant: a topic with records that are not stored is not deleted, unless their table goes as well.
+//! Invariants:
+//! - A topic with records that are not stored is not deleted, unless their table goes as well.
+//! - No topic of a protected tenant is deleted: a namespace that ends may ask for the Pipeline's deletion before it asks
+//!   for the tenant's.
 
 use crds::analytics_tenant::DeletionPolicy;
 
 use super::super::drain::{Left, Pods, Time, Unstored};
+use crate::plans::Deletion;
 
 /// What a deletion meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +22,27 @@ pub(super) struct Observed {
     pub(super) stake: Stake,
     pub(super) time: Time,
     /// What becomes of the topics.
-    pub(super) policy: DeletionPolicy,
+    pub(super) policy: Policy,
     pub(super) external: External,
+}
+
+/// What is to become of the topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policy {
+    Retain,
+    /// They were to go, and stay since the tenant is protected.
+    Protect,
+    Delete,
+}
+
+impl Policy {
+    pub(super) fn of(asked: DeletionPolicy, of_tenant: Deletion) -> Self {
+        match (asked, of_tenant) {
+            (DeletionPolicy::Retain, _) => Self::Retain,
+            (DeletionPolicy::Delete, Deletion::Protected) => Self::Protect,
+            (DeletionPolicy::Delete, Deletion::Allowed) => Self::Delete,
+        }
+    }
 }
 
 /// What a hasty deletion would lose.
@@ -91,9 +114,9 @@ pub(super) fn drain<E>(observed: &Observed, counted: Result<Option<Unstored>, E>
     let left = match (counted, observed.policy, observed.external) {
         (Ok(None), _, _) => return Drain::IsOver,
         (Ok(Some(unstored)), _, _) => Left::Records(unstored),
-        (Err(error), DeletionPolicy::Delete, External::WaitedFor) => return Drain::Blocked(error),
+        (Err(error), Policy::Delete, External::WaitedFor) => return Drain::Blocked(error),
         (Err(_), _, External::Abandoned) => return Drain::IsOver,
-        (Err(_), DeletionPolicy::Retain, External::WaitedFor) => Left::Unknown,
+        (Err(_), Policy::Retain | Policy::Protect, External::WaitedFor) => Left::Unknown,
     };
     match observed.time {
         Time::Left => Drain::GoesOn(left),
@@ -105,6 +128,8 @@ pub(super) fn drain<E>(observed: &Observed, counted: Result<Option<Unstored>, E>
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate<E> {
     Keep(Left),
+    /// They would go, but for the tenant's protection.
+    KeepProtected(Left),
     Delete,
     /// The dead letters go. So would the topic of events, but for its records that are not stored.
     KeepUnstored(Unstored),
@@ -113,14 +138,21 @@ pub(super) enum Fate<E> {
 }
 
 /// What becomes of the topics, once no pod is left. The count is asked for where something is at stake.
-pub(super) fn fate<E>(policy: DeletionPolicy, counted: Option<Result<Option<Unstored>, E>>) -> Fate<E> {
+pub(super) fn fate<E>(policy: Policy, counted: Option<Result<Option<Unstored>, E>>) -> Fate<E> {
     match (policy, counted) {
-        (DeletionPolicy::Retain, None | Some(Ok(None))) => Fate::Keep(Left::Nothing),
-        (DeletionPolicy::Retain, Some(Ok(Some(unstored)))) => Fate::Keep(Left::Records(unstored)),
-        (DeletionPolicy::Retain, Some(Err(_))) => Fate::Keep(Left::Unknown),
-        (DeletionPolicy::Delete, None | Some(Ok(None))) => Fate::Delete,
-        (DeletionPolicy::Delete, Some(Ok(Some(unstored)))) => Fate::KeepUnstored(unstored),
-        (DeletionPolicy::Delete, Some(Err(error))) => Fate::Unknown(error),
+        (Policy::Retain, counted) => Fate::Keep(left(counted)),
+        (Policy::Protect, counted) => Fate::KeepProtected(left(counted)),
+        (Policy::Delete, None | Some(Ok(None))) => Fate::Delete,
+        (Policy::Delete, Some(Ok(Some(unstored)))) => Fate::KeepUnstored(unstored),
+        (Policy::Delete, Some(Err(error))) => Fate::Unknown(error),
+    }
+}
+
+fn left<E>(counted: Option<Result<Option<Unstored>, E>>) -> Left {
+    match counted {
+        None | Some(Ok(None)) => Left::Nothing,
+        Some(Ok(Some(unstored))) => Left::Records(unstored),
+        Some(Err(_)) => Left::Unknown,
     }
 }
 

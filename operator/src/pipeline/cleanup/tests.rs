@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod drain;
+mod protection;
 
 const TENANT: &str = "
 apiVersion: analytics.millrace.dev/v1alpha1

@@ -30,7 +30,8 @@ pub(super) async fn settle<B: Backends>(
     fate: Fate<Error>,
 ) -> Result<(), Error> {
     match fate {
-        Fate::Keep(left) => keep_all(ctx, pipeline, tenant, &left).await,
+        Fate::Keep(left) => keep_all(ctx, pipeline, tenant, String::new(), &left).await,
+        Fate::KeepProtected(left) => keep_all(ctx, pipeline, tenant, protected(pipeline), &left).await,
         Fate::Delete => {
             let both = own_topic(pipeline).into_iter().chain(dead_letters(pipeline));
             delete(ctx, pipeline, tenant, both).await
@@ -48,11 +49,12 @@ async fn keep_all<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
     tenant: Option<&AnalyticsTenant>,
+    why: String,
     left: &Left,
 ) -> Result<(), Error> {
     note(ctx, tenant, &ids(pipeline)).await?;
     if let Some(names) = names(pipeline) {
-        let text = format!("kept {names}{}{}", not_stored(left), not_noted(pipeline, tenant));
+        let text = format!("kept {names}{why}{}{}", not_stored(left), not_noted(pipeline, tenant));
         info!(pipeline.namespace = pipeline.namespace(), pipeline.name = pipeline.name_any(), "{text}");
         ctx.events.tell(pipeline.object_ref(&()), EventReason::TopicsRetained, text).await;
     }
@@ -105,6 +107,12 @@ fn names(pipeline: &Pipeline) -> Option<String> {
     let names: Vec<String> =
         own_topic(pipeline).into_iter().chain(dead_letters(pipeline)).map(named).collect();
     (!names.is_empty()).then(|| names.join(" and "))
+}
+
+/// Why topics stay that were to go, at the end of a sentence.
+fn protected(pipeline: &Pipeline) -> String {
+    let tenant = &pipeline.spec.tenant_ref.name;
+    format!(" although the policy is Delete: AnalyticsTenant `{tenant}` is protected from deletion")
 }
 
 /// That nobody knows of the topics any longer, at the end of a sentence.

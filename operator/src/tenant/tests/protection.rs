@@ -78,9 +78,12 @@ async fn protection_is_of_the_tenant_and_not_of_each_pipeline() {
     world.apply(&FLEETING_TENANT.replace("spec: {", "spec: {deletionProtection: true, "));
     world.settle().await;
     let uid = world.object(ACME_DEFAULT).unwrap()["metadata"]["uid"].clone();
+    let topics = |world: &World| world.state().topics.clone();
+    let before = topics(&world);
     world.delete(ACME_DEFAULT);
     world.settle().await;
     assert_ne!(world.object(ACME_DEFAULT).unwrap()["metadata"]["uid"], uid, "it went, and is made anew");
+    assert_eq!(topics(&world), before, "and takes over the topics, which stayed");
 }
 
 /// Nobody waits for its clean-up any longer.

@@ -2,6 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as KubernetesTime;
 use uuid::Uuid;
 
 use super::*;
+use crate::plans;
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 
@@ -33,12 +34,27 @@ fn now() -> Timestamp {
 fn the_pipelines_own_policy_wins_over_the_tenants() {
     let deletes = tenant("deletionPolicy: {kafka: Delete}");
     for (spec, tenant, expected) in [
-        (", deletionPolicy: {kafka: Retain}", Some(&deletes), DeletionPolicy::Retain),
-        (", deletionPolicy: {kafka: Delete}", None, DeletionPolicy::Delete),
-        ("", Some(&deletes), DeletionPolicy::Delete),
-        ("", None, DeletionPolicy::Retain),
+        (", deletionPolicy: {kafka: Retain}", Some(&deletes), Policy::Retain),
+        (", deletionPolicy: {kafka: Delete}", None, Policy::Delete),
+        ("", Some(&deletes), Policy::Delete),
+        ("", None, Policy::Retain),
     ] {
-        assert_eq!(policy(&pipeline(spec), tenant), expected, "{spec}");
+        assert_eq!(policy(&plans::tests::plain(), &pipeline(spec), tenant), expected, "{spec}");
+    }
+}
+
+#[test]
+fn the_protection_of_the_tenant_wins_over_every_policy() {
+    let (own, none) = (", deletionPolicy: {kafka: Delete}", "");
+    for (spec, fields, expected) in [
+        (own, "deletionProtection: true", Policy::Protect),
+        (own, "tier: Enterprise", Policy::Protect),
+        (own, "tier: Enterprise, deletionProtection: false", Policy::Delete),
+        (none, "deletionProtection: true, deletionPolicy: {kafka: Delete}", Policy::Protect),
+        (none, "deletionProtection: true", Policy::Retain),
+    ] {
+        let found = policy(&plans::tests::plain(), &pipeline(spec), Some(&tenant(fields)));
+        assert_eq!(found, expected, "{spec} {fields}");
     }
 }
 

@@ -13,7 +13,7 @@ fn fresh() -> Observed {
         consumer: Pods::Running,
         stake: Stake::Records,
         time: Time::Left,
-        policy: DeletionPolicy::Delete,
+        policy: Policy::Delete,
         external: External::WaitedFor,
     }
 }
@@ -77,7 +77,7 @@ fn nobody_drains_where_nothing_can_be_lost() {
 
 #[test]
 fn a_drain_ends_when_all_is_stored_or_its_time_is_over() {
-    for policy in [DeletionPolicy::Retain, DeletionPolicy::Delete] {
+    for policy in [Policy::Retain, Policy::Protect, Policy::Delete] {
         let (left, over) = (Observed { policy, ..fresh() }, Observed { policy, time: Time::Over, ..fresh() });
         assert_eq!(drain(&left, ALL_STORED), Drain::IsOver);
         assert_eq!(drain(&left, some_left()), Drain::GoesOn(Left::Records(unstored())));
@@ -92,21 +92,23 @@ fn no_time_excuses_that_kafka_is_away_where_the_topic_is_to_be_deleted() {
         assert_eq!(drain(&deletes, AWAY), Drain::Blocked("away"));
         assert_eq!(drain(&Observed { external: External::Abandoned, ..deletes }, AWAY), Drain::IsOver);
     }
-    assert_eq!(fate(DeletionPolicy::Delete, Some(AWAY)), Fate::Unknown("away"));
+    assert_eq!(fate(Policy::Delete, Some(AWAY)), Fate::Unknown("away"));
 }
 
 #[test]
 fn kafka_away_holds_a_deletion_that_keeps_for_the_time_of_the_drain() {
-    let keeps = Observed { policy: DeletionPolicy::Retain, ..fresh() };
-    assert_eq!(drain(&keeps, AWAY), Drain::GoesOn(Left::Unknown));
-    assert_eq!(drain(&Observed { time: Time::Over, ..keeps }, AWAY), Drain::IsOver);
-    assert_eq!(drain(&Observed { external: External::Abandoned, ..keeps }, AWAY), Drain::IsOver);
-    assert_eq!(fate(DeletionPolicy::Retain, Some(AWAY)), Fate::Keep(Left::Unknown));
+    for policy in [Policy::Retain, Policy::Protect] {
+        let keeps = Observed { policy, ..fresh() };
+        assert_eq!(drain(&keeps, AWAY), Drain::GoesOn(Left::Unknown));
+        assert_eq!(drain(&Observed { time: Time::Over, ..keeps }, AWAY), Drain::IsOver);
+        assert_eq!(drain(&Observed { external: External::Abandoned, ..keeps }, AWAY), Drain::IsOver);
+    }
+    assert_eq!(fate(Policy::Retain, Some(AWAY)), Fate::Keep(Left::Unknown));
 }
 
 #[test]
 fn a_topic_is_deleted_only_where_nothing_is_lost_with_it() {
-    let fate = |counted| fate(DeletionPolicy::Delete, counted);
+    let fate = |counted| fate(Policy::Delete, counted);
     assert_eq!(fate(Some(some_left())), Fate::KeepUnstored(unstored()));
     assert_eq!(fate(Some(ALL_STORED)), Fate::Delete);
     assert_eq!(fate(None), Fate::Delete, "nothing is at stake");
@@ -114,8 +116,17 @@ fn a_topic_is_deleted_only_where_nothing_is_lost_with_it() {
 
 #[test]
 fn a_topic_that_is_kept_is_kept_whatever_is_in_it() {
-    let fate = |counted| fate(DeletionPolicy::Retain, counted);
+    let fate = |counted| fate(Policy::Retain, counted);
     assert_eq!(fate(Some(some_left())), Fate::Keep(Left::Records(unstored())));
     assert_eq!(fate(Some(ALL_STORED)), Fate::Keep(Left::Nothing));
     assert_eq!(fate(None), Fate::Keep(Left::Nothing));
+}
+
+#[test]
+fn a_protected_topic_is_kept_whatever_is_in_it() {
+    let fate = |counted| fate(Policy::Protect, counted);
+    assert_eq!(fate(Some(some_left())), Fate::KeepProtected(Left::Records(unstored())));
+    assert_eq!(fate(Some(ALL_STORED)), Fate::KeepProtected(Left::Nothing));
+    assert_eq!(fate(Some(AWAY)), Fate::KeepProtected(Left::Unknown));
+    assert_eq!(fate(None), Fate::KeepProtected(Left::Nothing));
 }
