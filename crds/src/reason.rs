@@ -136,7 +136,7 @@ vocabulary! {
         KafkaPermissionDenied,
         /// Kafka refused what was asked: a setting, a number of copies, or what a policy of the brokers forbids.
         KafkaRefused,
-        /// The brokers did not show a change of a topic in time.
+        /// The brokers do not show a topic that was there a moment ago, or did not show a change of one in time.
         TopicNotVisible,
         /// A topic was there a moment ago and is not any longer.
         TopicMissing,

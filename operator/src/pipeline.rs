@@ -95,7 +95,7 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
 /// When to look again: no later than the next key ends. A failure is the attempt's failure; the aspects beside it were
 /// brought about all the same.
 fn next(outcome: apply::Outcome, pace: Pace, fetched: &fetch::Fetched) -> Result<Action, Error> {
-    let delay = match (outcome.is_draining(), outcome.is_complete()) {
+    let delay = match (outcome.is_draining() || outcome.awaits_a_topic(), outcome.is_complete()) {
         (true, _) => pace.draining(),
         (false, true) => pace.recheck(),
         (false, false) => pace.soon(),

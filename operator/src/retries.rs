@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::SignedDuration;
 use kube::runtime::utils::Backoff;
 
 /// How long the operator waits, before each delay is spread.
@@ -22,8 +23,11 @@ pub(crate) struct Pace {
     pub(crate) recheck: Duration,
     /// Until an object is looked at that misses something no watch tells of.
     pub(crate) soon: Duration,
-    /// Until a consumer that stores what is left is looked at: somebody waits for the end of it.
+    /// Until a consumer that stores what is left is looked at, or a topic that Kafka did not show: somebody waits for the
+    /// end of it.
     pub(crate) draining: Duration,
+    /// For how long Kafka does not show a topic until it is gone.
+    pub(crate) gone: SignedDuration,
     /// Until an object is looked at whose name belongs to somebody else.
     pub(crate) conflict: Duration,
     /// After many failures of a watch.
@@ -39,6 +43,8 @@ impl Default for Pace {
             recheck: Duration::from_secs(RECHECK_SECONDS.into()),
             soon: Duration::from_secs(10),
             draining: Duration::from_secs(2),
+            // A broker learns of a topic within a moment, where it learns of it at all.
+            gone: SignedDuration::from_secs(10),
             conflict: Duration::from_secs(60),
             // While a watch is broken, changes of its kind are found by the next look only.
             watch: Duration::from_secs(30),

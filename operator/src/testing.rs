@@ -23,6 +23,7 @@ use std::{
 };
 
 use crds::{AnalyticsTenant, Pipeline};
+use jiff::SignedDuration;
 use kube::{
     Client,
     runtime::{controller::Action, reflector, watcher},
@@ -97,6 +98,8 @@ pub(crate) struct State {
     pub(crate) events: Vec<Value>,
     /// How long the operator waits.
     pub(crate) pace: Pace,
+    /// For how long a topic may not be shown. At once, the second look decides.
+    pub(crate) patience: SignedDuration,
     /// Changes whose line starts with this are answered with the HTTP status; outside of Kubernetes they fail.
     pub(crate) refusals: Vec<(String, u16)>,
     /// What requests of the API server meet that begin like this, and how often.
@@ -110,6 +113,8 @@ pub(crate) struct State {
     pub(crate) is_buggy: bool,
     /// As many looks at topics are answered by a broker that knows of none.
     pub(crate) lagging_looks: usize,
+    /// Whoever waits for a topic to show waits for ever.
+    pub(crate) are_searches_endless: bool,
     pub(crate) is_clickhouse_away: bool,
     /// Databases about which ClickHouse takes every statement and answers none.
     pub(crate) hanging: BTreeSet<String>,
@@ -281,7 +286,7 @@ impl World {
         writer.apply_watcher_event(&watcher::Event::InitDone);
         let (pace, deadline) = {
             let state = self.state();
-            (state.pace, state.deadline)
+            (Pace { gone: state.patience, ..state.pace }, state.deadline)
         };
         let client = self.client();
         let kubernetes = Kubernetes::new(client.clone(), manager);

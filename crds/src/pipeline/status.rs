@@ -86,6 +86,7 @@ pub struct DrainStatus {
 
 /// A Kafka topic.
 #[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TopicStatus {
     /// Its name.
     #[schemars(length(max = 249))]
@@ -96,6 +97,10 @@ pub struct TopicStatus {
     /// Its partitions.
     #[schemars(range(min = 0, max = 1000000))]
     pub partitions: i32,
+    /// Since when Kafka does not show this incarnation under its name. Absent while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 64), extend("format" = "date-time"))]
+    pub missing_since: Option<Time>,
 }
 
 /// A ClickHouse table.

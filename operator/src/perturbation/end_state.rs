@@ -161,9 +161,8 @@ fn without_times(value: &mut Value, generation: i64) {
             for (field, value) in fields {
                 match field.as_str() {
                     "generation" => *value = Value::Null,
-                    "lastTransitionTime" | "creationTimestamp" | "deletionTimestamp" | "startedAt" => {
-                        *value = json!("<time>")
-                    }
+                    "lastTransitionTime" | "creationTimestamp" | "deletionTimestamp" | "startedAt"
+                    | "missingSince" => *value = json!("<time>"),
                     "observedGeneration" => *value = json!(value.as_i64().unwrap_or_default() - generation),
                     // The settings that it is of are compared as they are.
                     crate::labels::SETTINGS_HASH => *value = json!("<hash>"),

@@ -164,6 +164,14 @@ impl Outcome {
         }
     }
 
+    /// Whether the next look says if a topic is gone.
+    pub(crate) fn awaits_a_topic(&self) -> bool {
+        match &self.topics {
+            Progress::Waiting(waiting) => waiting.reason == Reason::TopicNotVisible,
+            Progress::Done(_) | Progress::Failed(_) | Progress::Untried => false,
+        }
+    }
+
     /// The failure that decides when to try again: one that waiting mends comes before one that it does not.
     pub(crate) fn into_failure(self) -> Option<Error> {
         let failures = [

@@ -15,13 +15,15 @@ use schema::{
 use uuid::Uuid;
 
 use super::{
-    Error, fetch,
+    Error,
+    build::topics::sight::{self, Sight},
+    fetch,
     validate::{self, Recorded},
 };
 use crate::{
     context::{Backends, Context},
     kubernetes::is_controlled_by,
-    topics::{Topic, Topics as _},
+    topics::{Topic, Topics as _, TopicsError},
 };
 
 /// Pods on a node that is gone never say that they ended; after this time they are not waited for any longer.
@@ -155,10 +157,24 @@ async fn living_topic<B: Backends>(
     if !can_be_named(&ctx.installation.topic_prefix, pipeline, tenant, &name) {
         return Ok(None);
     }
-    let found = fetch::topic(ctx, &name, validate::recorded(Some(status)))
-        .await
-        .map_err(|source| Error::DescribeTopic { source })?;
+    let found = topic(ctx, &name, status).await.map_err(|source| Error::DescribeTopic { source })?;
     Ok(found.filter(|found| is_ours(found, status)))
+}
+
+/// What bears a topic's name. Unless earlier looks did not find the recorded one either, it is waited for: what depends
+/// on the answer is decided once, and a broker that lags behind must not decide it.
+async fn topic<B: Backends>(
+    ctx: &Context<B>,
+    name: &TopicName,
+    status: &TopicStatus,
+) -> Result<Option<Topic>, TopicsError> {
+    let (found, recorded) = (ctx.topics.describe(name).await?, validate::recorded(Some(status)));
+    match (sight::of(recorded, Some(status), found.as_ref(), fetch::moment(ctx)), recorded) {
+        (Sight::Missed { .. }, Recorded::Incarnation(id)) => ctx.topics.search(name, id).await,
+        (Sight::Missed { .. }, Recorded::Nothing | Recorded::Intended) | (Sight::Clear | Sight::Gone, _) => {
+            Ok(found)
+        }
+    }
 }
 
 /// The table that the consumer writes to. Where none was ever known, no group has stored anything, and one that never

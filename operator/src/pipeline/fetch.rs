@@ -12,9 +12,9 @@ use schema::{access::Role, names::TopicName};
 
 use super::{
     Error,
-    build::{consumer, ingester, settings},
+    build::{consumer, ingester, settings, topics::sight::Moment},
     claims::{self, Wanted},
-    validate::{Recorded, Source, ValidatedPipeline},
+    validate::{Source, ValidatedPipeline},
 };
 use crate::{
     context::{Backends, Context},
@@ -40,6 +40,7 @@ pub(crate) struct Fetched {
 /// Both topics, or why they could not be looked at. Kafka away holds up only what needs it.
 #[derive(Debug)]
 pub(crate) struct ObservedTopics {
+    pub(crate) moment: Moment,
     /// The other Pipeline that their name belongs to, if it does.
     pub(crate) owner: Option<String>,
     pub(crate) topic: Result<Option<Topic>, TopicsError>,
@@ -127,7 +128,8 @@ async fn settings<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Result<
         .map_err(|source| Error::Fetch { source })
 }
 
-/// The topics of a valid Pipeline. Read last: while Kafka is away this takes long, and keys do not wait for it.
+/// The topics of a valid Pipeline, each asked about once: whether one that is not shown is gone is for a later look to
+/// say. Read last: while Kafka is away this takes long, and keys do not wait for it.
 pub(crate) async fn topics<B: Backends>(
     ctx: &Context<B>,
     pipeline: &Pipeline,
@@ -137,14 +139,13 @@ pub(crate) async fn topics<B: Backends>(
         Some(name) => owner_of(ctx, pipeline, name).await.map_err(|source| Error::Fetch { source })?,
         None => None,
     };
-    let (name, recorded) = match &validated.source {
-        Source::Http(http) => (&http.topic.spec.name, http.topic.recorded),
-        Source::Kafka(kafka) => (&kafka.topic.name, kafka.topic.recorded),
+    let name = match &validated.source {
+        Source::Http(http) => &http.topic.spec.name,
+        Source::Kafka(kafka) => &kafka.topic.name,
     };
-    let dead_letter = &validated.dead_letter;
-    let (topic, dead_letter) =
-        futures::join!(topic(ctx, name, recorded), topic(ctx, &dead_letter.spec.name, dead_letter.recorded));
-    Ok(ObservedTopics { owner, topic, dead_letter })
+    let dead_letter = &validated.dead_letter.spec.name;
+    let (topic, dead_letter) = futures::join!(ctx.topics.describe(name), ctx.topics.describe(dead_letter));
+    Ok(ObservedTopics { moment: moment(ctx), owner, topic, dead_letter })
 }
 
 /// The other Pipeline that a name belongs to, if it does. A cache may lack one that was just made.
@@ -159,19 +160,9 @@ pub(crate) async fn owner_of<B: Backends>(
     Ok(claims::owner_of(wanted, pipeline, &all))
 }
 
-/// What bears a topic's name. One look at a broker that lags behind is not enough to call the recorded one lost.
-pub(crate) async fn topic<B: Backends>(
-    ctx: &Context<B>,
-    name: &TopicName,
-    recorded: Recorded,
-) -> Result<Option<Topic>, TopicsError> {
-    let found = ctx.topics.describe(name).await?;
-    match recorded {
-        Recorded::Incarnation(id) if found.as_ref().is_none_or(|found| found.id != id) => {
-            ctx.topics.search(name, id).await
-        }
-        Recorded::Incarnation(_) | Recorded::Nothing | Recorded::Intended => Ok(found),
-    }
+/// Now, and for how long a topic may not be shown before it is gone.
+pub(crate) fn moment<B: Backends>(ctx: &Context<B>) -> Moment {
+    Moment { at: Timestamp::now(), patience: ctx.retries.pace.gone }
 }
 
 /// The children that not every spec or installation asks for. Keys do not wait for these either.

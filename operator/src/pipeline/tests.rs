@@ -1,5 +1,6 @@
 //! The Pipeline controller against a world in memory: the order of changes, and what failures leave behind.
 
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::{
@@ -24,6 +25,8 @@ mod two_operators;
 const TOPIC: &str = "millrace.team-acme.acme-default";
 const CONSUMER: &str = "deployments/team/acme-default-consumer";
 const INGESTER: &str = "deployments/team/acme-default-ingester";
+/// For how long a topic may not be shown, where a test looks at that.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 
 async fn settled() -> World {
     let world = World::default();

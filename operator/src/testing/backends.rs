@@ -141,6 +141,10 @@ impl Topics for FakeTopics {
     }
 
     async fn search(&self, name: &TopicName, id: TopicId) -> Result<Option<Topic>, TopicsError> {
+        let is_endless = self.0.state().are_searches_endless;
+        if is_endless {
+            std::future::pending::<()>().await;
+        }
         for _ in 0..SEARCH_LOOKS {
             let found = self.describe(name).await?;
             if found.as_ref().is_some_and(|found| found.id == id) {

@@ -2,12 +2,12 @@
 
 use crds::{AnalyticsTenant, Pipeline, Reason, event::EventReason, pipeline::TopicStatus};
 use kube::{Resource as _, ResourceExt as _};
-use schema::names::TopicId;
+use schema::names::{TopicId, TopicName};
 
 use super::{
     super::{
         Error,
-        build::topics::{Look, Plan, Planned, PlannedSource, Plans, Runnable},
+        build::topics::{Found, Look, Plan, Planned, PlannedSource, Plans, Runnable, missed},
         fetch, status,
         validate::{self, Recorded},
     },
@@ -170,23 +170,27 @@ async fn ensure<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, planned: Pla
     let (intention, withdrawn) = (planned.intention(), planned.withdrawn());
     let outcome = carry_out(ctx, pipeline, planned).await;
     let status = match &outcome {
-        Ok(ensured) => Some(status_of(&ensured.topic)),
-        Err(error) if error.says_no_topic_was_made() => withdrawn,
-        Err(_) => intention,
+        Progress::Done(ensured) => Some(status_of(&ensured.topic)),
+        Progress::Failed(error) if error.says_no_topic_was_made() => withdrawn,
+        Progress::Failed(_) | Progress::Waiting(_) | Progress::Untried => intention,
     };
-    Attempt { outcome: outcome.into(), status }
+    Attempt { outcome, status }
 }
 
 /// Takes note of a topic that is only read. One that is not there is waited for, since nobody asked us to make it.
 async fn take_note<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, look: Look) -> Attempt {
     let Look { wanted, found } = look;
     match found {
-        Ok(Some(topic)) => {
+        Ok(Found::There(topic)) => {
             tell_of_replacement(ctx, pipeline, wanted.recorded, &topic).await;
             let status = Some(status_of(&topic));
             Attempt { outcome: Progress::Done(Ensured { topic, kept: None }), status }
         }
-        Ok(None) => {
+        Ok(Found::Unclear { since }) => {
+            let waiting = not_shown(&wanted.name, wanted.recorded);
+            Attempt { outcome: Progress::Waiting(waiting), status: missed(wanted.status, since) }
+        }
+        Ok(Found::Absent) => {
             let message = format!("there is no topic `{}` in Kafka", wanted.name);
             let waiting = Waiting { reason: Reason::TopicNotFound, message };
             Attempt { outcome: Progress::Waiting(waiting), status: wanted.status }
@@ -216,25 +220,36 @@ async fn tell_of_replacement<B: Backends>(
     }
 }
 
-async fn carry_out<B: Backends>(
-    ctx: &Context<B>,
-    pipeline: &Pipeline,
-    planned: Planned,
-) -> Result<Ensured, Error> {
+async fn carry_out<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, planned: Planned) -> Aspect<Ensured> {
     let given_up = planned.given_up();
-    let plan = planned.plan.map_err(|source| Error::DescribeTopic { source })?;
+    let Planned { wanted, plan } = planned;
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(source) => return Progress::Failed(Error::DescribeTopic { source }),
+    };
     let expected = match &plan {
         Plan::Create | Plan::Recreate { .. } => Expected::ToBeMade,
         Plan::Keep(topic) | Plan::Adopt(topic) => Expected::Incarnation(topic.id),
-        Plan::Refuse(refusal) => return Err(Error::Unclaimable(refusal.clone())),
+        Plan::Await { .. } => return Progress::Waiting(not_shown(&wanted.spec.name, wanted.recorded)),
+        Plan::Refuse(refusal) => return Progress::Failed(Error::Unclaimable(refusal.clone())),
     };
-    let ensured = ctx
-        .topics
-        .ensure(&planned.wanted.spec, expected)
-        .await
-        .map_err(|source| Error::EnsureTopic { source })?;
-    tell(ctx, pipeline, (&plan, given_up), &ensured.topic).await;
-    Ok(ensured)
+    match ctx.topics.ensure(&wanted.spec, expected).await {
+        Ok(ensured) => {
+            tell(ctx, pipeline, (&plan, given_up), &ensured.topic).await;
+            Progress::Done(ensured)
+        }
+        Err(source) => Progress::Failed(Error::EnsureTopic { source }),
+    }
+}
+
+/// That the recorded topic is not shown, which may be a broker that lags behind. Pods go on with it meanwhile.
+fn not_shown(name: &TopicName, recorded: Recorded) -> Waiting {
+    let which = match recorded {
+        Recorded::Incarnation(id) => format!("topic `{name}` of the id {id}"),
+        Recorded::Nothing | Recorded::Intended => format!("topic `{name}`"),
+    };
+    let message = format!("Kafka does not show {which}: it counts as gone when the next looks say the same");
+    Waiting { reason: Reason::TopicNotVisible, message }
 }
 
 /// Tells an administrator of a topic that was taken over or lost.
@@ -261,10 +276,15 @@ async fn tell<B: Backends>(
             );
             ctx.events.tell(about, EventReason::TopicLost, note).await;
         }
-        Plan::Create | Plan::Keep(_) | Plan::Refuse(_) => {}
+        Plan::Create | Plan::Keep(_) | Plan::Await { .. } | Plan::Refuse(_) => {}
     }
 }
 
 fn status_of(topic: &Topic) -> TopicStatus {
-    TopicStatus { name: topic.name.to_string(), id: topic.id.to_string(), partitions: topic.partitions }
+    TopicStatus {
+        name: topic.name.to_string(),
+        id: topic.id.to_string(),
+        partitions: topic.partitions,
+        missing_since: None,
+    }
 }

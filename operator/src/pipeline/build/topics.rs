@@ -1,6 +1,9 @@
 //! What to do about a Pipeline's topics. The recorded incarnation decides.
 
+pub(crate) mod sight;
+
 use crds::pipeline::TopicStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schema::names::{TopicId, TopicName};
 
 use super::super::{
@@ -8,6 +11,7 @@ use super::super::{
     validate::{ForeignTopic, Recorded, Source, ValidatedPipeline, WantedTopic},
 };
 use crate::topics::{Topic, TopicsError};
+use sight::{Moment, Sight};
 
 /// What to do about both topics, or why they could not be looked at.
 #[derive(Debug)]
@@ -30,7 +34,18 @@ pub(crate) enum PlannedSource {
 #[derive(Debug)]
 pub(crate) struct Look {
     pub(crate) wanted: ForeignTopic,
-    pub(crate) found: Result<Option<Topic>, TopicsError>,
+    pub(crate) found: Result<Found, TopicsError>,
+}
+
+/// What bears the name of a topic of somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    There(Topic),
+    Absent,
+    /// Another one than before or none, for no longer than a broker may lag behind.
+    Unclear {
+        since: Time,
+    },
 }
 
 /// What to do about one topic.
@@ -52,6 +67,10 @@ pub(crate) enum Plan {
         lost: TopicId,
     },
     Keep(Topic),
+    /// The recorded one is not shown, for no longer than a broker may lag behind: nothing is done.
+    Await {
+        since: Time,
+    },
     /// An earlier Pipeline left it behind, or this one worked with it before it was gone. Noted before as an intention,
     /// for no two may take it over.
     Adopt(Topic),
@@ -76,18 +95,16 @@ pub(crate) enum Refusal {
 }
 
 pub(crate) fn topics(pipeline: &ValidatedPipeline, observed: ObservedTopics) -> Plans {
-    let owner = observed.owner;
+    let (owner, observed_at) = (observed.owner, observed.moment);
     let planned = |wanted: &WantedTopic, observed: Result<Option<Topic>, TopicsError>| Planned {
         wanted: wanted.clone(),
-        plan: observed.map(|found| plan(wanted.recorded, found, &pipeline.retained)),
+        plan: observed.map(|found| plan(wanted, found, &pipeline.retained, observed_at)),
     };
     let plans = Plans {
         unclaimed: pipeline.unclaimed_name().cloned(),
         topic: match &pipeline.source {
             Source::Http(http) => PlannedSource::Own(planned(&http.topic, observed.topic)),
-            Source::Kafka(kafka) => {
-                PlannedSource::Foreign(Look { wanted: kafka.topic.clone(), found: observed.topic })
-            }
+            Source::Kafka(kafka) => PlannedSource::Foreign(look(&kafka.topic, observed.topic, observed_at)),
         },
         dead_letter: planned(&pipeline.dead_letter, observed.dead_letter),
     };
@@ -138,7 +155,7 @@ impl PlannedSource {
     fn is_unusable(&self) -> bool {
         match self {
             Self::Own(planned) => planned.is_refused(),
-            Self::Foreign(look) => matches!(look.found, Ok(None)),
+            Self::Foreign(look) => matches!(look.found, Ok(Found::Absent)),
         }
     }
 
@@ -179,14 +196,40 @@ impl Look {
     /// What is there now; of a topic that could not be looked at, the recorded one.
     fn known_id(&self) -> Option<TopicId> {
         match (&self.found, self.wanted.recorded) {
-            (Ok(found), _) => found.as_ref().map(|topic| topic.id),
-            (Err(_), Recorded::Incarnation(id)) => Some(id),
-            (Err(_), Recorded::Nothing | Recorded::Intended) => None,
+            (Ok(Found::There(topic)), _) => Some(topic.id),
+            (Ok(Found::Unclear { .. }) | Err(_), Recorded::Incarnation(id)) => Some(id),
+            (Ok(Found::Absent), _)
+            | (Ok(Found::Unclear { .. }) | Err(_), Recorded::Nothing | Recorded::Intended) => None,
         }
     }
 }
 
-fn plan(recorded: Recorded, found: Option<Topic>, retained: &[TopicId]) -> Plan {
+fn look(wanted: &ForeignTopic, found: Result<Option<Topic>, TopicsError>, moment: Moment) -> Look {
+    let seen = |found: Option<Topic>| match (
+        sight::of(wanted.recorded, wanted.status.as_ref(), found.as_ref(), moment),
+        found,
+    ) {
+        (Sight::Missed { since }, _) => Found::Unclear { since },
+        (Sight::Clear | Sight::Gone, Some(topic)) => Found::There(topic),
+        (Sight::Clear | Sight::Gone, None) => Found::Absent,
+    };
+    Look { wanted: wanted.clone(), found: found.map(seen) }
+}
+
+/// What the status says of a topic, and since when it is not shown.
+pub(crate) fn missed(status: Option<TopicStatus>, since: Time) -> Option<TopicStatus> {
+    status.map(|status| TopicStatus { missing_since: Some(since), ..status })
+}
+
+fn plan(wanted: &WantedTopic, found: Option<Topic>, retained: &[TopicId], moment: Moment) -> Plan {
+    match sight::of(wanted.recorded, wanted.status.as_ref(), found.as_ref(), moment) {
+        Sight::Missed { since } => Plan::Await { since },
+        Sight::Clear | Sight::Gone => decided(wanted.recorded, found, retained),
+    }
+}
+
+/// What is done where nobody has to look once more.
+fn decided(recorded: Recorded, found: Option<Topic>, retained: &[TopicId]) -> Plan {
     match (recorded, found) {
         (Recorded::Nothing | Recorded::Intended, None) => Plan::Create,
         (Recorded::Incarnation(lost), None) => Plan::Recreate { lost },
@@ -208,7 +251,10 @@ impl Planned {
     fn is_refused(&self) -> bool {
         match &self.plan {
             Ok(Plan::Refuse(_)) => true,
-            Ok(Plan::Create | Plan::Recreate { .. } | Plan::Keep(_) | Plan::Adopt(_)) | Err(_) => false,
+            Ok(
+                Plan::Create | Plan::Recreate { .. } | Plan::Keep(_) | Plan::Await { .. } | Plan::Adopt(_),
+            )
+            | Err(_) => false,
         }
     }
 
@@ -220,7 +266,7 @@ impl Planned {
         };
         match &self.plan {
             Ok(Plan::Create | Plan::Recreate { .. } | Plan::Adopt(_)) => !is_noted,
-            Ok(Plan::Keep(_) | Plan::Refuse(_)) | Err(_) => false,
+            Ok(Plan::Keep(_) | Plan::Await { .. } | Plan::Refuse(_)) | Err(_) => false,
         }
     }
 
@@ -229,7 +275,7 @@ impl Planned {
         match (&self.plan, self.wanted.recorded) {
             (Ok(Plan::Recreate { .. } | Plan::Adopt(_)), Recorded::Incarnation(id)) => Some(id),
             (Ok(_), Recorded::Nothing | Recorded::Intended)
-            | (Ok(Plan::Create | Plan::Keep(_) | Plan::Refuse(_)) | Err(_), _) => None,
+            | (Ok(Plan::Create | Plan::Keep(_) | Plan::Await { .. } | Plan::Refuse(_)) | Err(_), _) => None,
         }
     }
 
@@ -241,8 +287,13 @@ impl Planned {
                 name: self.wanted.spec.name.to_string(),
                 id: String::new(),
                 partitions: 0,
+                missing_since: None,
             }),
-            Ok(Plan::Keep(_) | Plan::Refuse(_)) | Err(_) => self.wanted.status.clone(),
+            Ok(Plan::Keep(_)) => {
+                self.wanted.status.clone().map(|status| TopicStatus { missing_since: None, ..status })
+            }
+            Ok(Plan::Await { since }) => missed(self.wanted.status.clone(), since.clone()),
+            Ok(Plan::Refuse(_)) | Err(_) => self.wanted.status.clone(),
         }
     }
 
@@ -259,8 +310,8 @@ impl Planned {
     pub(crate) fn known_id(&self) -> Option<TopicId> {
         match (&self.plan, self.wanted.recorded) {
             (Ok(Plan::Keep(topic) | Plan::Adopt(topic)), _) => Some(topic.id),
-            (Err(_), Recorded::Incarnation(id)) => Some(id),
-            (Err(_), Recorded::Nothing | Recorded::Intended)
+            (Ok(Plan::Await { .. }) | Err(_), Recorded::Incarnation(id)) => Some(id),
+            (Ok(Plan::Await { .. }) | Err(_), Recorded::Nothing | Recorded::Intended)
             | (Ok(Plan::Create | Plan::Recreate { .. } | Plan::Refuse(_)), _) => None,
         }
     }

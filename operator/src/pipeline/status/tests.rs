@@ -16,7 +16,12 @@ fn pipeline() -> Pipeline {
 }
 
 fn topic(name: &str) -> Option<TopicStatus> {
-    Some(TopicStatus { name: name.to_owned(), id: Uuid::from_u128(1).to_string(), partitions: 6 })
+    Some(TopicStatus {
+        name: name.to_owned(),
+        id: Uuid::from_u128(1).to_string(),
+        partitions: 6,
+        missing_since: None,
+    })
 }
 
 fn done() -> Outcome {

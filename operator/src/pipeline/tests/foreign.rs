@@ -1,6 +1,9 @@
 //! Pipelines that read a topic of somebody else: it is looked at and never touched.
 
+use std::time::Duration;
+
 use crds::Reason;
+use futures::StreamExt as _;
 use schema::names::{TopicId, TopicName};
 use uuid::Uuid;
 
@@ -129,16 +132,50 @@ async fn kafka_away_keeps_the_consumer() {
 #[tokio::test]
 async fn a_broker_that_lags_behind_does_not_stop_the_consumer() {
     let world = settled_with("Retain").await;
+    world.state().patience = PATIENCE;
     world.state().lagging_looks = 4;
-    world.reconcile_pipelines().await;
-    assert_eq!(world.object(READER).unwrap()["spec"]["replicas"], 1);
+    for reason in ["TopicNotVisible", "TopicNotVisible", "Ready"] {
+        world.reconcile_pipelines().await;
+        assert_eq!(world.object(READER).unwrap()["spec"]["replicas"], 1);
+        assert_eq!(ready(&world).as_deref(), Some(reason));
+    }
+}
+
+/// Eight reconciles go on at a time.
+#[tokio::test]
+async fn rule_27_pipelines_whose_topic_is_gone_hold_up_nobody_else() {
+    const SETTINGS: &str = "secrets/team/acme-default-settings";
+    let world = World::default();
+    world.apply(TENANT);
+    make_source(&world, 500);
+    let readers: Vec<String> = (0..16).map(|number| format!("octane-{number}")).collect();
+    for reader in &readers {
+        world.apply(&manifest(SOURCE, "Retain").replace("name: octane,", &format!("name: {reader},")));
+    }
+    world.settle().await;
+    world.state().topics.remove(SOURCE);
+    world.state().are_searches_endless = true;
+    world.edit(ACME, |tenant| tenant["spec"]["apiKeys"] = json!([{"name": "second", "scopes": ["Ingest"]}]));
+    world.reconcile_tenants().await;
+    let before = world.object(SETTINGS).unwrap()["data"].clone();
+
+    let keys = readers.iter().map(|reader| format!("pipelines/team/{reader}"));
+    let all = futures::stream::iter(keys.chain([ACME_DEFAULT.to_owned()])).map(|key| {
+        let world = world.clone();
+        async move { world.reconcile_pipeline(&key).await.map(drop) }
+    });
+    let outcomes = all.buffer_unordered(8).collect::<Vec<_>>();
+    let outcomes = tokio::time::timeout(Duration::from_secs(20), outcomes).await.unwrap();
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_ne!(world.object(SETTINGS).unwrap()["data"], before, "the revoked key is dead");
+    assert_eq!(world.reason("pipelines/team/octane-0", "TopicReady").as_deref(), Some("TopicNotVisible"));
 }
 
 #[tokio::test]
 async fn dead_letters_do_not_go_into_a_strangers_topic() {
     let world = settled_with("Retain").await;
     world.state().topics.get_mut(DEAD_LETTERS).unwrap().id.0 = Uuid::from_u128(77);
-    world.reconcile_pipelines().await;
+    world.settle().await;
     assert_eq!(world.object(READER).unwrap()["spec"]["replicas"], 0);
     assert_eq!(world.reason(OCTANE, "TopicReady").as_deref(), Some("NameConflict"));
 }

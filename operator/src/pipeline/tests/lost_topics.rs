@@ -89,3 +89,63 @@ async fn nobody_is_told_to_delete_a_topic_as_if_it_were_empty() {
     let message = world.message(ACME_DEFAULT, "TopicReady").unwrap();
     assert!(message.contains("`status.retainedTopics`") && message.contains("with its records"), "{message}");
 }
+
+/// As if the look that did not find the topic first had been long ago.
+fn let_time_pass(world: &World) {
+    world.edit(ACME_DEFAULT, |pipeline| {
+        let since = &mut pipeline["status"]["topic"]["missingSince"];
+        assert!(since.is_string(), "it was noted");
+        *since = json!("2026-01-01T00:00:00Z");
+    });
+}
+
+fn missing_since(world: &World) -> Option<String> {
+    let since = &world.object(ACME_DEFAULT).unwrap()["status"]["topic"]["missingSince"];
+    since.as_str().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_topic_is_gone_when_a_look_long_before_did_not_find_it_either() {
+    let world = settled().await;
+    let first = ids(&world);
+    world.state().patience = PATIENCE;
+    world.state().topics.remove(TOPIC);
+    for _ in 0..3 {
+        assert!(world.reconcile_pipelines().await.is_empty());
+        assert_eq!((ids(&world), pods(&world)), (first.clone(), (2, 1)));
+        assert_eq!(world.reason(ACME_DEFAULT, "TopicReady").as_deref(), Some("TopicNotVisible"));
+        assert!(!world.state().topics.contains_key(TOPIC));
+    }
+    // Another operator, or this one after a start, knows it from the status.
+    let_time_pass(&world);
+    assert!(world.reconcile_pipelines().await.is_empty());
+    assert_ne!(ids(&world).0, first.0);
+    assert_eq!((missing_since(&world), world.told("TopicLost").len()), (None, 1));
+}
+
+/// Even where what is wrong with it could not be put right at that look.
+#[tokio::test]
+async fn a_topic_that_was_shown_again_has_all_its_time_before_it_is_gone() {
+    let world = settled().await;
+    let first = ids(&world);
+    world.state().patience = PATIENCE;
+    for refused in ["nothing", "CONFIGURE"] {
+        let topic = world.state().topics.remove(TOPIC).unwrap();
+        world.reconcile_pipelines().await;
+        let_time_pass(&world);
+        world.state().topics.insert(TOPIC.to_owned(), topic.clone());
+        world.state().topic_retentions.insert(TOPIC.to_owned(), 1);
+        world.state().refusals = vec![(refused.to_owned(), 500)];
+        world.reconcile_pipelines().await;
+        assert_eq!(missing_since(&world), None, "{refused}");
+
+        world.state().refusals.clear();
+        world.state().topics.remove(TOPIC);
+        world.reconcile_pipelines().await;
+        assert_eq!(ids(&world), first, "{refused}");
+        world.state().topics.insert(TOPIC.to_owned(), topic);
+        world.settle().await;
+        assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"), "{refused}");
+    }
+    assert_eq!(world.told("TopicLost"), [""; 0]);
+}

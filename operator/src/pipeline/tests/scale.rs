@@ -64,6 +64,6 @@ async fn consumers_are_counted_also_where_nothing_can_be_brought_about() {
 async fn a_pipeline_that_has_to_stop_counts_its_consumers_down() {
     let world = settled().await;
     world.state().topics.get_mut(TOPIC).unwrap().id.0 = uuid::Uuid::from_u128(77);
-    world.reconcile_pipelines().await;
+    world.settle().await;
     assert_eq!(replicas(&world)[2], Some(0));
 }

@@ -210,6 +210,7 @@ async fn a_topic_of_somebody_else_wins_over_every_state() {
     for state in ["Paused", "Stopped"] {
         let world = settled().await;
         world.state().topics.get_mut(TOPIC).unwrap().id.0 = uuid::Uuid::from_u128(77);
+        world.settle().await;
         set(&world, state);
         world.settle().await;
         assert_eq!(pods(&world), (Some(0), Some(0)), "{state}");

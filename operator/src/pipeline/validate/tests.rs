@@ -108,7 +108,12 @@ fn a_given_name_is_below_the_tenants_id() {
 fn a_name_is_claimed_until_a_topic_of_it_is_known() {
     let unclaimed = |topic: Option<&str>, dead_letters: Option<&str>| {
         let status = |name: &str, id: Option<&str>| {
-            id.map(|id| TopicStatus { name: name.to_owned(), id: id.to_owned(), partitions: 1 })
+            id.map(|id| TopicStatus {
+                name: name.to_owned(),
+                id: id.to_owned(),
+                partitions: 1,
+                missing_since: None,
+            })
         };
         let mut pipeline = pipeline("");
         let known = pipeline.status.get_or_insert_default();
@@ -160,7 +165,8 @@ fn only_keys_that_may_send_reach_the_ingester_as_digests() {
 #[test]
 fn another_topic_prefix_is_refused_while_a_topic_is_recorded() {
     let recorded = |name: &str| {
-        let topic = TopicStatus { name: name.to_owned(), id: String::new(), partitions: 6 };
+        let topic =
+            TopicStatus { name: name.to_owned(), id: String::new(), partitions: 6, missing_since: None };
         let mut pipeline = pipeline("");
         pipeline.status.get_or_insert_default().topic = Some(topic);
         validated(&pipeline, &fetched())
@@ -200,7 +206,12 @@ fn keys_of_a_secret_that_is_not_the_tenants_do_not_count() {
 
 #[test]
 fn an_empty_id_in_the_status_is_an_intention() {
-    let status = |id: &str| TopicStatus { name: "t".to_owned(), id: id.to_owned(), partitions: 0 };
+    let status = |id: &str| TopicStatus {
+        name: "t".to_owned(),
+        id: id.to_owned(),
+        partitions: 0,
+        missing_since: None,
+    };
     assert_eq!(recorded(None), Recorded::Nothing);
     assert_eq!(recorded(Some(&status(""))), Recorded::Intended);
     let id = Uuid::from_u128(5);

@@ -33,6 +33,6 @@ fn the_recorded_incarnation_decides() {
         (Recorded::Incarnation(id(1)), found(9), Plan::Adopt(found(9).unwrap())),
     ];
     for (recorded, found, expected) in cases {
-        assert_eq!(plan(recorded, found.clone(), &[id(9)]), expected, "{recorded:?} {found:?}");
+        assert_eq!(decided(recorded, found.clone(), &[id(9)]), expected, "{recorded:?} {found:?}");
     }
 }

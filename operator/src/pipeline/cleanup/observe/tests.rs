@@ -77,7 +77,7 @@ fn records_are_at_stake_while_there_is_a_table_for_them() {
     let with_topic = |spec: &str| {
         let mut pipeline = pipeline(spec);
         let (name, id) = ("millrace.acme.web".to_owned(), Uuid::from_u128(1).to_string());
-        let topic = crds::pipeline::TopicStatus { name, id, partitions: 6 };
+        let topic = crds::pipeline::TopicStatus { name, id, partitions: 6, missing_since: None };
         pipeline.status.get_or_insert_default().topic = Some(topic);
         pipeline
     };

@@ -73,7 +73,7 @@ fn what_the_status_says_of_another_topic_says_nothing() {
     let recorded = |name: &str| {
         let id = Uuid::from_u128(5).to_string();
         let mut pipeline = of("");
-        let topic = TopicStatus { name: name.to_owned(), id, partitions: 6 };
+        let topic = TopicStatus { name: name.to_owned(), id, partitions: 6, missing_since: None };
         pipeline.status.get_or_insert_default().topic = Some(topic);
         foreign(&pipeline).unwrap().topic.recorded
     };
@@ -86,7 +86,7 @@ fn another_topic_prefix_is_refused_while_dead_letters_are_recorded() {
     let mut pipeline = of("");
     let name = "before.team-acme.web.dlq".to_owned();
     pipeline.status.get_or_insert_default().dead_letter_topic =
-        Some(TopicStatus { name, id: String::new(), partitions: 1 });
+        Some(TopicStatus { name, id: String::new(), partitions: 1, missing_since: None });
     assert!(matches!(foreign(&pipeline), Err(Obstacle::Invalid(Invalid::TopicRenamed { .. }))));
 }
 
