@@ -148,6 +148,12 @@ impl AdminError {
         Self::new(Code::UnsupportedFeature, "the broker gives topics no id, Kafka 2.8 or newer is needed")
     }
 
+    /// An answer leaves out a partition.
+    pub(super) fn without_offset(partition: i32) -> Self {
+        let text = format!("Kafka did not say where partition {partition} begins and ends");
+        Self::new(Code::UnknownPartition, &text)
+    }
+
     /// Nothing but the connection is to blame, and it failed because of `cause`.
     pub(super) fn because_of(self, cause: &Self) -> Self {
         match self.code {

@@ -4,7 +4,10 @@
 //! Invariant: a record counts as stored only where the group's commit says so; a partition without a commit counts from
 //! its first record.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -30,27 +33,53 @@ pub(super) fn unstored(
 ) -> Result<u64, AdminError> {
     let time = Time::until(deadline);
     let asker = asker(settings, deadline, group)?;
-    let name = topic.name.as_str();
-    let mut partitions = TopicPartitionList::new();
-    for partition in 0..topic.partitions {
-        partitions.add_partition(name, partition);
-    }
-    let committed = asker.committed_offsets(partitions, time.left()).map_err(failed)?;
+    let committed = asker.committed_offsets(partitions(topic), time.left()).map_err(failed)?;
+    let commits = offsets(&committed)?;
+    let starts = edge(&asker, topic, Offset::Beginning, &time)?;
+    let ends = edge(&asker, topic, Offset::End, &time)?;
     let mut sum = 0_u64;
-    for partition in committed.elements_for_topic(name) {
-        partition.error().map_err(failed)?;
-        let commit = match partition.offset() {
-            Offset::Offset(next) => Some(next),
-            // No commit is told as an invalid offset; the others are words of requests.
-            Offset::Invalid | Offset::Beginning | Offset::End | Offset::Stored | Offset::OffsetTail(_) => {
-                None
-            }
+    for partition in 0..topic.partitions {
+        let (Some(&start), Some(&end)) = (starts.get(&partition), ends.get(&partition)) else {
+            return Err(AdminError::without_offset(partition));
         };
-        let (start, end) =
-            asker.fetch_watermarks(name, partition.partition(), time.left()).map_err(failed)?;
-        sum = sum.saturating_add(behind(commit, start, end));
+        sum = sum.saturating_add(behind(commits.get(&partition).copied(), start, end));
     }
     Ok(sum)
+}
+
+fn partitions(topic: &Topic) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for partition in 0..topic.partitions {
+        list.add_partition(topic.name.as_str(), partition);
+    }
+    list
+}
+
+/// Where the logs of all partitions begin or end. Each of the brokers that lead them is asked once.
+fn edge(
+    asker: &BaseConsumer<Connection>,
+    topic: &Topic,
+    edge: Offset,
+    time: &Time,
+) -> Result<BTreeMap<i32, i64>, AdminError> {
+    let mut list = partitions(topic);
+    // Kafka takes both words in the place of a time.
+    list.set_all_offsets(edge).map_err(failed)?;
+    offsets(&asker.offsets_for_times(list, time.left()).map_err(failed)?)
+}
+
+/// The offsets of an answer by their partitions. One without is left out: no commit is told as an invalid offset, and
+/// the others are words of requests.
+fn offsets(answer: &TopicPartitionList) -> Result<BTreeMap<i32, i64>, AdminError> {
+    let mut offsets = BTreeMap::new();
+    for partition in answer.elements() {
+        partition.error().map_err(failed)?;
+        match partition.offset() {
+            Offset::Offset(offset) => drop(offsets.insert(partition.partition(), offset)),
+            Offset::Invalid | Offset::Beginning | Offset::End | Offset::Stored | Offset::OffsetTail(_) => {}
+        }
+    }
+    Ok(offsets)
 }
 
 /// The records of one partition that are not stored: those that Kafka deleted are not there to be stored. A log that ends

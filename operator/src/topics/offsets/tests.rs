@@ -32,14 +32,17 @@ impl Cluster {
         let brokers = MockCluster::new(1).unwrap();
         brokers.create_topic(topic().name.as_str(), topic().partitions, 1).unwrap();
         let cluster = Self { brokers };
-        let producer: BaseProducer = cluster.config().create().unwrap();
-        for partition in [0, 0, 0, 1, 1] {
-            let name = topic().name;
-            let record = BaseRecord::<(), _>::to(name.as_str()).partition(partition).payload("{}");
+        cluster.write(&topic(), [0, 0, 0, 1, 1]);
+        cluster
+    }
+
+    fn write(&self, topic: &Topic, partitions: impl IntoIterator<Item = i32>) {
+        let producer: BaseProducer = self.config().create().unwrap();
+        for partition in partitions {
+            let record = BaseRecord::<(), _>::to(topic.name.as_str()).partition(partition).payload("{}");
             producer.send(record).unwrap();
         }
         producer.flush(PATIENCE).unwrap();
-        cluster
     }
 
     fn config(&self) -> ClientConfig {
@@ -72,6 +75,28 @@ fn what_no_commit_covers_is_not_stored() {
     assert_eq!(cluster.unstored(), 2, "the other partition has no commit");
     cluster.commit(1, 2);
     assert_eq!(cluster.unstored(), 0);
+}
+
+/// Two questions for each partition would take twenty seconds here.
+#[test]
+fn the_partitions_of_a_large_topic_are_asked_for_together() {
+    const PARTITIONS: i32 = 200;
+    let cluster = Cluster { brokers: MockCluster::new(1).unwrap() };
+    let topic = Topic { partitions: PARTITIONS, ..topic() };
+    cluster.brokers.create_topic(topic.name.as_str(), PARTITIONS, 1).unwrap();
+    cluster.write(&topic, 0..PARTITIONS);
+    cluster.commit(7, 1);
+    cluster.brokers.broker_round_trip_time(1, Duration::from_millis(50)).unwrap();
+    let settings = settings_of(&cluster.brokers.bootstrap_servers());
+    assert_eq!(unstored(&settings, Duration::from_secs(10), &topic, &group()).unwrap(), 199);
+}
+
+#[test]
+fn a_partition_of_which_kafka_does_not_say_is_not_taken_for_empty() {
+    let cluster = Cluster::with_five_records();
+    let more = Topic { partitions: 3, ..topic() };
+    let settings = settings_of(&cluster.brokers.bootstrap_servers());
+    assert!(unstored(&settings, Duration::from_secs(3), &more, &group()).is_err());
 }
 
 #[test]
