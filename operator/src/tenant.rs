@@ -9,6 +9,7 @@ mod build;
 mod cleanup;
 mod error;
 mod fetch;
+mod rivals;
 mod status;
 mod validate;
 
@@ -17,19 +18,22 @@ use std::sync::Arc;
 use crds::AnalyticsTenant;
 use jiff::Timestamp;
 use kube::{ResourceExt as _, runtime::controller::Action};
+use tracing::debug;
 
 use crate::{
     attempt::{self, Subject},
     context::{Backends, Context},
     expiry,
     kubernetes::is_held,
+    progress::told,
     protection::{self, Life},
     retries::Pace,
 };
 
 use apply::Credentials;
 use fetch::Fetched;
-use validate::ValidatedTenant;
+use rivals::{Rival, Standing};
+use validate::{Invalid, ValidatedTenant};
 
 pub(crate) use {
     build::api_keys::name as keys_secret, build::credentials, error::Error, fetch::referenced_names,
@@ -100,7 +104,41 @@ async fn live<B: Backends>(
     life: Life,
 ) -> Result<Action, Error> {
     let looked_at = fetched.at;
-    let outcome = match validate::validate(&ctx.installation.plans, tenant, &fetched.rivals) {
+    let outcome = match conflict(ctx, tenant, &fetched.rivals).await {
+        // Nothing is made for an id that is somebody else's.
+        Some(conflict) => apply::Outcome::refused(conflict),
+        None => aspects(ctx, tenant, fetched).await,
+    };
+    status::report(ctx, tenant, &outcome, life).await?;
+    next(outcome, ctx.retries.pace, (tenant, looked_at))
+}
+
+/// That the id belongs to another tenant, if it does. Where one seems to have it, the comment of the database decides,
+/// and if ClickHouse does not answer, what is known.
+async fn conflict<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    rivals: &[Rival],
+) -> Option<Invalid> {
+    let Rival { namespace, name, .. } = rivals::preceding(tenant, rivals)?.clone();
+    let id = validate::id(tenant).ok()?;
+    let is_ours = match fetch::database_of(ctx, &id).await {
+        Ok(found) => found.is_some_and(|found| rivals::is_named(&found.comment, &validate::owner(tenant))),
+        Err(error) => {
+            debug!(tenant.name = tenant.name_any(), error = %told(&error), "whose the id is cannot be looked up");
+            rivals::standing(tenant) == Standing::HasDatabase
+        }
+    };
+    (!is_ours).then_some(Invalid::NameConflict { id, namespace, name })
+}
+
+/// Each aspect of a tenant whose id is its own.
+async fn aspects<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    fetched: Fetched,
+) -> apply::Outcome {
+    match validate::validate(&ctx.installation.plans, tenant) {
         Ok(validated) => {
             // Before ClickHouse is asked, which may take long: a key that was revoked dies, and a new one is there.
             let credentials = bring_about_keys(ctx, tenant, &validated, &fetched).await;
@@ -108,9 +146,7 @@ async fn live<B: Backends>(
             apply::apply(ctx, tenant, &validated, desired, fetched.users).await.with_credentials(credentials)
         }
         Err(invalid) => apply::Outcome::refused(invalid),
-    };
-    status::report(ctx, tenant, &outcome, life).await?;
-    next(outcome, ctx.retries.pace, (tenant, looked_at))
+    }
 }
 
 async fn bring_about_keys<B: Backends>(

@@ -6,7 +6,7 @@ use crds::AnalyticsTenant;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt as _};
-use schema::access::Role;
+use schema::{access::Role, names::DatabaseName, tenant_id::TenantId};
 
 use super::{
     Error,
@@ -15,7 +15,8 @@ use super::{
         brought_keys::{Referenced, holds_keys},
         credentials, default_pipeline,
     },
-    validate::{self, Rival, ValidatedTenant},
+    rivals::Rival,
+    validate::{self, ValidatedTenant},
 };
 use crate::{
     context::{Backends, Context},
@@ -149,18 +150,22 @@ pub(crate) async fn database<B: Backends>(
     ctx.tables.describe(&tenant.database).await
 }
 
-/// The other tenants of the same id. A cache is enough: the owner in the database's comment has the last word.
+/// The database that bears the name of an id, if there is one. It is read before anything is done for the tenant, and
+/// only where another tenant seems to have the id.
+pub(crate) async fn database_of<B: Backends>(
+    ctx: &Context<B>,
+    id: &TenantId,
+) -> Result<Option<Database>, TablesError> {
+    ctx.tables.describe(&DatabaseName::of(id)).await
+}
+
+/// The other tenants of the same id. A cache is enough: the comment of the database has the last word.
 fn rivals<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Vec<Rival> {
     let Ok(id) = validate::id(tenant) else { return Vec::new() };
     ctx.tenants
         .state()
         .iter()
         .filter(|other| other.uid() != tenant.uid() && validate::id(other).as_ref() == Ok(&id))
-        .map(|other| Rival {
-            namespace: other.namespace().unwrap_or_default(),
-            name: other.name_any(),
-            uid: other.uid().unwrap_or_default(),
-            created: other.meta().creation_timestamp.clone(),
-        })
+        .map(|other| Rival::of(other))
         .collect()
 }

@@ -22,6 +22,7 @@ mod finalizer;
 mod hanging;
 mod keys;
 mod protection;
+mod rivals;
 mod two_operators;
 mod users;
 
@@ -74,7 +75,7 @@ async fn a_managed_pipeline_that_is_gone_does_not_come_back() {
     world.settle().await;
     let found = serde_json::from_value(world.object(ACME_DEFAULT).unwrap()).unwrap();
     let tenant: crds::AnalyticsTenant = serde_json::from_value(world.object(ACME).unwrap()).unwrap();
-    let mut validated = super::validate::validate(&crate::plans::tests::plain(), &tenant, &[]).unwrap();
+    let mut validated = super::validate::validate(&crate::plans::tests::plain(), &tenant).unwrap();
     validated.default_pipeline = crds::analytics_tenant::DefaultPipeline::None;
     let super::build::default_pipeline::Plan::Remove { keep_topics, .. } =
         super::build::default_pipeline::plan(&validated, Some(found))

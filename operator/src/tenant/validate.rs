@@ -56,15 +56,6 @@ pub(crate) struct WantedKey {
     pub(crate) secret_ref: Option<SecretKeyReference>,
 }
 
-/// Another tenant of the same id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Rival {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-    pub(crate) uid: String,
-    pub(crate) created: Option<Time>,
-}
-
 /// Why a spec cannot be brought about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Invalid {
@@ -72,7 +63,7 @@ pub(crate) enum Invalid {
         "`{id}` is no tenant id; set `spec.tenantId` on a tenant of a shorter name, or make one in a namespace of a shorter name"
     )]
     Id { id: String, source: TenantIdError },
-    #[error("the tenant id `{id}` belongs to the older tenant `{namespace}/{name}`")]
+    #[error("the tenant id `{id}` belongs to the tenant `{namespace}/{name}`")]
     NameConflict { id: TenantId, namespace: String, name: String },
     #[error("the retention cannot be kept")]
     Retention { source: RetentionError },
@@ -106,28 +97,14 @@ impl Invalid {
     }
 }
 
-pub(crate) fn validate(
-    plans: &Plans,
-    tenant: &AnalyticsTenant,
-    rivals: &[Rival],
-) -> Result<ValidatedTenant, Invalid> {
+pub(crate) fn validate(plans: &Plans, tenant: &AnalyticsTenant) -> Result<ValidatedTenant, Invalid> {
     let id = id(tenant)?;
-    if let Some(older) = rivals.iter().find(|rival| is_older(rival, tenant)) {
-        let (namespace, name) = (older.namespace.clone(), older.name.clone());
-        return Err(Invalid::NameConflict { id, namespace, name });
-    }
-    let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
-    let owner = DatabaseOwner {
-        uid: tenant.uid().unwrap_or_default(),
-        namespace: namespace.clone(),
-        name: name.clone(),
-    };
     Ok(ValidatedTenant {
         database: DatabaseName::of(&id),
         id,
-        namespace,
-        name,
-        owner,
+        namespace: tenant.namespace().unwrap_or_default(),
+        name: tenant.name_any(),
+        owner: owner(tenant),
         known_database: known_database(tenant),
         owner_reference: tenant.controller_owner_ref(&()).unwrap_or_default(),
         retention: wanted_retention(plans, tenant)?,
@@ -151,18 +128,21 @@ pub(crate) fn id(tenant: &AnalyticsTenant) -> Result<TenantId, Invalid> {
     TenantId::parse(&text).map_err(|source| Invalid::Id { id: text, source })
 }
 
+/// Who the comment of the tenant's database names.
+pub(crate) fn owner(tenant: &AnalyticsTenant) -> DatabaseOwner {
+    DatabaseOwner {
+        uid: tenant.uid().unwrap_or_default(),
+        namespace: tenant.namespace().unwrap_or_default(),
+        name: tenant.name_any(),
+    }
+}
+
 /// The database of the status. One that the annotation names is given up.
 pub(crate) fn known_database(tenant: &AnalyticsTenant) -> Option<Uuid> {
     let recorded = tenant.status.as_ref()?.database.as_ref()?;
     let given_up = tenant.annotations().get(labels::RECREATE_DATABASE);
     let id = Uuid::try_parse(&recorded.uuid).ok()?;
     (given_up.and_then(|given_up| Uuid::try_parse(given_up).ok()) != Some(id)).then_some(id)
-}
-
-/// Of two tenants of one id the older has it; of two from the same second, the one with the smaller UID.
-fn is_older(rival: &Rival, tenant: &AnalyticsTenant) -> bool {
-    let ours = (tenant.meta().creation_timestamp.as_ref(), tenant.uid().unwrap_or_default());
-    (rival.created.as_ref(), rival.uid.clone()) < ours
 }
 
 fn wanted_retention(plans: &Plans, tenant: &AnalyticsTenant) -> Result<WantedRetention, Invalid> {

@@ -1,6 +1,6 @@
-//! Pipelines that give their topic a name, and two that give the same.
+//! Pipelines that give their topic a name, and two that give the same; and two tenants of one id.
 
-use super::{Scenario, Step};
+use super::{ACME, Scenario, Step, tenant};
 
 const FIRST: &str = "pipelines/team/first";
 
@@ -16,7 +16,21 @@ pub(super) fn all() -> Vec<Scenario> {
             given: vec![lone_tenant()],
             steps: vec![named("first"), named("second"), Step::Delete(FIRST)],
         },
+        // It waits for the id, and the database goes to the next tenant of the first one's name all the same.
+        Scenario {
+            name: "two tenants and one id",
+            given: vec![tenant(), rival()],
+            steps: vec![Step::Delete(ACME), tenant()],
+        },
     ]
+}
+
+fn rival() -> Step {
+    Step::Apply(
+        "{apiVersion: analytics.millrace.dev/v1alpha1, kind: AnalyticsTenant, \
+         metadata: {name: rival, namespace: other}, spec: {tenantId: team-acme, defaultPipeline: None}}"
+            .to_owned(),
+    )
 }
 
 fn lone_tenant() -> Step {

@@ -2,8 +2,8 @@ use super::*;
 use crate::plans;
 
 /// With the plans of an operator that was told of none.
-fn validate(tenant: &AnalyticsTenant, rivals: &[Rival]) -> Result<ValidatedTenant, Invalid> {
-    super::validate(&plans::tests::plain(), tenant, rivals)
+fn validate(tenant: &AnalyticsTenant) -> Result<ValidatedTenant, Invalid> {
+    super::validate(&plans::tests::plain(), tenant)
 }
 
 fn tenant(spec: &str) -> AnalyticsTenant {
@@ -12,15 +12,6 @@ fn tenant(spec: &str) -> AnalyticsTenant {
          namespace: team, uid: b, creationTimestamp: 2026-01-01T00:00:02Z}}, spec: {spec}}}"
     );
     serde_saphyr::from_str(&manifest).unwrap()
-}
-
-fn rival(created: &str, uid: &str) -> Rival {
-    Rival {
-        namespace: "other".to_owned(),
-        name: "rival".to_owned(),
-        uid: uid.to_owned(),
-        created: Some(Time(created.parse().unwrap())),
-    }
 }
 
 #[test]
@@ -33,31 +24,13 @@ fn the_id_is_namespace_and_name_unless_the_spec_says_it() {
 fn an_id_that_is_too_long_is_refused() {
     let mut long = tenant("{}");
     long.metadata.namespace = Some("n".repeat(60));
-    assert!(matches!(validate(&long, &[]), Err(Invalid::Id { .. })));
-}
-
-#[test]
-fn an_older_rival_has_the_id() {
-    let refused = validate(&tenant("{}"), &[rival("2026-01-01T00:00:01Z", "z")]).unwrap_err();
-    assert_eq!(refused.failure(), Failure::Conflict);
-    assert!(matches!(refused, Invalid::NameConflict { .. }));
-}
-
-#[test]
-fn a_younger_rival_does_not() {
-    assert!(validate(&tenant("{}"), &[rival("2026-01-01T00:00:03Z", "a")]).is_ok());
-}
-
-#[test]
-fn of_two_from_the_same_second_the_smaller_uid_has_it() {
-    assert!(validate(&tenant("{}"), &[rival("2026-01-01T00:00:02Z", "a")]).is_err());
-    assert!(validate(&tenant("{}"), &[rival("2026-01-01T00:00:02Z", "c")]).is_ok());
+    assert!(matches!(validate(&long), Err(Invalid::Id { .. })));
 }
 
 #[test]
 fn a_retention_has_one_unit_and_a_range() {
     let retention = |text: &str| {
-        validate(&tenant(&format!("{{retention: {text}}}")), &[])
+        validate(&tenant(&format!("{{retention: {text}}}")))
             .map(|validated| validated.retention.retention.hours())
     };
     assert_eq!(retention("{days: 2}"), Ok(48));
@@ -70,8 +43,7 @@ fn a_retention_has_one_unit_and_a_range() {
 
 #[test]
 fn a_tier_says_how_long_events_are_kept_and_how_long_at_most() {
-    let hours =
-        |spec: &str| validate(&tenant(spec), &[]).map(|validated| validated.retention.retention.hours());
+    let hours = |spec: &str| validate(&tenant(spec)).map(|validated| validated.retention.retention.hours());
     let above = |asked, longest| Err(Invalid::RetentionAbovePlan { asked, longest });
     for (spec, expected) in [
         ("{}", Ok(2160)),
@@ -91,7 +63,7 @@ fn a_tier_says_how_long_events_are_kept_and_how_long_at_most() {
 
 #[test]
 fn a_retention_above_the_plan_waits_for_a_change() {
-    let refused = validate(&tenant("{tier: Free, retention: {hours: 25}}"), &[]).unwrap_err();
+    let refused = validate(&tenant("{tier: Free, retention: {hours: 25}}")).unwrap_err();
     assert_eq!((refused.failure(), refused.reason()), (Failure::Refused, Reason::RetentionAbovePlan));
 }
 
@@ -99,9 +71,13 @@ fn a_retention_above_the_plan_waits_for_a_change() {
 fn every_reason_is_a_word_for_programs() {
     for invalid in [
         Invalid::RetentionUnit,
-        validate(&tenant("{retention: {days: 0}}"), &[]).unwrap_err(),
-        validate(&tenant("{tenantId: ''}"), &[]).unwrap_err(),
-        validate(&tenant("{}"), &[rival("2026-01-01T00:00:01Z", "z")]).unwrap_err(),
+        validate(&tenant("{retention: {days: 0}}")).unwrap_err(),
+        validate(&tenant("{tenantId: ''}")).unwrap_err(),
+        Invalid::NameConflict {
+            id: id(&tenant("{}")).unwrap(),
+            namespace: "other".to_owned(),
+            name: "rival".to_owned(),
+        },
     ] {
         assert!(invalid.reason().as_str().chars().all(|c| c.is_ascii_alphabetic()), "{invalid:?}");
     }

@@ -10,7 +10,7 @@ fn validated(keys: &str, known: &[&str]) -> ValidatedTenant {
          metadata: {{name: acme, namespace: team, uid: u1}}, spec: {{apiKeys: {keys}}}}}"
     );
     let tenant: AnalyticsTenant = serde_saphyr::from_str(&manifest).unwrap();
-    let mut validated = validate(&crate::plans::tests::plain(), &tenant, &[]).unwrap();
+    let mut validated = validate(&crate::plans::tests::plain(), &tenant).unwrap();
     validated.known_keys = known.iter().map(|name| ((*name).to_owned(), ApiKeyState::Active)).collect();
     validated
 }

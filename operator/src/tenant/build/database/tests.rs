@@ -8,7 +8,7 @@ fn tenant() -> ValidatedTenant {
     let manifest = "{apiVersion: analytics.millrace.dev/v1alpha1, kind: AnalyticsTenant, \
                     metadata: {name: acme, namespace: team, uid: u1}, spec: {}}";
     let tenant: AnalyticsTenant = serde_saphyr::from_str(manifest).unwrap();
-    validate(&crate::plans::tests::plain(), &tenant, &[]).unwrap()
+    validate(&crate::plans::tests::plain(), &tenant).unwrap()
 }
 
 fn found(comment: DatabaseComment) -> Option<Database> {

@@ -8,7 +8,7 @@ fn tenant(default_pipeline: &str) -> ValidatedTenant {
          metadata: {{name: acme, namespace: team, uid: u1}}, spec: {{defaultPipeline: {default_pipeline}}}}}"
     );
     let tenant: AnalyticsTenant = serde_saphyr::from_str(&manifest).unwrap();
-    validate(&crate::plans::tests::plain(), &tenant, &[]).unwrap()
+    validate(&crate::plans::tests::plain(), &tenant).unwrap()
 }
 
 fn built() -> Value {
