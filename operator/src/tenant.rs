@@ -1,7 +1,7 @@
 //! The AnalyticsTenant controller: keys, a database with its tables, and the managed Pipeline.
 //!
 //! ```text
-//! reconcile:  fetch* -> validate -> keys* -> database* -> build -> apply* -> status*        deletion:  cleanup*
+//! reconcile:  fetch* -> keys* -> validate -> database* -> build -> apply* -> status*        deletion:  cleanup*
 //! ```
 
 mod apply;
@@ -33,7 +33,7 @@ use crate::{
 use apply::Credentials;
 use fetch::Fetched;
 use rivals::{Rival, Standing};
-use validate::{Invalid, ValidatedTenant};
+use validate::Invalid;
 
 pub(crate) use {
     build::api_keys::name as keys_secret, build::credentials, error::Error, fetch::referenced_names,
@@ -138,26 +138,27 @@ async fn aspects<B: Backends>(
     tenant: &AnalyticsTenant,
     fetched: Fetched,
 ) -> apply::Outcome {
-    match validate::validate(&ctx.installation.plans, tenant) {
+    // Before the rest of the spec, which may be refused, and before ClickHouse is asked, which may take long: a key that
+    // was revoked dies, and a new one is there.
+    let credentials = bring_about_keys(ctx, tenant, &fetched).await;
+    let outcome = match validate::validate(&ctx.installation.plans, tenant) {
         Ok(validated) => {
-            // Before ClickHouse is asked, which may take long: a key that was revoked dies, and a new one is there.
-            let credentials = bring_about_keys(ctx, tenant, &validated, &fetched).await;
             let desired = build::build(&validated, fetch::database(ctx, &validated).await, fetched.pipeline);
-            apply::apply(ctx, tenant, &validated, desired, fetched.users).await.with_credentials(credentials)
+            apply::apply(ctx, tenant, &validated, desired, fetched.users).await
         }
         Err(invalid) => apply::Outcome::refused(invalid),
-    }
+    };
+    outcome.with_credentials(credentials)
 }
 
 async fn bring_about_keys<B: Backends>(
     ctx: &Context<B>,
     tenant: &AnalyticsTenant,
-    validated: &ValidatedTenant,
     fetched: &Fetched,
 ) -> Result<Credentials, Error> {
-    let found = fetched.keys.clone();
-    let secret = apply::hold_keys(ctx, validated, found).await?; // a version to fill, so that one operator alone does
-    let keys = build::api_keys::api_keys(validated, &secret, &fetched.referenced, fetched.at, rand::random);
+    let (wanted, found) = (validate::wanted_keys(tenant), fetched.keys.clone());
+    let secret = apply::hold_keys(ctx, &wanted, found).await?; // a version to fill, so that one operator alone does
+    let keys = build::api_keys::api_keys(&wanted, &secret, &fetched.referenced, fetched.at, rand::random);
     apply::apply_keys(ctx, tenant, keys).await
 }
 

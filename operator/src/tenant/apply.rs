@@ -23,7 +23,7 @@ use super::{
         database, default_pipeline,
     },
     fetch::FoundUsers,
-    validate::{Invalid, ValidatedTenant},
+    validate::{Invalid, ValidatedTenant, WantedKeys},
 };
 use crate::{
     attempt, conditions,
@@ -84,7 +84,7 @@ pub(crate) enum ManagedPipeline {
 }
 
 impl Outcome {
-    /// Nothing was tried, because the spec cannot be brought about.
+    /// Nothing was tried besides the keys, because the spec cannot be brought about.
     pub(crate) fn refused(invalid: Invalid) -> Self {
         Self {
             spec: Progress::Failed(Error::Invalid(invalid)),
@@ -140,14 +140,14 @@ pub(crate) async fn hold<B: Backends>(
 /// The Secret of the keys, made without any where there is none.
 pub(crate) async fn hold_keys<B: Backends>(
     ctx: &Context<B>,
-    tenant: &ValidatedTenant,
+    wanted: &WantedKeys,
     found: Option<Secret>,
 ) -> Result<Secret, Error> {
     match found {
         Some(found) => Ok(found),
         None => ctx
             .kubernetes
-            .create(&api_keys::empty(tenant))
+            .create(&api_keys::empty(wanted))
             .await
             .map_err(|source| Error::ApplyKeys { source }),
     }

@@ -40,10 +40,21 @@ pub(crate) struct ValidatedTenant {
     /// Who the children name.
     pub(crate) owner_reference: OwnerReference,
     pub(crate) retention: WantedRetention,
-    pub(crate) keys: Vec<WantedKey>,
     pub(crate) default_pipeline: DefaultPipeline,
+}
+
+/// The keys that a tenant asks for. They wait for nothing else of its spec: one that was revoked ends also where the rest
+/// cannot be brought about.
+#[derive(Debug, Clone)]
+pub(crate) struct WantedKeys {
+    /// The tenant's name.
+    pub(crate) tenant: String,
+    pub(crate) namespace: String,
+    /// Who the Secret names.
+    pub(crate) owner_reference: OwnerReference,
+    pub(crate) keys: Vec<WantedKey>,
     /// The keys that the status tells of: one that is missing now was lost, and one that was taken may have ended.
-    pub(crate) known_keys: BTreeMap<String, ApiKeyState>,
+    pub(crate) known: BTreeMap<String, ApiKeyState>,
 }
 
 /// A key that the spec asks for.
@@ -108,14 +119,20 @@ pub(crate) fn validate(plans: &Plans, tenant: &AnalyticsTenant) -> Result<Valida
         known_database: known_database(tenant),
         owner_reference: tenant.controller_owner_ref(&()).unwrap_or_default(),
         retention: wanted_retention(plans, tenant)?,
-        keys: keys(tenant),
         default_pipeline: tenant.spec.default_pipeline,
-        known_keys: tenant
-            .status
-            .iter()
-            .flat_map(|status| status.api_keys.iter().map(|key| (key.name.clone(), key.state)))
-            .collect(),
     })
+}
+
+/// The keys of a tenant. The API server refused what could be wrong with them.
+pub(crate) fn wanted_keys(tenant: &AnalyticsTenant) -> WantedKeys {
+    let known = tenant.status.iter().flat_map(|status| &status.api_keys);
+    WantedKeys {
+        tenant: tenant.name_any(),
+        namespace: tenant.namespace().unwrap_or_default(),
+        owner_reference: tenant.controller_owner_ref(&()).unwrap_or_default(),
+        keys: keys(tenant),
+        known: known.map(|key| (key.name.clone(), key.state)).collect(),
+    }
 }
 
 /// The tenant's id: the spec's, or the namespace, a dash and the name.

@@ -12,7 +12,7 @@ use kube::api::ObjectMeta;
 use schema::api_key::{self, ENTROPY_BYTES, KeyKind};
 
 use super::{
-    super::validate::{ValidatedTenant, WantedKey},
+    super::validate::{WantedKey, WantedKeys},
     brought_keys::{self, Referenced, Unusable},
 };
 use crate::{conditions, expiry, labels};
@@ -50,13 +50,13 @@ pub(crate) fn name(tenant: &str) -> String {
 }
 
 /// The Secret before it has keys.
-pub(crate) fn empty(tenant: &ValidatedTenant) -> Secret {
+pub(crate) fn empty(wanted: &WantedKeys) -> Secret {
     Secret {
         metadata: ObjectMeta {
-            name: Some(name(&tenant.name)),
-            namespace: Some(tenant.namespace.clone()),
-            labels: Some(labels::of_tenant(&tenant.name)),
-            owner_references: Some(vec![tenant.owner_reference.clone()]),
+            name: Some(name(&wanted.tenant)),
+            namespace: Some(wanted.namespace.clone()),
+            labels: Some(labels::of_tenant(&wanted.tenant)),
+            owner_references: Some(vec![wanted.owner_reference.clone()]),
             ..ObjectMeta::default()
         },
         type_: Some("Opaque".to_owned()),
@@ -68,7 +68,7 @@ pub(crate) fn empty(tenant: &ValidatedTenant) -> Secret {
 /// of removed entries: server-side apply removes what we applied before and no longer send. A key that ended is kept, so
 /// that a later end makes the same one work again.
 pub(crate) fn api_keys(
-    tenant: &ValidatedTenant,
+    all: &WantedKeys,
     found: &Secret,
     referenced: &Referenced,
     now: Timestamp,
@@ -76,11 +76,11 @@ pub(crate) fn api_keys(
 ) -> ApiKeys {
     let (mut data, mut status) = (BTreeMap::new(), Vec::new());
     let (mut replaced, mut unusable) = (Vec::new(), Vec::new());
-    for wanted in &tenant.keys {
+    for wanted in &all.keys {
         let key = match &wanted.secret_ref {
             Some(reference) => brought_keys::brought(wanted, reference, referenced),
             None => Ok(existing(wanted, found).unwrap_or_else(|| {
-                if tenant.known_keys.contains_key(&wanted.name) {
+                if all.known.contains_key(&wanted.name) {
                     replaced.push(wanted.name.clone());
                 }
                 api_key::generate(KeyKind::for_scopes(&wanted.scopes), entropy()).expose().to_owned()
@@ -96,22 +96,22 @@ pub(crate) fn api_keys(
         status.push(ApiKeyStatus {
             name: wanted.name.clone(),
             prefix: key.chars().take(SHOWN_CHARACTERS).collect(),
-            secret_name: name(&tenant.name),
+            secret_name: name(&all.tenant),
             expires_at: wanted.expires_at.as_ref().map(|end| conditions::seconds(end.0)),
             state: state(wanted, now),
         });
         data.insert(wanted.name.clone(), ByteString(key.into_bytes()));
     }
-    let expired = newly_expired(tenant, &status);
-    ApiKeys { secret: filled(tenant, found, data), status, unusable, replaced, expired }
+    let expired = newly_expired(all, &status);
+    ApiKeys { secret: filled(all, found, data), status, unusable, replaced, expired }
 }
 
 fn state(wanted: &WantedKey, now: Timestamp) -> ApiKeyState {
     if expiry::is_past(wanted.expires_at.as_ref(), now) { ApiKeyState::Expired } else { ApiKeyState::Active }
 }
 
-fn newly_expired(tenant: &ValidatedTenant, keys: &[ApiKeyStatus]) -> Vec<String> {
-    let is_new = |key: &&ApiKeyStatus| match (key.state, tenant.known_keys.get(&key.name)) {
+fn newly_expired(all: &WantedKeys, keys: &[ApiKeyStatus]) -> Vec<String> {
+    let is_new = |key: &&ApiKeyStatus| match (key.state, all.known.get(&key.name)) {
         (ApiKeyState::Expired, Some(ApiKeyState::Active) | None) => true,
         (ApiKeyState::Expired, Some(ApiKeyState::Expired)) | (ApiKeyState::Active, _) => false,
     };
@@ -134,8 +134,8 @@ pub(super) fn is_of_kind(wanted: &WantedKey, key: &str) -> bool {
 }
 
 /// The Secret with keys, as a change of the version that was found.
-fn filled(tenant: &ValidatedTenant, found: &Secret, data: BTreeMap<String, ByteString>) -> Secret {
-    let empty = empty(tenant);
+fn filled(all: &WantedKeys, found: &Secret, data: BTreeMap<String, ByteString>) -> Secret {
+    let empty = empty(all);
     Secret {
         metadata: ObjectMeta {
             uid: found.metadata.uid.clone(),

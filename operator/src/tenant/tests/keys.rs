@@ -166,3 +166,30 @@ async fn a_secret_that_cannot_be_read_takes_no_key_away() {
     assert_eq!(failures[0].failure(), Failure::Permission);
     assert_eq!(names_of_keys(&world), ["default", "own"]);
 }
+
+/// As where the chart lowers a plan.
+#[tokio::test]
+async fn keys_do_not_wait_for_the_rest_of_the_spec() {
+    let world = with_tenant(TENANT);
+    own(&world, LABELLED, &key());
+    brings(&world, "token");
+    world.settle().await;
+    world.edit(ACME, |tenant| {
+        tenant["spec"]["tier"] = json!("Free");
+        tenant["spec"]["retention"] = json!({"hours": 25});
+    });
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("RetentionAbovePlan"));
+    assert_eq!(names_of_keys(&world), ["default", "own"]);
+
+    world.state().objects.remove(OWN);
+    world.settle().await;
+    assert_eq!(names_of_keys(&world), ["default"], "it is revoked");
+    assert_eq!(world.reason(ACME, "CredentialsReady").as_deref(), Some("SecretNotFound"));
+    assert_eq!(world.reason(ACME, "SpecValid").as_deref(), Some("RetentionAbovePlan"));
+    assert_eq!(world.object(ACME).unwrap()["status"]["activeKeys"], 1);
+    ends(&world, "2020-01-01T00:00:00Z");
+    world.settle().await;
+    assert_eq!(world.object(ACME).unwrap()["status"]["apiKeys"][0]["state"], "Expired");
+    assert_eq!(world.told("ApiKeysExpired").len(), 1);
+}
