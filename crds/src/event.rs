@@ -17,6 +17,8 @@ vocabulary! {
         CredentialsRotated,
         /// The tenant took over the database that a tenant of its name left behind, with its events.
         DatabaseAdopted,
+        /// The database of a deleted tenant was not found, and is neither dropped nor released.
+        DatabaseNotFound,
         /// The database of a deleted tenant is kept, as its policy says.
         DatabaseRetained,
         /// The Pipeline was stopped while no consumer was there to store what it took, which waits in Kafka.
@@ -82,6 +84,7 @@ impl EventReason {
             Self::ApiKeyUnusable
             | Self::ApiKeysReplaced
             | Self::CredentialsReplaced
+            | Self::DatabaseNotFound
             | Self::DrainTimedOut
             | Self::ExternalResourcesAbandoned
             | Self::RetainedTopicsForgotten
@@ -103,6 +106,7 @@ impl EventReason {
             | Self::CredentialsReplaced
             | Self::CredentialsRotated
             | Self::DatabaseAdopted
+            | Self::DatabaseNotFound
             | Self::DatabaseRetained
             | Self::RetainedTopicsForgotten
             | Self::SystemTablesExposed => &[Resource::AnalyticsTenant],
@@ -143,8 +147,13 @@ impl EventReason {
                 "Change the setting of ClickHouse's configuration that the note names. Nothing is held up meanwhile."
             }
             Self::DatabaseAdopted | Self::TopicAdopted => "Nothing, if that was meant.",
+            Self::DatabaseNotFound => {
+                "Nothing, if somebody dropped it, or the operator did just before it was restarted. Else it stays with its events \
+                 where the operator does not look: at another server than `clickhouse.url`, or without the right to see it."
+            }
             Self::DatabaseRetained => {
-                "Nothing. A tenant of the same name in the same namespace takes it over with the topics that the note names."
+                "Nothing. A tenant of the same name in the same namespace takes it over with the topics that the note names, unless \
+                 the note says that it does not."
             }
             Self::DrainSkipped => {
                 "Nothing, if it may wait. Or set `state` to `Running` until it is stored, and stop the Pipeline then."

@@ -25,7 +25,7 @@ use crate::{
     labels, pipeline,
     progress::told,
     retained,
-    tables::{Database, DatabaseOwner, Tables},
+    tables::{Database, DatabaseComment, DatabaseOwner, Tables},
 };
 
 pub(crate) async fn clean_up<B: Backends>(
@@ -154,25 +154,35 @@ async fn settle_database<B: Backends>(
     tenant: &AnalyticsTenant,
     id: &TenantId,
 ) -> Result<(), Error> {
-    let owner = DatabaseOwner {
-        uid: tenant.uid().unwrap_or_default(),
-        namespace: tenant.namespace().unwrap_or_default(),
-        name: tenant.name_any(),
-    };
+    let owner = validate::owner(tenant);
     let found = ctx
         .tables
         .describe(&DatabaseName::of(id))
         .await
         .map_err(|source| Error::DescribeDatabase { source })?;
-    let found = found.map(|found| accepted(found, &owner, validate::known_database(tenant))).transpose()?;
-    match plan(found, &owner, tenant.spec.deletion_policy.clickhouse) {
+    let known = validate::known_database(tenant);
+    let found = found.map(|found| accepted(found, &owner, known)).transpose()?;
+    match plan(found, &owner, known, tenant.spec.deletion_policy.clickhouse) {
         Plan::Nothing => Ok(()),
+        Plan::Miss(known) => {
+            tell_missing(ctx, tenant, &DatabaseName::of(id), known).await;
+            Ok(())
+        }
+        Plan::Leave(database) => {
+            tell_kept(ctx, tenant, &database, NOT_NAMED).await;
+            Ok(())
+        }
+        Plan::Refuse(database) => Err(Error::DisownedDatabase {
+            comment: DatabaseComment::Owned(owner),
+            database: database.name,
+            uuid: database.uuid,
+        }),
         Plan::Release(database) => {
             ctx.tables
                 .release(&database, &owner, &retained::topics(tenant))
                 .await
                 .map_err(|source| Error::ReleaseDatabase { source })?;
-            tell_kept(ctx, tenant, &database).await;
+            tell_kept(ctx, tenant, &database, "").await;
             Ok(())
         }
         Plan::Drop(database) => Tables::drop(ctx.tables.as_ref(), &database, &owner)
@@ -181,11 +191,29 @@ async fn settle_database<B: Backends>(
     }
 }
 
-async fn tell_kept<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant, database: &Database) {
-    let text =
-        format!("kept database `{}` with the id {}{}", database.name, database.uuid, retained_topics(tenant));
+/// What is wrong with a database that stays, at the end of a sentence.
+const NOT_NAMED: &str =
+    "; the comment of the database does not name this tenant, so no tenant takes it over by itself";
+
+async fn tell_kept<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant, database: &Database, flaw: &str) {
+    let (name, uuid, topics) = (&database.name, database.uuid, retained_topics(tenant));
+    let text = format!("kept database `{name}` with the id {uuid}{topics}{flaw}");
     info!(tenant.namespace = tenant.namespace(), tenant.name = tenant.name_any(), "{text}");
     ctx.events.tell(tenant.object_ref(&()), EventReason::DatabaseRetained, text).await;
+}
+
+async fn tell_missing<B: Backends>(
+    ctx: &Context<B>,
+    tenant: &AnalyticsTenant,
+    database: &DatabaseName,
+    known: Uuid,
+) {
+    let text = format!(
+        "database `{database}` with the id {known} was not found, and is neither dropped nor released{}",
+        retained_topics(tenant)
+    );
+    warn!(tenant.namespace = tenant.namespace(), tenant.name = tenant.name_any(), "{text}");
+    ctx.events.tell(tenant.object_ref(&()), EventReason::DatabaseNotFound, text).await;
 }
 
 /// The database as far as the tenant knows it, and the topics beside it.
@@ -229,14 +257,22 @@ fn accepted(found: Database, owner: &DatabaseOwner, known: Option<Uuid>) -> Resu
 /// What to do about the database of a tenant that goes.
 #[derive(Debug, PartialEq, Eq)]
 enum Plan {
+    /// The tenant never had a database.
     Nothing,
     Release(Database),
     Drop(Database),
+    /// The one that the tenant had is not there, or not to be seen.
+    Miss(Uuid),
+    /// It is the one that the tenant had, and its comment names the tenant no longer. It was to stay.
+    Leave(Database),
+    /// The same, and it was to be dropped.
+    Refuse(Database),
 }
 
-/// A database that names another owner is none of ours to touch. One that was released by us already is released again,
-/// which changes nothing, since an operator that died after it told nobody.
-fn plan(found: Option<Database>, owner: &DatabaseOwner, policy: DeletionPolicy) -> Plan {
+/// A database that names another owner is none of ours to touch, and with the tenant's events in it is not left in
+/// silence either. One that was released by us already is released again, which changes nothing, since an operator that
+/// died after it told nobody.
+fn plan(found: Option<Database>, owner: &DatabaseOwner, known: Option<Uuid>, policy: DeletionPolicy) -> Plan {
     match (found, policy) {
         (Some(database), DeletionPolicy::Retain)
             if database.comment.is_owned_by(owner) || database.comment.is_released_to(owner) =>
@@ -246,7 +282,13 @@ fn plan(found: Option<Database>, owner: &DatabaseOwner, policy: DeletionPolicy) 
         (Some(database), DeletionPolicy::Delete) if database.comment.is_owned_by(owner) => {
             Plan::Drop(database)
         }
-        (Some(_) | None, DeletionPolicy::Retain | DeletionPolicy::Delete) => Plan::Nothing,
+        (Some(database), policy) if known == Some(database.uuid) => match policy {
+            DeletionPolicy::Retain => Plan::Leave(database),
+            DeletionPolicy::Delete => Plan::Refuse(database),
+        },
+        (Some(_) | None, DeletionPolicy::Retain | DeletionPolicy::Delete) => {
+            known.map_or(Plan::Nothing, Plan::Miss)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crds::Reason;
 use schema::names::{DatabaseName, STORAGE_TABLE};
+use uuid::Uuid;
 
 use crate::{
     attempt::Interruption,
@@ -9,7 +10,7 @@ use crate::{
     kubernetes, labels,
     progress::Problem,
     retention::{Consent, Kept},
-    tables::{Difference, TablesError},
+    tables::{DatabaseComment, Difference, TablesError},
     users::UsersError,
 };
 
@@ -65,6 +66,10 @@ pub(crate) enum Error {
     RemovePipeline { source: kubernetes::Error },
     #[error("failed to delete the managed Pipeline")]
     DeletePipeline { source: kubernetes::Error },
+    #[error(
+        "database `{database}` with the id {uuid} has the tenant's events, and its comment names the tenant no longer: to drop it, an administrator of ClickHouse sets the comment back with `ALTER DATABASE {database} MODIFY COMMENT '{comment}'`; to keep it, set `deletionPolicy.clickhouse` to Retain"
+    )]
+    DisownedDatabase { database: DatabaseName, uuid: Uuid, comment: DatabaseComment },
     #[error("failed to release the database")]
     ReleaseDatabase { source: TablesError },
     #[error("failed to drop the database")]
@@ -100,6 +105,7 @@ impl Error {
             | Self::RemoveUsers { .. }
             | Self::ApplyPipeline { .. }
             | Self::RemovePipeline { .. }
+            | Self::DisownedDatabase { .. }
             | Self::ReleaseDatabase { .. }
             | Self::DropDatabase { .. } => true,
             // Somebody changed the tenant meanwhile, and the next look tells how it is.
@@ -137,7 +143,7 @@ impl Problem for Error {
             Self::DatabaseLost(_) | Self::RetentionHeld { .. } | Self::TableDiffers { .. } => {
                 Failure::Refused
             }
-            Self::Unclaimable(_) => Failure::Conflict,
+            Self::Unclaimable(_) | Self::DisownedDatabase { .. } => Failure::Conflict,
             Self::Interrupted(Interruption::Deadline) => Failure::Transient,
             Self::Interrupted(Interruption::Panic) => Failure::Bug,
         }
@@ -166,7 +172,7 @@ impl Problem for Error {
             Self::DatabaseLost(_) => Reason::DatabaseLost,
             Self::RetentionHeld { .. } => Reason::RetentionReductionHeld,
             Self::TableDiffers { .. } => Reason::TableDiffers,
-            Self::Unclaimable(_) => Reason::NameConflict,
+            Self::Unclaimable(_) | Self::DisownedDatabase { .. } => Reason::NameConflict,
             Self::Interrupted(Interruption::Deadline) => Reason::DeadlineExceeded,
             Self::Interrupted(Interruption::Panic) => Reason::InternalError,
         }

@@ -40,16 +40,29 @@ fn only_an_owned_database_is_released_or_dropped() {
     };
     for policy in [DeletionPolicy::Retain, DeletionPolicy::Delete] {
         for comment in [DatabaseComment::Owned(other.clone()), DatabaseComment::Foreign("x".to_owned())] {
-            assert_eq!(plan(database(comment), &owner, policy), Plan::Nothing);
+            assert_eq!(plan(database(comment), &owner, None, policy), Plan::Nothing);
         }
-        assert_eq!(plan(None, &owner, policy), Plan::Nothing);
+        assert_eq!(plan(None, &owner, None, policy), Plan::Nothing);
     }
     let released = || database(released.clone());
-    assert!(matches!(plan(released(), &owner, DeletionPolicy::Retain), Plan::Release(_)), "told again");
-    assert_eq!(plan(released(), &owner, DeletionPolicy::Delete), Plan::Nothing);
+    let plan = |found, policy| plan(found, &owner, Some(Uuid::from_u128(1)), policy);
+    assert!(matches!(plan(released(), DeletionPolicy::Retain), Plan::Release(_)), "told again");
     let ours = || database(DatabaseComment::Owned(owner.clone()));
-    assert!(matches!(plan(ours(), &owner, DeletionPolicy::Retain), Plan::Release(_)));
-    assert!(matches!(plan(ours(), &owner, DeletionPolicy::Delete), Plan::Drop(_)));
+    assert!(matches!(plan(ours(), DeletionPolicy::Retain), Plan::Release(_)));
+    assert!(matches!(plan(ours(), DeletionPolicy::Delete), Plan::Drop(_)));
+}
+
+#[test]
+fn the_database_that_the_tenant_had_is_not_left_in_silence() {
+    let owner = DatabaseOwner { uid: "1".to_owned(), namespace: "team".to_owned(), name: "acme".to_owned() };
+    let (known, another) = (Some(Uuid::from_u128(1)), Some(Uuid::from_u128(2)));
+    let foreign = || database(DatabaseComment::Foreign("x".to_owned()));
+    assert!(matches!(plan(foreign(), &owner, known, DeletionPolicy::Retain), Plan::Leave(_)));
+    assert!(matches!(plan(foreign(), &owner, known, DeletionPolicy::Delete), Plan::Refuse(_)));
+    for policy in [DeletionPolicy::Retain, DeletionPolicy::Delete] {
+        assert_eq!(plan(None, &owner, known, policy), Plan::Miss(Uuid::from_u128(1)));
+        assert_eq!(plan(foreign(), &owner, another, policy), Plan::Miss(Uuid::from_u128(2)));
+    }
 }
 
 #[tokio::test]
@@ -264,4 +277,70 @@ async fn a_tenant_without_our_finalizer_is_left_alone() {
     world.delete(ACME);
     world.reconcile_tenants().await;
     assert!(world.take_log().is_empty());
+}
+
+fn change_comment(world: &World, text: &str) {
+    for database in world.state().databases.values_mut() {
+        database.comment = DatabaseComment::Foreign(text.to_owned());
+    }
+}
+
+/// It has the tenant's events, and its owner asked for their end.
+#[tokio::test]
+async fn a_database_whose_comment_somebody_changed_is_not_left_in_silence() {
+    let world = settled(FLEETING_TENANT).await;
+    let comment = world.state().databases["t_team_acme"].comment.to_string();
+    change_comment(&world, "hands off");
+    world.delete(ACME);
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "DeletionBlocked").as_deref(), Some("NameConflict"));
+    let message = world.message(ACME, "DeletionBlocked").unwrap();
+    assert!(message.contains("`t_team_acme`") && message.contains(&comment), "{message}");
+    assert_eq!(world.stored().1, 1);
+
+    world.edit(ACME, |tenant| {
+        tenant["metadata"]["annotations"][labels::ABANDON_EXTERNAL] = "true".into();
+    });
+    world.settle().await;
+    assert!(world.object(ACME).is_none());
+    assert_eq!((world.stored().1, world.told("ExternalResourcesAbandoned").len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_database_that_is_kept_is_told_of_whatever_its_comment_says() {
+    let world = settled(TENANT).await;
+    change_comment(&world, "hands off");
+    world.delete(ACME);
+    world.settle().await;
+    assert!(world.object(ACME).is_none());
+    let told = world.told("DatabaseRetained");
+    assert!(told.len() == 1 && told[0].contains("so no tenant takes it over by itself"), "{told:?}");
+}
+
+/// Somebody took it away, or the operator does not see it: then it stays with its events.
+#[tokio::test]
+async fn a_database_that_is_not_found_is_told_of() {
+    for manifest in [FLEETING_TENANT, TENANT] {
+        let world = settled(manifest).await;
+        let uuid = world.state().databases["t_team_acme"].uuid;
+        world.state().databases.clear();
+        world.delete(ACME);
+        world.settle().await;
+        assert!(world.object(ACME).is_none());
+        let told = world.told("DatabaseNotFound");
+        let named = format!("database `t_team_acme` with the id {uuid} was not found");
+        assert!(told.len() == 1 && told[0].starts_with(&named), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_that_never_had_a_database_misses_none() {
+    let world = World::default();
+    world.apply(FLEETING_TENANT);
+    world.state().is_clickhouse_away = true;
+    world.reconcile_tenants().await;
+    world.delete(ACME);
+    world.state().is_clickhouse_away = false;
+    world.settle().await;
+    assert!(world.object(ACME).is_none() && world.told("DatabaseNotFound").is_empty());
 }
