@@ -8,7 +8,7 @@ mod observe;
 mod plan;
 mod topics;
 
-use crds::{AnalyticsTenant, Pipeline};
+use crds::{AnalyticsTenant, Pipeline, Reason};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{ResourceExt as _, runtime::controller::Action};
@@ -23,6 +23,7 @@ use crate::{
     conditions,
     context::{Backends, Context},
     kubernetes::{is_controlled_by, is_held},
+    progress::Problem as _,
     protection::{self, Life},
 };
 use plan::{Drain, External, Observed, Stake, Step, Stop};
@@ -123,9 +124,12 @@ async fn settle_topics<B: Backends>(
     Ok(Action::await_change())
 }
 
-/// The failure that holds the deletion, after it was told.
+/// The failure that holds the deletion, after it was told. What changed since it was read is read again at the next look,
+/// and holds nothing.
 async fn blocked<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, error: Error) -> Result<Error, Error> {
-    status::report_blocked(ctx, pipeline, conditions::Observed::blocked(&error)).await?;
+    if error.reason() != Reason::KubernetesChanged {
+        status::report_blocked(ctx, pipeline, conditions::Observed::blocked(&error)).await?;
+    }
     Ok(error)
 }
 

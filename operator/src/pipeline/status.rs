@@ -20,7 +20,7 @@ use crate::{
     conditions::{self, Observed},
     context::{Backends, Context},
     metrics,
-    progress::told,
+    progress::{Problem as _, told},
     retention::{self, Brought},
 };
 
@@ -147,6 +147,9 @@ async fn try_to_report_failure<B: Backends>(
 ) -> Result<(), Error> {
     let Some(pipeline) = fetch::pipeline(ctx, cached).await? else { return Ok(()) };
     if pipeline.meta().deletion_timestamp.is_some() {
+        if error.reason() == Reason::KubernetesChanged {
+            return Ok(()); // The next look goes on from what is there by then.
+        }
         return report_blocked(ctx, &pipeline, Observed::blocked(error)).await;
     }
     let (generation, now) = (generation(&pipeline), Timestamp::now());

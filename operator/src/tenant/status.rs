@@ -19,7 +19,7 @@ use crate::{
     conditions::{self, Observed},
     context::{Backends, Context},
     metrics,
-    progress::{Progress, told},
+    progress::{Problem as _, Progress, told},
     protection::{self, Life},
     retention::{self, Brought, Kept},
 };
@@ -90,6 +90,8 @@ async fn try_to_report_failure<B: Backends>(
     let Some(tenant) = fetch::tenant(ctx, cached).await? else { return Ok(()) };
     match protection::life(&ctx.installation.plans, &tenant) {
         Life::Lives | Life::Held => {}
+        // The next look goes on from what is there by then.
+        Life::Goes if error.reason() == Reason::KubernetesChanged => return Ok(()),
         Life::Goes => return report_deletion(ctx, &tenant, Some(Observed::blocked(error))).await,
     }
     let (generation, now) = (generation(&tenant), Timestamp::now());

@@ -233,6 +233,11 @@ async fn the_annotation_does_not_excuse_topics_that_nobody_noted() {
     world.delete(WEB);
     world.settle().await;
     assert!(world.object(WEB).is_some(), "{:?}", world.take_log());
+    assert!(
+        world.reason(WEB, "DeletionBlocked").is_none(),
+        "somebody changed the tenant, and nothing is wrong"
+    );
+    assert!(world.told("KubernetesChanged").is_empty());
     world.state().refusals.clear();
     world.settle().await;
     assert!(world.object(WEB).is_none());

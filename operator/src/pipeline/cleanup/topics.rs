@@ -161,7 +161,13 @@ async fn note<B: Backends>(
     topics: &[TopicId],
 ) -> Result<(), Error> {
     let Some(tenant) = tenant else { return Ok(()) };
-    retained::note(ctx, tenant, topics).await.map(drop).map_err(|source| Error::NoteTopics { source })
+    let failed = |source| Error::NoteTopics { source };
+    // Its status changes often, and Kafka was asked since it was read.
+    let now = ctx.kubernetes.get(&tenant.namespace().unwrap_or_default(), &tenant.name_any()).await;
+    match now.map_err(failed)? {
+        Some(now) => retained::note(ctx, &now, topics).await.map(drop).map_err(failed),
+        None => Ok(()),
+    }
 }
 
 /// Deletes those topics that are still the incarnations that the status tells of. One whose name this Pipeline cannot
