@@ -35,7 +35,7 @@ use crate::{
     tables::{Database, Migrated, Tables as _, TablesError},
 };
 
-pub(crate) use users::{Access, OwnUsers, Rotation, exposed, remove_users, request};
+pub(crate) use users::{Access, OwnUsers, Rotation, exposed, remove_users, request, users_of};
 
 type Aspect<T> = Progress<T, Error>;
 
@@ -203,11 +203,13 @@ pub(crate) async fn apply<B: Backends>(
         Err(_) => (Progress::Untried, None),
     };
     let users = match (&ctx.installation.clickhouse.management, &database) {
-        (AccessManagement::Shared, _) => Progress::Done(Access::Shared),
         (AccessManagement::Sql(policy), Ok(_)) => {
             users::apply_users(ctx, policy, tenant, validated, users).await.into()
         }
-        (AccessManagement::Sql(_), Err(error)) => users::withdraw(ctx, validated, error).await,
+        (AccessManagement::Shared, Ok(_)) => Progress::Done(Access::Shared),
+        (AccessManagement::Shared | AccessManagement::Sql(_), Err(error)) => {
+            users::withdraw(ctx, tenant, validated, error).await
+        }
     };
     let (pipeline, endpoint) = match apply_pipeline(ctx, desired.pipeline, tenant.spec.suspend, table).await {
         Ok(state) => state,

@@ -12,11 +12,7 @@ use schema::{names::DatabaseName, tenant_id::TenantId};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{
-    Error, apply,
-    build::{credentials, database::Loss},
-    fetch, status, validate,
-};
+use super::{Error, apply, build::database::Loss, fetch, status, validate};
 use crate::{
     conditions::Observed,
     context::{Backends, Context},
@@ -143,7 +139,7 @@ fn remaining(pipelines: &[Guarded<Pipeline>], tenant: &AnalyticsTenant) -> Remai
 async fn settle<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> Result<(), Error> {
     // A tenant without a valid id never had either.
     let Ok(id) = validate::id(tenant) else { return Ok(()) };
-    let names = credentials::user_names(&id, &tenant.uid().unwrap_or_default());
+    let names = apply::users_of(&ctx.installation.clickhouse.management, tenant, &id);
     apply::remove_users(ctx, &names, &DatabaseName::of(&id)).await?;
     settle_database(ctx, tenant, &id).await
 }
@@ -227,13 +223,10 @@ fn known(tenant: &AnalyticsTenant) -> String {
 
 /// The users that the operator made for the tenant, at the end of a sentence. Some may be gone already.
 fn users(management: &AccessManagement, tenant: &AnalyticsTenant) -> String {
-    match (management, validate::id(tenant)) {
-        (AccessManagement::Sql(_), Ok(id)) => {
-            let [writer, reader] = credentials::user_names(&id, &tenant.uid().unwrap_or_default());
-            format!(" and the users `{writer}` and `{reader}`")
-        }
-        (AccessManagement::Sql(_), Err(_)) | (AccessManagement::Shared, _) => String::new(),
-    }
+    let Ok(id) = validate::id(tenant) else { return String::new() };
+    let names: Vec<String> =
+        apply::users_of(management, tenant, &id).iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { String::new() } else { format!(" and the users {}", names.join(" and ")) }
 }
 
 /// The topics that the tenant's Pipelines kept, at the end of a sentence.

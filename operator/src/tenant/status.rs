@@ -279,8 +279,8 @@ fn of_interest(access: &Access) -> Option<(Reason, String)> {
 fn users(outcome: &Outcome, before: Option<ClickHouseUsersStatus>) -> Option<ClickHouseUsersStatus> {
     match outcome.users.done() {
         Some(Access::Own(own)) => Some(own.users.clone()),
-        Some(Access::Shared) => None,
-        None => before,
+        // Those that were made before are there until the tenant goes, and are found again by this.
+        Some(Access::Shared) | None => before,
     }
 }
 

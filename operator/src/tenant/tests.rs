@@ -23,6 +23,7 @@ mod hanging;
 mod keys;
 mod protection;
 mod rivals;
+mod shared_again;
 mod two_operators;
 mod users;
 

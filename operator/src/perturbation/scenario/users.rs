@@ -24,12 +24,18 @@ pub(super) fn all() -> Vec<Scenario> {
             steps: vec![Step::Delete(ACME)],
         },
         Scenario { name: "users in place of the shared one", given: vec![tenant()], steps: vec![users()] },
+        there("the shared one in place of users, and deleted", vec![no_users(), Step::Delete(ACME)]),
     ]
 }
 
 /// The operator is started so that it makes users.
 fn users() -> Step {
     Step::Happens(|world: &World| world.state().access = Some(Policy::default()))
+}
+
+/// The operator is started so that it makes none.
+fn no_users() -> Step {
+    Step::Happens(|world: &World| world.state().access = None)
 }
 
 fn there(name: &'static str, steps: Vec<Step>) -> Scenario {

@@ -6,6 +6,7 @@ use kube::{Resource as _, ResourceExt as _};
 use schema::{
     access::{Account, PasswordHash, Policy, Role},
     names::{DatabaseName, UserName},
+    tenant_id::TenantId,
 };
 
 use super::super::{
@@ -110,31 +111,50 @@ pub(super) async fn apply_users<B: Backends>(
 /// Takes the users of a tenant away whose database turned out to be somebody else's: they would read there.
 pub(super) async fn withdraw<B: Backends>(
     ctx: &Context<B>,
-    tenant: &ValidatedTenant,
+    tenant: &AnalyticsTenant,
+    validated: &ValidatedTenant,
     cause: &Error,
 ) -> Progress<Access, Error> {
+    let management = &ctx.installation.clickhouse.management;
+    let untried = match management {
+        AccessManagement::Shared => Progress::Done(Access::Shared),
+        AccessManagement::Sql(_) => Progress::Untried,
+    };
     if !matches!(cause, Error::Unclaimable(_)) {
-        return Progress::Untried;
+        return untried;
     }
-    let names = credentials::user_names(&tenant.id, &tenant.owner.uid);
-    match remove_users(ctx, &names, &tenant.database).await {
-        Ok(()) => Progress::Untried,
+    match remove_users(ctx, &users_of(management, tenant, &validated.id), &validated.database).await {
+        Ok(()) => untried,
         Err(error) => Progress::Failed(error),
     }
 }
 
-/// Takes the users away, where the installation makes them: whoever has their passwords sees nothing any more.
+/// The users that there may be of a tenant: where the installation makes any, and where it made them before it was
+/// started to share its own. The tenant's status tells of those.
+pub(crate) fn users_of(
+    management: &AccessManagement,
+    tenant: &AnalyticsTenant,
+    id: &TenantId,
+) -> Vec<UserName> {
+    let had_users = tenant.status.as_ref().is_some_and(|status| status.clickhouse_users.is_some());
+    match management {
+        AccessManagement::Shared if !had_users => Vec::new(),
+        AccessManagement::Shared | AccessManagement::Sql(_) => {
+            credentials::user_names(id, &tenant.uid().unwrap_or_default()).to_vec()
+        }
+    }
+}
+
+/// Takes users away, if there are any: whoever has their passwords sees nothing any more.
 pub(crate) async fn remove_users<B: Backends>(
     ctx: &Context<B>,
     names: &[UserName],
     database: &DatabaseName,
 ) -> Result<(), Error> {
-    match &ctx.installation.clickhouse.management {
-        AccessManagement::Shared => Ok(()),
-        AccessManagement::Sql(_) => {
-            ctx.users.remove(database, names).await.map_err(|source| Error::RemoveUsers { source })
-        }
+    if names.is_empty() {
+        return Ok(());
     }
+    ctx.users.remove(database, names).await.map_err(|source| Error::RemoveUsers { source })
 }
 
 /// The Secret of a user, made without a password where there is none.
