@@ -78,30 +78,30 @@ async fn run_within<E: Problem>(
     outcome
 }
 
-/// When to try again after a failure.
-pub(crate) fn after_failure(subject: &Subject, problem: &impl Problem, retries: &Retries) -> Action {
+/// How long to wait after a failure before the next attempt.
+pub(crate) fn after_failure(subject: &Subject, problem: &impl Problem, retries: &Retries) -> Duration {
     let (reason, cause) = (problem.reason().as_str(), told(problem));
     match problem.failure() {
         Failure::Transient | Failure::Permission => {
             let delay = retries.failed(&subject.uid);
             warn!(reason, error = %cause, delay_s = delay.as_secs(), "{subject} is not done, trying again");
-            Action::requeue(delay)
+            delay
         }
         // An edit of the spec comes as a watch event; what is outside of it is looked at from time to time.
         Failure::Refused => {
             retries.forget(&subject.uid);
             info!(reason, error = %cause, "{subject} needs a change");
-            Action::requeue(retries.pace.recheck())
+            retries.pace.recheck()
         }
         // The other one may go any time, and nothing tells of it.
         Failure::Conflict => {
             retries.forget(&subject.uid);
             info!(reason, error = %cause, "{subject} is in conflict with another");
-            Action::requeue(retries.pace.conflict())
+            retries.pace.conflict()
         }
         Failure::Bug => {
             error!(reason, error = %cause, "{subject} met a bug of the operator");
-            Action::requeue(retries.pace.longest())
+            retries.pace.longest()
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn error_policy<B: Backends>(
     error: &Error,
     ctx: Arc<Context<B>>,
 ) -> Action {
-    attempt::after_failure(&subject(&pipeline), error, &ctx.retries)
+    Action::requeue(attempt::after_failure(&subject(&pipeline), error, &ctx.retries))
 }
 
 async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result<Action, Error> {

@@ -13,7 +13,7 @@ mod rivals;
 mod status;
 mod validate;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crds::AnalyticsTenant;
 use jiff::Timestamp;
@@ -64,7 +64,8 @@ pub(crate) fn error_policy<B: Backends>(
     error: &Error,
     ctx: Arc<Context<B>>,
 ) -> Action {
-    attempt::after_failure(&subject(&tenant), error, &ctx.retries)
+    let delay = attempt::after_failure(&subject(&tenant), error, &ctx.retries);
+    after(&tenant, Timestamp::now(), delay)
 }
 
 async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &AnalyticsTenant) -> Result<Action, Error> {
@@ -162,7 +163,7 @@ async fn bring_about_keys<B: Backends>(
     apply::apply_keys(ctx, tenant, keys).await
 }
 
-/// When to look again: no later than the next key ends. A failure is the attempt's failure; the aspects beside it were
+/// When to look again. A failure is the attempt's failure; the aspects beside it were
 /// brought about all the same.
 fn next(
     outcome: apply::Outcome,
@@ -172,8 +173,13 @@ fn next(
     let delay = if outcome.is_complete() { pace.recheck() } else { pace.soon() };
     match outcome.into_failure() {
         Some(failure) => Err(failure),
-        None => Ok(Action::requeue(expiry::not_after(Some(tenant), looked_at, delay))),
+        None => Ok(after(tenant, looked_at, delay)),
     }
+}
+
+/// After the delay, or when the next key ends: its end is told whatever else fails.
+fn after(tenant: &AnalyticsTenant, looked_at: Timestamp, delay: Duration) -> Action {
+    Action::requeue(expiry::not_after(Some(tenant), looked_at, delay))
 }
 
 fn subject(tenant: &AnalyticsTenant) -> Subject {

@@ -64,6 +64,23 @@ fn the_next_look_comes_when_the_next_key_ends() {
     assert_eq!(next, Action::requeue(Duration::from_secs(3)));
 }
 
+#[tokio::test]
+async fn a_tenant_that_failed_is_looked_at_when_its_next_key_ends() {
+    let world = with_tenant(TENANT);
+    let end = Timestamp::now() + Duration::from_secs(40);
+    ends(&world, &end.to_string());
+    world.edit(ACME, |tenant| tenant["spec"]["retention"] = json!({"days": 0}));
+    let refused = world.reconcile_tenant(ACME).await.unwrap_err();
+    assert_eq!(refused.failure(), Failure::Refused);
+    let tenant: crds::AnalyticsTenant = serde_json::from_value(world.object(ACME).unwrap()).unwrap();
+    let action = super::super::error_policy(tenant.into(), &refused, world.context(super::super::MANAGER));
+    // An action tells its delay in words alone.
+    let words = format!("{action:?}");
+    let seconds = words.split_once("Some(").and_then(|(_, rest)| rest.split_once("s)"));
+    let seconds: f64 = seconds.unwrap().0.parse().unwrap();
+    assert!((1.0..=40.0).contains(&seconds), "{words}");
+}
+
 /// A Secret of the user's own, with this value as its entry `token`.
 fn own(world: &World, label: &str, value: &str) {
     let secret = json!({
