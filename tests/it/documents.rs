@@ -30,12 +30,13 @@ pub(crate) struct Document {
 }
 
 /// Every document with commands, in the order in which one release and one tenant meet them.
-pub(crate) const DOCUMENTS: [Document; 13] = [
+pub(crate) const DOCUMENTS: [Document; 14] = [
     on_the_stack("README.md"),
     on_the_stack("docs/operations/install.md"),
     on_the_stack("docs/foreign-topics.md"),
     on_the_stack("docs/operations/pause.md"),
     on_the_stack("docs/operations/scale.md"),
+    on_the_stack("docs/operations/monitor.md"),
     on_the_stack("docs/operations/protection.md"),
     on_the_stack("docs/operations/upgrade.md"),
     on_the_stack("docs/operations/recover.md"),

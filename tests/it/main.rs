@@ -9,5 +9,6 @@ mod documents;
 mod layout;
 #[cfg(feature = "live")]
 mod live;
+mod metrics;
 mod reasons;
 mod rules;
