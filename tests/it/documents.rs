@@ -18,6 +18,8 @@ pub(crate) enum Place {
     Stack,
     /// On an API server without nodes, where every Deployment is said to be available.
     ApiServer,
+    /// On such an API server with an operator, a Kafka and a ClickHouse of its own.
+    Parts,
     /// Not here; [`UNRUN`] says why.
     Nowhere,
 }
@@ -30,7 +32,7 @@ pub(crate) struct Document {
 }
 
 /// Every document with commands, in the order in which one release and one tenant meet them.
-pub(crate) const DOCUMENTS: [Document; 14] = [
+pub(crate) const DOCUMENTS: [Document; 17] = [
     on_the_stack("README.md"),
     on_the_stack("docs/operations/install.md"),
     on_the_stack("docs/foreign-topics.md"),
@@ -46,6 +48,9 @@ pub(crate) const DOCUMENTS: [Document; 14] = [
     on_an_api_server("docs/operations/manifest.md"),
     // Argo CD's own namespace, of which only the ConfigMap is needed.
     on_an_api_server("docs/operations/argocd.md"),
+    on_parts("docs/operations/keys.md"),
+    on_parts("docs/operations/pipelines.md"),
+    on_parts("docs/operations/namespaces.md"),
     Document { path: "docs/operations/clickhouse-users.md", place: Place::Nowhere },
 ];
 
@@ -57,17 +62,37 @@ const UNRUN: [(&str, &str); 1] = [(
 
 /// Blocks that are not run where their document is: the line of the document that begins them, where they are run
 /// instead, and why.
-const ELSEWHERE: [(&str, &str, Place, &str); 1] = [(
-    "docs/operations/uninstall.md",
-    "This is for a cluster where both lists are empty:",
-    Place::ApiServer,
-    "the definitions of the stack are those of every other test",
-)];
+const ELSEWHERE: [(&str, &str, Place, &str); 4] = [
+    (
+        "docs/operations/uninstall.md",
+        "This is for a cluster where both lists are empty:",
+        Place::ApiServer,
+        "the definitions of the stack are those of every other test",
+    ),
+    (
+        "docs/operations/recover.md",
+        "Where no operator will run again, this lets resources go that were deleted; name each Pipeline of the tenant, and then the tenant:",
+        Place::Parts,
+        "the stack has an operator",
+    ),
+    (
+        "docs/operations/recover.md",
+        "Its message has the statement that releases the database, which a user of ClickHouse with `ALTER DATABASE` runs:",
+        Place::Parts,
+        "the database of the stack's tenant is its own",
+    ),
+    (
+        "docs/operations/recover.md",
+        "If its records are this tenant's, as after the loss of the cluster or of a Pipeline's finalizer, add its id, which the message has:",
+        Place::Parts,
+        "the topics of the stack's tenant are its own",
+    ),
+];
 
 /// What the documents say, and what the local stack has in its place. The variables are set in `live/documents.rs`.
 ///
 /// Everything else is run as it is written. None of them adds or removes a line.
-const PLACEHOLDERS: [(&str, &str); 16] = [
+const PLACEHOLDERS: [(&str, &str); 17] = [
     // The programs are there, in the profile of the tests; another profile takes many minutes.
     (
         "cargo build --release -p operator -p ingester -p consumer",
@@ -103,6 +128,7 @@ const PLACEHOLDERS: [(&str, &str); 16] = [
     ("http://clickhouse.example.com:8123", r#""$CLICKHOUSE_URL""#),
     // Files of the reader, which have no place in the checkout.
     ("millrace-values.yaml", r#""$FOLDER"/millrace-values.yaml"#),
+    ("default.key", r#""$FOLDER"/default.key"#),
     (" >millrace.yaml", r#" >"$FOLDER"/millrace.yaml"#),
     ("-f millrace.yaml", r#"-f "$FOLDER"/millrace.yaml"#),
 ];
@@ -113,6 +139,10 @@ const fn on_the_stack(path: &'static str) -> Document {
 
 const fn on_an_api_server(path: &'static str) -> Document {
     Document { path, place: Place::ApiServer }
+}
+
+const fn on_parts(path: &'static str) -> Document {
+    Document { path, place: Place::Parts }
 }
 
 /// The commands between two fences.
@@ -208,6 +238,7 @@ fn installed(text: &str) -> String {
     let text = text.replace("deployment/millrace ", r#"deployment/"$RELEASE" "#);
     let text = text.replace(" history millrace\n", " history \"$RELEASE\"\n");
     let text = text.replace(" get values millrace\n", " get values \"$RELEASE\"\n");
+    let text = text.replace(" get lease millrace ", " get lease \"$RELEASE\" ");
     text.replace("millrace-system", r#""$NAMESPACE""#)
 }
 
@@ -244,7 +275,7 @@ fn every_shell_block_of_every_document_is_run_or_has_a_reason() {
         let shell = fences.iter().filter(|fence| **fence == SHELL).count();
         let known = DOCUMENTS.iter().find(|document| document.path == path);
         let run = known.map_or(0, |document| {
-            [Place::Stack, Place::ApiServer, Place::Nowhere]
+            [Place::Stack, Place::ApiServer, Place::Parts, Place::Nowhere]
                 .map(|place| document.blocks_in(place).len())
                 .iter()
                 .sum()

@@ -3,7 +3,9 @@
 //! Those for the local stack follow one release and one tenant from `helm install` to the end, while the shared
 //! operator is away; the others are run on an API server of their own.
 
-mod reader;
+mod lost_cluster;
+pub(super) mod parts;
+pub(super) mod reader;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use serde_json::json;
 
 use crate::checkout::text;
 use crate::documents::{Block, Commands, DOCUMENTS, Document, Place};
-use reader::{ApiServerReader, Reader};
+use reader::{ApiServerReader, Reader, Servers};
 
 const TEST: Duration = Duration::from_secs(600);
 const STORED: Duration = Duration::from_secs(60);
@@ -50,7 +52,7 @@ async fn every_other_command_of_the_documents_works_on_an_api_server() -> anyhow
     within(TEST, async {
         let cluster = PrivateCluster::start().await?;
         let _available = StandIn::start(&cluster.client().await?);
-        let reader = ApiServerReader::make(&cluster)?;
+        let reader = ApiServerReader::make(&cluster, Servers::absent())?;
         // What is removed has to be there, and one of these is Argo CD's.
         for namespace in ["millrace-system", "argocd"] {
             cluster.kubectl(&["create", "namespace", namespace]).await?;

@@ -19,6 +19,8 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
+use super::documents::parts::{SERVE_THE_CLUSTER, TAKE_THE_RIGHTS_BACK};
+use super::documents::reader::{ApiServerReader, Servers};
 use super::rendered::smallest;
 
 const TEST: Duration = Duration::from_secs(240);
@@ -133,10 +135,13 @@ async fn a_namespace_that_went_with_its_role_ends_once_the_operator_may_work_the
         })
         .await?;
         operator.stop().await?;
-        install(&cluster, &smallest()).await?;
+        let reader = ApiServerReader::make(&cluster, Servers::absent())?;
+        reader.write("millrace-values.yaml", &watching(&["red"]).to_string())?;
+        SERVE_THE_CLUSTER.follow(&reader).await?;
         let operator = Operator::start(client(&cluster).await?, &flags)?;
         until_gone(&cluster, "red").await?;
-        operator.stop().await
+        operator.stop().await?;
+        TAKE_THE_RIGHTS_BACK.follow(&reader).await
     })
     .await
 }

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use crds::AnalyticsTenant;
+use dev::artifacts;
 use dev::console::Console;
 use dev::folders::Folders;
 use dev::images::{ImageRef, NAMES, Workbench};
+use harness::clickhouse::ClickHouse;
 use harness::kubernetes::{Ground, kubectl};
 use harness::names::unique;
+use harness::private::{PrivateClickHouse, PrivateKafka};
 use harness::private_cluster::PrivateCluster;
 use harness::process::folder;
 use harness::shared::stack;
@@ -49,7 +52,7 @@ impl Reader {
             folder: TempDir::new()?,
         };
         let stack = stack()?;
-        write_programs(reader.folder.path(), &stack.kubectl, Some(&stack.helm))?;
+        write_programs(reader.folder.path(), &stack.kubectl, &stack.helm)?;
         std::fs::create_dir(reader.path("binaries"))?;
         reader.write_kubeconfig().await?;
         Ok(reader)
@@ -112,26 +115,53 @@ impl Reader {
 }
 
 /// A reader on an API server of their own, with the names as the documents have them.
-pub(super) struct ApiServerReader {
+pub(in crate::live) struct ApiServerReader {
     folder: TempDir,
     kubeconfig: PathBuf,
+    servers: Servers,
+}
+
+/// What the placeholders of `crate::documents` say about Kafka and ClickHouse.
+pub(in crate::live) struct Servers {
+    kafka: String,
+    clickhouse: ClickHouse,
+}
+
+impl Servers {
+    /// Servers that nobody asks: their names are only written down.
+    pub(in crate::live) fn absent() -> Self {
+        Self {
+            kafka: "kafka.example.com:9092".to_owned(),
+            clickhouse: ClickHouse::new("http://clickhouse.example.com:8123", "millrace", "secret"),
+        }
+    }
+
+    pub(in crate::live) fn of(kafka: &PrivateKafka, clickhouse: &PrivateClickHouse) -> Self {
+        Self { kafka: kafka.address(), clickhouse: clickhouse.reader() }
+    }
 }
 
 impl ApiServerReader {
-    pub(super) fn make(cluster: &PrivateCluster) -> anyhow::Result<Self> {
+    pub(in crate::live) fn make(cluster: &PrivateCluster, servers: Servers) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
-        write_programs(folder.path(), &cluster.program(), None)?;
-        Ok(Self { folder, kubeconfig: cluster.kubeconfig() })
+        let helm = artifacts::helm(&Folders::of_this_user()?);
+        write_programs(folder.path(), &cluster.program(), &helm)?;
+        Ok(Self { folder, kubeconfig: cluster.kubeconfig(), servers })
+    }
+
+    /// Writes a file of the reader.
+    pub(in crate::live) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.folder.path().join(name), text)?)
     }
 
     /// Runs a block and returns what it wrote.
-    pub(super) async fn run(&self, script: String) -> anyhow::Result<String> {
+    pub(in crate::live) async fn run(&self, script: String) -> anyhow::Result<String> {
         let mut environment = everywhere(self.folder.path(), &self.kubeconfig);
         environment.extend([
-            ("CLICKHOUSE_PASSWORD", "secret".to_owned()),
-            ("CLICKHOUSE_URL", "http://clickhouse.example.com:8123".to_owned()),
-            ("CLICKHOUSE_USER", "millrace".to_owned()),
-            ("KAFKA", "kafka.example.com:9092".to_owned()),
+            ("CLICKHOUSE_PASSWORD", self.servers.clickhouse.password.clone()),
+            ("CLICKHOUSE_URL", self.servers.clickhouse.url.clone()),
+            ("CLICKHOUSE_USER", self.servers.clickhouse.user.clone()),
+            ("KAFKA", self.servers.kafka.clone()),
             ("NAMESPACE", "millrace-system".to_owned()),
             ("RELEASE", "millrace".to_owned()),
         ]);
@@ -150,11 +180,11 @@ async fn run(script: String, environment: Environment) -> anyhow::Result<String>
 }
 
 /// `kubectl` and `helm` by their names, as a reader has them.
-fn write_programs(folder: &Path, kubectl: &Path, helm: Option<&PathBuf>) -> anyhow::Result<()> {
+fn write_programs(folder: &Path, kubectl: &Path, helm: &Path) -> anyhow::Result<()> {
     let programs = folder.join("bin");
     std::fs::create_dir(&programs)?;
     std::os::unix::fs::symlink(kubectl, programs.join("kubectl"))?;
-    helm.map_or(Ok(()), |helm| std::os::unix::fs::symlink(helm, programs.join("helm")))?;
+    std::os::unix::fs::symlink(helm, programs.join("helm"))?;
     Ok(())
 }
 
