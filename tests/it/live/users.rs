@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use dev::clickhouse::ExtraUsers;
 use harness::clickhouse::ClickHouse;
 use harness::http::Http;
 use harness::kafka::Kafka;
@@ -355,7 +356,7 @@ async fn the_operators_user_needs_no_more_than_is_documented() -> anyhow::Result
     within(TEST, async {
         let (policy, known) = (Policy::default(), account(Role::Reader, "team-acme")?);
         let (new, newer) = (account(Role::Writer, "team-new")?, account(Role::Writer, "team-newer")?);
-        let grants = written::documented_grants()?;
+        let grants = written::documented_grants("docs/operations/clickhouse-users.md")?;
         let mut extra = written::extra(std::slice::from_ref(&known), &policy, PASSWORD);
         // A user can only be made with a profile that is there.
         extra.profiles.push_str(&written::extra(std::slice::from_ref(&new), &policy, PASSWORD).profiles);
@@ -396,6 +397,33 @@ async fn the_operators_user_needs_no_more_than_is_documented() -> anyhow::Result
             "GRANT SELECT ON system.users TO operator",
             "SELECT * FROM system.processes",
         ] {
+            assert_refused(&operator, foreign, ACCESS_DENIED).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// What docs/operations/install.md grants to an operator's user who makes no users, and who is the consumers' as well.
+#[tokio::test]
+async fn the_user_of_all_needs_no_more_than_is_documented() -> anyhow::Result<()> {
+    within(TEST, async {
+        let grants = written::documented_grants("docs/operations/install.md")?;
+        let users = written::operator("operator", PASSWORD, &grants);
+        let clickhouse = PrivateClickHouse::start_with(ExtraUsers { users, ..ExtraUsers::default() }).await?;
+        let operator = clickhouse.reader_as("operator", PASSWORD);
+
+        let database = DatabaseName::of(&tenant("team-acme")?);
+        make_tables(&operator, &database, Retention::DEFAULT).await?;
+        operator.run(&schema::migrations::migrations_table(&database)).await?;
+        operator.run(&schema::migrations::change_retention(&database, Retention::from_hours(24)?)).await?;
+        operator.run(&format!("ALTER DATABASE {database} MODIFY COMMENT 'x'")).await?;
+        let row = "(id, event_name, distinct_id, timestamp, received_at) \
+                   VALUES (generateUUIDv4(), 'signed_up', 'ada', now64(3), now64(3))";
+        operator.run(&format!("INSERT INTO {database}.events_raw {row}")).await?;
+        assert_eq!(operator.number(&format!("SELECT count() FROM {database}.events")).await?, 1);
+        operator.run(&format!("DROP DATABASE {database} SYNC")).await?;
+        for foreign in ["CREATE DATABASE other", "CREATE USER other", "SELECT * FROM system.processes"] {
             assert_refused(&operator, foreign, ACCESS_DENIED).await?;
         }
         Ok(())

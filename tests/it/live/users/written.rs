@@ -31,9 +31,9 @@ pub(super) fn operator(name: &str, password: &str, grants: &[String]) -> String 
     user(name, password, ("default", "default"), &["::/0".to_owned()], grants)
 }
 
-/// The grants of the operator's user that the documentation has.
-pub(super) fn documented_grants() -> anyhow::Result<Vec<String>> {
-    let page = text("docs/operations/clickhouse-users.md");
+/// The grants of the operator's user that a page of the documentation has.
+pub(super) fn documented_grants(page: &str) -> anyhow::Result<Vec<String>> {
+    let page = text(page);
     let (_, rest) = page.split_once("```text\n").context("a block of statements")?;
     let (block, _) = rest.split_once("```").context("its end")?;
     let statements =
