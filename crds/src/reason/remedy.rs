@@ -108,7 +108,8 @@ impl Reason {
             }
             Self::NameConflict => {
                 "Read in the message whose it is. Delete what is in the way, or make the resource anew under another \
-                 name or `tenantId`. Until then nothing is written there in its name."
+                 name or `tenantId`; or give it what an earlier one of its name left, as docs/operations/recover.md says. \
+                 Until then nothing is written there in its name."
             }
             Self::KubernetesUnreachable | Self::KubernetesChanged => {
                 "Nothing: the operator tries again after a second at first and five minutes at last."
@@ -173,7 +174,10 @@ impl Reason {
             Self::TableDiffers => {
                 "Undo in the table `events_raw` what the message names. Columns may be added, and settings set themselves back."
             }
-            Self::StorageTableMissing => "Bring the table `events_raw` back from a backup.",
+            Self::StorageTableMissing => {
+                "Restore the table `events_raw` from a backup. Without one, drop the database and do what `DatabaseLost` \
+                 asks for: what Kafka still has is stored again."
+            }
             Self::DeadlineExceeded => {
                 "Nothing: the operator tries again. \
                  If it stays, Kubernetes, Kafka or ClickHouse is slow."

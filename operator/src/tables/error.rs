@@ -1,7 +1,10 @@
 //! What can go wrong with a tenant's database, and what kind of failure it is.
 
 use crds::Reason;
-use schema::{migrations::MigrationError, names::DatabaseName};
+use schema::{
+    migrations::MigrationError,
+    names::{DatabaseName, STORAGE_TABLE},
+};
 use uuid::Uuid;
 
 use crate::{clickhouse::QueryError, failure::Failure};
@@ -31,7 +34,9 @@ pub(crate) enum TablesError {
     DefineView { database: DatabaseName, view: &'static str, source: QueryError },
     #[error("failed to drop database `{database}`")]
     Drop { database: DatabaseName, source: QueryError },
-    #[error("database `{database}` lost its storage table although its migrations were applied")]
+    #[error(
+        "table `{STORAGE_TABLE}` of database `{database}` is gone: restore it from a backup, or drop the database and consent to its loss (docs/operations/recover.md)"
+    )]
     StorageMissing { database: DatabaseName },
     #[error("database `{database}` exists, and our user may not see it")]
     Invisible { database: DatabaseName },

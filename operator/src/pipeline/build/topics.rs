@@ -85,7 +85,7 @@ pub(crate) enum Refusal {
     )]
     Replaced { topic: TopicName, recorded: TopicId, found: TopicId },
     #[error(
-        "topic `{topic}` with the id {found} was not made by this Pipeline or one before it that its tenant knows of: no pod uses it; delete the topic, or, if its records are this tenant's, add the id to `status.retainedTopics` of the AnalyticsTenant, and this Pipeline takes it over"
+        "topic `{topic}` with the id {found} was not made by this Pipeline or one before it that its tenant knows of: no pod uses it; delete the topic, or, if its records are this tenant's, add the id to `status.retainedTopics` of the AnalyticsTenant with `kubectl patch --subresource=status` (docs/operations/recover.md), and this Pipeline takes it over"
     )]
     Foreign { topic: TopicName, found: TopicId },
     #[error(
