@@ -34,6 +34,7 @@ pub use {
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why the tenant is or is not ready."),
     printcolumn(name = "Keys", type_ = "integer", json_path = ".status.activeKeys", description = "How many API keys are taken now."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "How long the tenant exists."),
+    printcolumn(name = "DisplayName", type_ = "string", json_path = ".spec.displayName", priority = "1", description = "The tenant's name for people."),
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoints.ingest", priority = "1", description = "Where SDKs send events to."),
     printcolumn(name = "Retention(h)", type_ = "integer", json_path = ".status.retentionHours", priority = "1", description = "How many hours events are kept now."),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1", description = "What holds the tenant up.")
@@ -41,12 +42,12 @@ pub use {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.tenantId) == has(oldSelf.tenantId) && (!has(self.tenantId) || self.tenantId == oldSelf.tenantId)")
-        .message("tenantId cannot be changed, added or removed later: it names the database and the topics"),
+        .message("tenantId cannot be changed, added or removed later: it names the database and the topics; make another AnalyticsTenant"),
     validation = Rule::new("!has(self.tier) || self.tier != 'Enterprise' || has(self.retention)")
         .message("retention must be set when tier is 'Enterprise': that plan has none of its own")
 )]
 pub struct AnalyticsTenantSpec {
-    /// The name that people read.
+    /// The tenant's name for people. `kubectl get atn -o wide` shows it, and nothing else uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub display_name: Option<String>,
@@ -82,7 +83,8 @@ pub struct AnalyticsTenantSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub api_keys: Option<Vec<ApiKeySpec>>,
 
-    /// What all Pipelines of the tenant leave off, whatever their own `state` says. Default: None.
+    /// Ingest: no events are taken. All: none are stored either, after a drain. Holds for all Pipelines beside their
+    /// `state`. Default: None.
     #[serde(default)]
     pub suspend: Suspend,
 
@@ -96,7 +98,8 @@ pub struct AnalyticsTenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_protection: Option<bool>,
 
-    /// Whether the operator makes and owns a Pipeline `<name>-default`. Default: Managed.
+    /// Managed: the operator makes a Pipeline `<name>-default` and deletes it with the tenant. None: Pipelines are made by
+    /// hand. Default: Managed.
     #[serde(default)]
     pub default_pipeline: DefaultPipeline,
 }
@@ -157,10 +160,12 @@ pub enum Tier {
 /// What happens to the tenant's data when the tenant is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
 pub struct TenantDeletionPolicy {
-    /// The topics of each Pipeline of the tenant whose own `deletionPolicy` says nothing. Default: Retain.
+    /// The topics of each Pipeline of the tenant whose own `deletionPolicy` says nothing. Retain keeps them, for the next
+    /// Pipeline of the same name. Delete deletes them with the Pipeline. Default: Retain.
     #[serde(default)]
     pub kafka: DeletionPolicy,
-    /// The database with all events. Default: Retain.
+    /// The database with all events. Retain keeps it, for the next tenant of the same name in the same namespace. Delete
+    /// drops it with the tenant. Default: Retain.
     #[serde(default)]
     pub clickhouse: DeletionPolicy,
 }

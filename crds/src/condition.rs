@@ -43,7 +43,7 @@ vocabulary! {
     pub enum Resource {
         /// One tenant with its keys and its database.
         AnalyticsTenant,
-        /// The way of events from HTTP or Kafka to a tenant's tables.
+        /// What carries a tenant's events from HTTP or Kafka into its tables.
         Pipeline,
     }
 }
@@ -54,7 +54,7 @@ vocabulary! {
         /// Everything that the spec asks for is there and works: the other conditions in one, and for a tenant its
         /// managed Pipeline as well.
         Ready,
-        /// The spec can be brought about.
+        /// The operator accepts the spec.
         SpecValid,
         /// The tenant's API keys are in its Secret, and its users are in ClickHouse.
         CredentialsReady,

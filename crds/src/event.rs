@@ -129,22 +129,22 @@ impl EventReason {
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::ApiKeyUnusable => {
-                "Correct the Secret that the note names, or `secretRef`. Until then the key is refused."
+                "Correct the Secret that the message names, or `secretRef`. Until then the key is refused."
             }
             Self::ApiKeysExpired => {
                 "Nothing, if nobody uses them any longer. A later `expiresAt` makes the same key work again."
             }
             Self::ApiKeysReplaced => {
-                "Give the new keys to whoever used those that the note names: the old ones are refused."
+                "Give the new keys to whoever used those that the message names: the old ones are refused."
             }
             Self::CredentialsReplaced => {
-                "Read the new password from the Secret that the note names: the old one is refused. Consumers get it by themselves."
+                "Read the new password from the Secret that the message names: the old one is refused. Consumers get it by themselves."
             }
             Self::CredentialsRotated => {
-                "Whoever reads as the tenant's user takes the new password from the Secret that the note names."
+                "Whoever reads as the tenant's user takes the new password from the Secret that the message names."
             }
             Self::SystemTablesExposed => {
-                "Change the setting of ClickHouse's configuration that the note names. Nothing is held up meanwhile."
+                "Change the setting of ClickHouse's configuration that the message names. Nothing is held up meanwhile."
             }
             Self::DatabaseAdopted | Self::TopicAdopted => "Nothing, if that was meant.",
             Self::DatabaseNotFound => {
@@ -152,8 +152,8 @@ impl EventReason {
                  where the operator does not look: at another server than `clickhouse.url`, or without the right to see it."
             }
             Self::DatabaseRetained => {
-                "Nothing. A tenant of the same name in the same namespace takes it over with the topics that the note names, unless \
-                 the note says that it does not."
+                "Nothing. A tenant of the same name in the same namespace takes it over with the topics that the message names, \
+                 unless the message says that it does not."
             }
             Self::DrainSkipped => {
                 "Nothing, if it may wait. Or set `state` to `Running` until it is stored, and stop the Pipeline then."
@@ -164,10 +164,10 @@ impl EventReason {
             }
             Self::Drained => "Nothing.",
             Self::ExternalResourcesAbandoned => {
-                "Delete or keep by hand what the note names; it says why the operator could not. The operator's log has the same."
+                "Delete or keep by hand what the message names; it says why the operator could not. The operator's log has the same."
             }
             Self::RetainedTopicsForgotten => {
-                "Delete the topics that the note names, or remove those that are gone from `status.retainedTopics` of the \
+                "Delete the topics that the message names, or remove those that are gone from `status.retainedTopics` of the \
                  tenant and add the ids to it again."
             }
             Self::SourceTopicReplaced => {
@@ -181,11 +181,11 @@ impl EventReason {
                 "Find out who deleted it. Events that were acknowledged and not stored are lost unless they are sent again."
             }
             Self::TopicsRetained => {
-                "Nothing. A Pipeline of the same name for the same tenant takes them over; what the note says is not stored \
+                "Nothing. A Pipeline of the same name for the same tenant takes them over; what the message says is not stored \
                  yet waits for it."
             }
             Self::UnreadableResource => {
-                "Correct the field that the note names, or run a version of the operator that knows it."
+                "Correct the field that the message names, or run a version of the operator that knows it."
             }
         }
     }

@@ -114,6 +114,7 @@ mod tests {
             if property["description"].as_str().is_none_or(str::is_empty) {
                 flaws.push(format!("{path} has no description"));
             }
+            flaws.extend(unexplained(property).map(|word| format!("{path} does not say what {word} is")));
             collect_flaws(&path, property, flaws);
         }
         for below in ["items", "additionalProperties"]
@@ -123,6 +124,14 @@ mod tests {
         {
             collect_flaws(&format!("{path}[]"), below, flaws);
         }
+    }
+
+    /// The words of a field that its description does not have: `kubectl explain` shows no other text of them.
+    fn unexplained(property: &Value) -> impl Iterator<Item = &str> {
+        let description = property["description"].as_str().unwrap_or_default();
+        let words = [&property["enum"], &property["items"]["enum"]];
+        let words = words.into_iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
+        words.filter(move |word| !description.contains(word))
     }
 
     fn flaw(schema: &Value) -> Option<&'static str> {

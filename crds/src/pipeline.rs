@@ -1,4 +1,4 @@
-//! The Pipeline resource: the way of events from HTTP or from a Kafka topic into a tenant's tables.
+//! The Pipeline resource, which carries events from HTTP or from a Kafka topic into a tenant's tables.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -22,7 +22,7 @@ pub use {
     },
 };
 
-/// The way of events into a tenant's tables.
+/// A Pipeline carries a tenant's events from HTTP or Kafka into its tables.
 #[derive(Debug, Clone, PartialEq, Eq, CustomResource, KubeSchema, Serialize, Deserialize)]
 #[kube(
     group = "analytics.millrace.dev",
@@ -39,7 +39,7 @@ pub use {
         label_selector_path = ".status.selector"
     ),
     derive = "PartialEq",
-    doc = "Pipeline is the way of events from HTTP or from a Kafka topic into a tenant's ClickHouse tables.",
+    doc = "A Pipeline carries a tenant's events from HTTP or from a Kafka topic into its ClickHouse tables.",
     validation = Rule::new("self.metadata.name.size() <= 48").message("the name of a Pipeline has at most 48 characters"),
     validation = Rule::new("!self.metadata.name.contains('.')").message("the name of a Pipeline must not contain a dot"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]')").message("the name of a Pipeline must begin with a letter: its Service carries it"),
@@ -47,7 +47,8 @@ pub use {
     printcolumn(name = "State", type_ = "string", json_path = ".spec.state", description = "Whether events are to be taken and stored."),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything the spec asks for works."),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why the pipeline is or is not ready."),
-    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "The consumer's pods that are ready."),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.desiredReplicas", description = "How many consumer pods there should be."),
+    printcolumn(name = "Available", type_ = "integer", json_path = ".status.readyReplicas", description = "How many of them are ready."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "How long the pipeline exists."),
     printcolumn(name = "Topic", type_ = "string", json_path = ".status.topic.name", priority = "1", description = "The Kafka topic."),
     printcolumn(name = "Partitions", type_ = "integer", json_path = ".status.topic.partitions", priority = "1", description = "The topic's partitions."),
@@ -63,15 +64,15 @@ pub use {
 )]
 pub struct PipelineSpec {
     /// The tenant whose events these are, in the same namespace. It cannot be changed later.
-    #[x_kube(validation = Rule::new("self == oldSelf").message("tenantRef cannot be changed: the topic carries the tenant's id"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("tenantRef cannot be changed: the topic carries the tenant's id; make another Pipeline"))]
     pub tenant_ref: TenantReference,
 
     /// Where events come from. It cannot be changed later.
     #[serde(default)]
     pub source: Source,
 
-    /// The Kafka topic between ingester and consumer. With `source.kafka` there is none: then only the dead-letter
-    /// topic has what is said here.
+    /// The Kafka topic between ingester and consumer. With `source.kafka` there is none: then only copies and retention
+    /// count, for the dead-letter topic.
     #[serde(default)]
     pub topic: TopicSpec,
 
@@ -87,7 +88,8 @@ pub struct PipelineSpec {
     #[serde(default)]
     pub batch: BatchSpec,
 
-    /// Whether events are taken and stored. Default: Running.
+    /// Running takes and stores events. Paused takes events, which wait in Kafka. Stopped takes none, and stores what was
+    /// taken for at most `drainTimeoutSeconds`. With `source.kafka` only Running reads the topic. Default: Running.
     #[serde(default)]
     pub state: PipelineState,
 
@@ -133,7 +135,8 @@ pub struct TenantReference {
 /// What happens to the topics when the Pipeline is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
 pub struct PipelineDeletionPolicy {
-    /// The topic and the dead-letter topic. Default: what the tenant says.
+    /// The topic and the dead-letter topic. Retain keeps them, for the next Pipeline of this name. Delete deletes them
+    /// with the Pipeline. Default: what the tenant says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "DeletionPolicy")]
     pub kafka: Option<DeletionPolicy>,

@@ -15,7 +15,7 @@ vocabulary! {
 
         /// What the condition is about is there and works.
         Ready,
-        /// The spec can be brought about.
+        /// The operator accepts the spec.
         Valid,
         /// The tables and views are those of the operator's version, and events are kept as long as the spec says.
         InSync,
@@ -62,7 +62,7 @@ vocabulary! {
         /// There are no pods, because the Pipeline's `state` is `Stopped`, or what they would work with is gone or
         /// somebody else's.
         Stopped,
-        /// The Pipeline's `state` is `Stopped`, and the consumer stores what was taken before.
+        /// The consumer stores what was taken before; only while `state` is `Stopped` or the tenant's `suspend` is `All`.
         Draining,
         /// Not all pods are of the present version and available yet.
         RolloutInProgress,
@@ -132,7 +132,8 @@ vocabulary! {
 
         /// Kafka did not answer in time, or with a failure that passes.
         KafkaUnreachable,
-        /// Kafka refused the operator's user: its password, its certificate, or what it may do.
+        /// Kafka refused the operator's user: its password, or what it may do; or the brokers' certificate is not of
+        /// `kafka.tls.caSecret`.
         KafkaPermissionDenied,
         /// Kafka refused what was asked: a setting, a number of copies, or what a policy of the brokers forbids.
         KafkaRefused,

@@ -19,6 +19,7 @@ The status of an AnalyticsTenant and of a Pipeline has one condition for each as
 The `message` of a condition says what is the matter with this resource; its `reason` is one of the words below.
 Before anything is known, `Ready` and every aspect are there and `Unknown`.
 `Ready` repeats the first aspect that is `False`, in the order of the tables, else the first that is `Unknown`.
+`AccessManagementDisabled` is the exception: `CredentialsReady` is `False` and does not count.
 A look that fails before it knows anything makes `Ready` `Unknown` with the reason of the failure, and leaves the aspects as they were.
 The conditions follow kstatus: with `Reconciling` a resource is on its way, with `Stalled` it has failed, and else `Ready` decides.
 ";

@@ -22,9 +22,11 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Why an attempt ended without an answer of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Interruption {
+    #[error("the operator's look did not end within {} seconds; it is tried again", DEADLINE.as_secs())]
     Deadline,
+    #[error("the operator met a bug; report it with the operator's log")]
     Panic,
 }
 

@@ -12,7 +12,8 @@ pub struct ApiKeySpec {
     /// The key's name and its entry in the Secret.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub name: String,
-    /// What the key may do.
+    /// What the key may do. Ingest: send events. Query: read events; no part of this
+    /// version takes such a key.
     #[schemars(length(min = 1, max = 2))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub scopes: Vec<ApiKeyScope>,
@@ -51,7 +52,7 @@ pub struct SecretKeyReference {
 pub enum ApiKeyScope {
     /// Send events.
     Ingest,
-    /// Read events.
+    /// Read events. No part of this version takes such a key.
     Query,
 }
 

@@ -38,10 +38,11 @@ pub struct KafkaSource {
     #[schemars(length(min = 1, max = 249), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
     #[x_kube(validation = Rule::new("self != '.' && self != '..' && !self.startsWith('__')").message("topic must be a name that Kafka allows, and not one of Kafka's own topics"))]
     pub topic: String,
-    /// What a record holds. Default: Json.
+    /// What a record holds. Json: one JSON object. Default: Json.
     #[serde(default)]
     pub format: KafkaFormat,
-    /// Where reading begins. Default: Earliest.
+    /// Where reading begins. Earliest: at the first record that Kafka still has. Latest: at the first record that Kafka
+    /// dates at the creation of the Pipeline or later. Default: Earliest.
     #[serde(default)]
     pub start_from: StartFrom,
     /// Which member of the JSON object becomes which column; a member without a column is not stored.

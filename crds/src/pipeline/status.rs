@@ -58,10 +58,11 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub used_retention_consent: Option<String>,
-    /// How far the Pipeline is with storing what it took; only while `state` is `Stopped`.
+    /// How far the Pipeline is with storing what it took; only while `state` is `Stopped` or the tenant's `suspend` is
+    /// `All`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainStatus>,
-    /// Which password of the tenant's user in ClickHouse all pods of the consumer have, as a part of a hash of its hash.
+    /// A fingerprint of the password that all consumer pods have; the operator compares it during a rotation.
     /// Absent where consumers have the installation's credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.partitions >= oldSelf.partitions").message("partitions cannot be lowered: Kafka cannot shrink a topic"),
+    validation = Rule::new("self.partitions >= oldSelf.partitions").message("topic.partitions cannot be lowered: Kafka cannot shrink a topic; make another Pipeline"),
     validation = Rule::new("has(self.replicationFactor) == has(oldSelf.replicationFactor) && (!has(self.replicationFactor) || self.replicationFactor == oldSelf.replicationFactor)")
-        .message("replicationFactor cannot be changed, added or removed later"),
+        .message("topic.replicationFactor cannot be changed, added or removed later: change the copies of the topic with Kafka's own tools, or make another Pipeline"),
     validation = Rule::new("has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)")
-        .message("topic.name cannot be changed, added or removed later: the records lie in the topic of that name"),
+        .message("topic.name cannot be changed, added or removed later: the records lie in the topic of that name; make another Pipeline"),
     validation = Rule::new("!has(self.name) || !self.name.endsWith('.dlq')")
         .message("topic.name must not end with '.dlq': the dead-letter topic is called so"),
     validation = Rule::new("!has(self.minInsyncReplicas) || !has(self.replicationFactor) || self.minInsyncReplicas <= self.replicationFactor")
-        .message("minInsyncReplicas must not be greater than replicationFactor, or every write would be refused")
+        .message("topic.minInsyncReplicas must not be greater than topic.replicationFactor, or every write would be refused")
 )]
 pub struct TopicSpec {
     /// The topic's name, which begins with the installation's prefix and the tenant's id, as in `millrace.acme.orders`.

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 /// The pods that take events over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
 pub struct IngesterSpec {
-    /// Pods. Default 2.
+    /// How many pods take events. Default 2.
     #[serde(default = "default_ingester_replicas")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: i32,
-    /// CPU and memory of each pod.
+    /// CPU and memory of each pod. Default: requests of 50m and 64Mi, and a memory limit of 256Mi. Naming a request or a
+    /// limit of CPU replaces the default of CPU, naming one of memory both defaults of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// The Service in front of the pods.
@@ -66,7 +67,8 @@ pub struct ResourceList {
 /// The Service in front of the ingester.
 #[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
 pub struct ServiceSpec {
-    /// Default: ClusterIP.
+    /// How the Service is reached. ClusterIP: from inside the cluster. NodePort: from a port of every node.
+    /// LoadBalancer: through a load balancer of the cloud. Default: ClusterIP.
     #[serde(default, rename = "type")]
     pub kind: ServiceType,
     /// Annotations of the Service, for example for a cloud's load balancer.
@@ -111,12 +113,13 @@ pub struct IngressSpec {
 /// The pods that write events into ClickHouse.
 #[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
 pub struct ConsumerSpec {
-    /// Pods; more than the topic has partitions would idle. Default 1.
+    /// How many pods store events; more than the topic has partitions would idle. Default 1.
     /// `kubectl scale` and autoscalers set this field, so leave it out of manifests where one of them does.
     #[serde(default = "default_consumer_replicas")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: i32,
-    /// CPU and memory of each pod.
+    /// CPU and memory of each pod. Default: requests of 50m and 64Mi, and a memory limit of 512Mi. Naming a request or a
+    /// limit of CPU replaces the default of CPU, naming one of memory both defaults of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// The audit, which reads stored records from Kafka again and looks their events up in ClickHouse.

@@ -130,7 +130,7 @@ impl Reason {
                 "Look at Kafka and at the network between. The operator stops no pods for it."
             }
             Self::KafkaPermissionDenied => {
-                "Correct the user's Secret, certificate or ACLs. \
+                "Correct the user's Secret or ACLs, or the certificate in the Secret `kafka.tls.caSecret`. \
                  After a change of a Secret, restart the operator, which reads it when it starts."
             }
             Self::KafkaRefused => "Correct `topic` of the spec, or what the message says of the brokers.",

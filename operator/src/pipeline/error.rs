@@ -66,7 +66,7 @@ pub(crate) enum Error {
     ForeignTopic { topic: TopicName, prefix: TopicPrefix },
     #[error("failed to let the Pipeline go")]
     LetGo { source: kubernetes::Error },
-    #[error("the reconcile was interrupted by a {}", match .0 { Interruption::Deadline => "deadline", Interruption::Panic => "panic" })]
+    #[error("{0}")]
     Interrupted(Interruption),
 }
 

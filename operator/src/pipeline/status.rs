@@ -239,21 +239,20 @@ fn used_consent(pipeline: &Pipeline, outcome: &Outcome, before: Option<String>) 
 fn aspects(pipeline: &Pipeline, outcome: &Outcome) -> Vec<Observed> {
     let (topics, pods) = match &pipeline.spec.source.kafka {
         Some(source) => (
-            format!("topic `{}` is there, and the dead-letter topic is there and ours", source.topic),
+            format!(
+                "topic `{}` is there, and the dead-letter topic is there and belongs to this Pipeline",
+                source.topic
+            ),
             "the consumer has all its pods",
         ),
         None => (
-            "the topic and the dead-letter topic are there and ours".to_owned(),
+            "the topic and the dead-letter topic are there and belong to this Pipeline".to_owned(),
             "the ingester and the consumer have all their pods",
         ),
     };
     let mut aspects = vec![
         Observed::of(ConditionType::SpecValid, &outcome.spec, |()| {
-            Observed::holds(
-                ConditionType::SpecValid,
-                Reason::Valid,
-                "the spec can be brought about".to_owned(),
-            )
+            Observed::holds(ConditionType::SpecValid, Reason::Valid, "the spec is valid".to_owned())
         }),
         Observed::of(ConditionType::TableReady, &outcome.table, |table| {
             let message = format!("events go to `{}.{}`", table.database, table.name);

@@ -1,8 +1,10 @@
 //! The validate step of the Pipeline controller. Pure.
 
+use std::ops::RangeInclusive;
+
 use crds::{
     AnalyticsTenant, Pipeline, Reason,
-    pipeline::{ConsumerSpec, TopicStatus},
+    pipeline::{BatchSpec, ConsumerSpec, TopicStatus},
 };
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource as _, ResourceExt as _};
@@ -138,14 +140,16 @@ pub(crate) enum Invalid {
     OwnTopic { topic: TopicName },
     #[error("`topic.name` cannot be the name of a topic")]
     TopicName { source: NameError },
-    #[error("`topic.name` is `{topic}`, and names of topics of this tenant begin with `{prefix}.{tenant}.`")]
+    #[error(
+        "`topic.name` is `{topic}`, and names of topics of this tenant begin with `{prefix}.{tenant}.`; make the Pipeline anew"
+    )]
     TopicOfOthers { topic: TopicName, prefix: TopicPrefix, tenant: TenantId },
     #[error(
         "topic `{topic}` is none that Pipelines of this installation may read: whoever runs it lists those in the chart's `kafka.sourceTopics`"
     )]
     SourceTopicNotAllowed { topic: TopicName },
-    #[error("`batch` holds a number that is out of range")]
-    Batch,
+    #[error("`batch.{field}` is {value} and has to be from {least} to {most}")]
+    Batch { field: &'static str, value: i64, least: i64, most: i64 },
     #[error(
         "the Pipeline works with topic `{recorded}` and not with `{wanted}`: set the chart's `kafka.topicPrefix` back, or make a new Pipeline"
     )]
@@ -160,7 +164,7 @@ impl Invalid {
             Self::SourceName { .. } | Self::OwnTopic { .. } => Reason::InvalidSourceTopic,
             Self::TopicName { .. } | Self::TopicOfOthers { .. } => Reason::InvalidTopicName,
             Self::SourceTopicNotAllowed { .. } => Reason::SourceTopicNotAllowed,
-            Self::Batch => Reason::InvalidBatch,
+            Self::Batch { .. } => Reason::InvalidBatch,
             Self::TopicRenamed { .. } => Reason::TopicRenamed,
         }
     }
@@ -297,10 +301,21 @@ fn dead_letter(topic: &TopicSpec) -> TopicSpec {
 fn batch(pipeline: &Pipeline) -> Result<BatchSettings, Invalid> {
     let spec = &pipeline.spec.batch;
     Ok(BatchSettings {
-        max_rows: u32::try_from(spec.max_rows).map_err(|_| Invalid::Batch)?,
-        max_bytes: u64::try_from(spec.max_bytes).map_err(|_| Invalid::Batch)?,
-        max_delay_ms: u32::try_from(spec.max_delay_ms).map_err(|_| Invalid::Batch)?,
+        max_rows: within("maxRows", spec.max_rows.into(), &BatchSpec::MAX_ROWS)?,
+        max_bytes: within("maxBytes", spec.max_bytes, &BatchSpec::MAX_BYTES)?,
+        max_delay_ms: within("maxDelayMs", spec.max_delay_ms.into(), &BatchSpec::MAX_DELAY_MS)?,
     })
+}
+
+/// A number of `batch`. The API server refuses one that is out of its range, unless its definition is another one.
+fn within<N: TryFrom<i64>>(
+    field: &'static str,
+    value: i64,
+    range: &RangeInclusive<i64>,
+) -> Result<N, Invalid> {
+    let number = range.contains(&value).then(|| N::try_from(value).ok()).flatten();
+    let (least, most) = (*range.start(), *range.end());
+    number.ok_or(Invalid::Batch { field, value, least, most })
 }
 
 fn not_found(pipeline: &Pipeline) -> Waiting {

@@ -38,13 +38,15 @@ pub(crate) enum TablesError {
         "table `{STORAGE_TABLE}` of database `{database}` is gone: restore it from a backup, or drop the database and consent to its loss (docs/operations/recover.md)"
     )]
     StorageMissing { database: DatabaseName },
-    #[error("database `{database}` exists, and our user may not see it")]
+    #[error(
+        "database `{database}` exists, and the operator's ClickHouse user may not see it: grant `SHOW` on it"
+    )]
     Invisible { database: DatabaseName },
     #[error("database `{database}` was dropped by somebody else")]
     Vanished { database: DatabaseName },
     #[error("database `{database}` has no id: its engine is not Atomic")]
     WithoutId { database: DatabaseName },
-    #[error("database `{database}` is not ours: its comment says `{comment}`")]
+    #[error("database `{database}` does not belong to this tenant: its comment says `{comment}`")]
     NotOurs { database: DatabaseName, comment: String },
     #[error("database `{database}` has the id {found} and not {expected}: somebody made it anew")]
     Replaced { database: DatabaseName, expected: Uuid, found: Uuid },

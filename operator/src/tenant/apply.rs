@@ -72,10 +72,12 @@ impl Credentials {
     }
 }
 
-/// A managed Pipeline as it says itself, or none that is wanted.
+/// What there is of a managed Pipeline, as it says itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ManagedPipeline {
     AsWanted,
+    /// None is wanted.
+    None,
     /// It is as it was asked to be, and something does not flow.
     Idle {
         reason: Reason,
@@ -308,7 +310,7 @@ async fn apply_pipeline<B: Backends>(
     table: Option<TableGeneration>,
 ) -> Result<(Aspect<ManagedPipeline>, Option<String>), Error> {
     match plan.map_err(|source| Error::ApplyPipeline { source })? {
-        default_pipeline::Plan::Nothing => Ok((Progress::Done(ManagedPipeline::AsWanted), None)),
+        default_pipeline::Plan::Nothing => Ok((Progress::Done(ManagedPipeline::None), None)),
         default_pipeline::Plan::Apply(manifest) => {
             let pipeline: Pipeline =
                 ctx.kubernetes.apply(&manifest).await.map_err(|source| Error::ApplyPipeline { source })?;

@@ -76,7 +76,7 @@ pub(crate) enum Error {
     DropDatabase { source: TablesError },
     #[error("failed to let the tenant go")]
     LetGo { source: kubernetes::Error },
-    #[error("the reconcile was interrupted by a {}", match .0 { Interruption::Deadline => "deadline", Interruption::Panic => "panic" })]
+    #[error("{0}")]
     Interrupted(Interruption),
 }
 

@@ -32,6 +32,10 @@ const ASPECTS: [ConditionType; 4] = [
     ConditionType::SchemaInSync,
 ];
 
+/// What is true of a tenant that has everything but a Pipeline of the operator's.
+const NO_PIPELINE: &str =
+    "keys, database and tables are there; no Pipeline is managed (`defaultPipeline: None`)";
+
 /// Writes every condition as Unknown before anything is known, so that nobody takes a new tenant for a ready one.
 pub(crate) async fn announce<B: Backends>(
     ctx: &Context<B>,
@@ -157,6 +161,7 @@ fn describe(
         (Suspend::Ingest, _) => (Reason::Suspended, "suspended: no events are taken"),
         (Suspend::All, _) => (Reason::Suspended, "suspended: events are neither taken nor stored"),
         (Suspend::None, Some(ManagedPipeline::Idle { reason, message })) => (*reason, message.as_str()),
+        (Suspend::None, Some(ManagedPipeline::None)) => (Reason::Ready, NO_PIPELINE),
         (Suspend::None, Some(ManagedPipeline::AsWanted) | None) => {
             (Reason::Ready, "events are taken and stored")
         }

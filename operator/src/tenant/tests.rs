@@ -170,6 +170,8 @@ async fn rule_19_a_managed_pipeline_that_is_no_longer_wanted_keeps_its_topics() 
     assert!(world.object(ACME_DEFAULT).is_none());
     assert_eq!(world.state().topics.len(), 2);
     assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+    let told = world.message(ACME, "Ready").unwrap_or_default();
+    assert!(told.contains("no Pipeline is managed"), "{told}");
 }
 
 /// The status of `Ready`.

@@ -71,10 +71,12 @@ pub(crate) struct WantedKey {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Invalid {
     #[error(
-        "`{id}` is no tenant id; set `spec.tenantId` on a tenant of a shorter name, or make one in a namespace of a shorter name"
+        "the tenant id `{id}` cannot be used, {flaw}: delete this tenant, and make it anew with `spec.tenantId`"
     )]
-    Id { id: String, source: TenantIdError },
-    #[error("the tenant id `{id}` belongs to the tenant `{namespace}/{name}`")]
+    Id { id: String, flaw: TenantIdError },
+    #[error(
+        "the tenant id `{id}` belongs to the tenant `{namespace}/{name}`; make this tenant anew with another `spec.tenantId`, or delete that one"
+    )]
     NameConflict { id: TenantId, namespace: String, name: String },
     #[error("the retention cannot be kept")]
     Retention { source: RetentionError },
@@ -82,7 +84,9 @@ pub(crate) enum Invalid {
     RetentionUnit,
     #[error("`retention` must be set: the tenant's tier has none of its own")]
     RetentionUnset,
-    #[error("the spec asks to keep events for {asked} hours, and the tenant's tier allows {longest} at most")]
+    #[error(
+        "the spec asks to keep events for {asked} hours, and the tenant's tier allows {longest} at most; ask for less, or choose another `tier`"
+    )]
     RetentionAbovePlan { asked: u32, longest: u32 },
 }
 
@@ -142,7 +146,7 @@ pub(crate) fn id(tenant: &AnalyticsTenant) -> Result<TenantId, Invalid> {
         .tenant_id
         .clone()
         .unwrap_or_else(|| format!("{}-{}", tenant.namespace().unwrap_or_default(), tenant.name_any()));
-    TenantId::parse(&text).map_err(|source| Invalid::Id { id: text, source })
+    TenantId::parse(&text).map_err(|flaw| Invalid::Id { id: text, flaw })
 }
 
 /// Who the comment of the tenant's database names.

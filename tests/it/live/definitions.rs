@@ -193,7 +193,7 @@ async fn rule_31_pipelines_are_accepted_or_refused_with_a_message() -> anyhow::R
                 ("web", json!({"tenantRef": {"name": "acme"}, "source": {"kafka": {"topic": "t"}}, "topic": {"name": "n"}}), Some("topic.name must not be set with source.kafka")),
                 ("web", with("topic", json!({"partitions": 0})), Some("spec.topic.partitions")),
                 ("web", with("topic", json!({"partitions": 1001})), Some("spec.topic.partitions")),
-                ("web", with("topic", json!({"replicationFactor": 1, "minInsyncReplicas": 2})), Some("must not be greater than replicationFactor")),
+                ("web", with("topic", json!({"replicationFactor": 1, "minInsyncReplicas": 2})), Some("must not be greater than topic.replicationFactor")),
                 ("web", with("topic", json!({"retentionHours": 0})), Some("spec.topic.retentionHours")),
                 ("web", with("ingester", json!({"replicas": 0})), None),
                 ("web", with("ingester", json!({"replicas": -1})), Some("spec.ingester.replicas")),
@@ -261,7 +261,7 @@ async fn rule_33_what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> 
         let foreign = |source: Value| json!({"tenantRef": {"name": "acme"}, "source": {"kafka": source}});
         ground.pipeline("foreign", foreign(json!({"topic": "a"}))).await?;
         let source = "source cannot be changed";
-        let copies = "replicationFactor cannot be changed, added or removed later";
+        let copies = "topic.replicationFactor cannot be changed, added or removed later";
         check(
             &ground,
             Kind::Pipeline,
@@ -270,7 +270,7 @@ async fn rule_33_what_kafka_and_clickhouse_cannot_change_cannot_be_changed() -> 
                 (
                     "web",
                     spec(json!({"partitions": 2, "replicationFactor": 1})),
-                    Some("partitions cannot be lowered"),
+                    Some("topic.partitions cannot be lowered"),
                 ),
                 ("web", spec(json!({"partitions": 3, "replicationFactor": 2})), Some(copies)),
                 ("web", spec(json!({"partitions": 3})), Some(copies)),

@@ -32,7 +32,7 @@ async fn both_resources_are_listed_with_what_is_asked_of_them_first() -> anyhow:
             {"name": "web", "scopes": ["Ingest"]},
             {"name": "old", "scopes": ["Ingest"], "expiresAt": "2020-01-01T00:00:00Z"},
         ]);
-        ground.tenant("shop", json!({"tier": "Free", "apiKeys": keys})).await?;
+        ground.tenant("shop", json!({"displayName": "Shop", "tier": "Free", "apiKeys": keys})).await?;
         ground.tenant("lab", json!({"defaultPipeline": "None"})).await?;
         ground.pipeline("lost", json!({"tenantRef": {"name": "nobody"}, "state": "Paused"})).await?;
         for tenant in ["shop", "lab"] {

@@ -74,7 +74,8 @@ fn a_missing_tenant_is_named_first_and_forgets_nothing() {
 
 #[test]
 fn a_spec_that_cannot_be_brought_about_is_stalled() {
-    let status = described(&pipeline(), &Outcome::stopped(&pipeline(), Obstacle::Invalid(Invalid::Batch)));
+    let batch = Invalid::Batch { field: "maxRows", value: 0, least: 1, most: 2 };
+    let status = described(&pipeline(), &Outcome::stopped(&pipeline(), Obstacle::Invalid(batch)));
     assert_eq!(conditions::find(&status.conditions, ConditionType::Stalled).unwrap().reason, "InvalidBatch");
 }
 

@@ -148,9 +148,18 @@ fn more_acknowledgements_than_copies_are_refused() {
 }
 
 #[test]
-fn a_negative_batch_is_refused() {
-    let refused = validated(&pipeline("batch: {maxRows: -1}"), &fetched());
-    assert!(matches!(refused, Err(Obstacle::Invalid(Invalid::Batch))));
+fn a_number_of_a_batch_that_is_out_of_range_is_named_with_its_range() {
+    for (batch, told) in [
+        ("maxRows: -1", "`batch.maxRows` is -1 and has to be from 1 to 1000000"),
+        ("maxRows: 0", "`batch.maxRows` is 0 and has to be from 1 to 1000000"),
+        ("maxBytes: 268435457", "`batch.maxBytes` is 268435457 and has to be from 1048576 to 268435456"),
+        ("maxDelayMs: 60001", "`batch.maxDelayMs` is 60001 and has to be from 10 to 60000"),
+    ] {
+        match validated(&pipeline(&format!("batch: {{{batch}}}")), &fetched()) {
+            Err(Obstacle::Invalid(invalid)) => assert_eq!(invalid.to_string(), told),
+            other => panic!("{batch}: {other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -42,6 +42,14 @@ fn a_tenant_with_everything_is_ready() {
 }
 
 #[test]
+fn without_a_managed_pipeline_nothing_is_said_to_flow() {
+    let outcome = Outcome { pipeline: Progress::Done(ManagedPipeline::None), endpoint: None, ..done() };
+    let status = describe(&tenant(), &outcome, Life::Lives, at(0));
+    let ready = conditions::find(&status.conditions, ConditionType::Ready).unwrap();
+    assert_eq!((ready.reason.as_str(), ready.message.as_str()), ("Ready", NO_PIPELINE));
+}
+
+#[test]
 fn a_second_look_changes_nothing() {
     let mut tenant = tenant();
     let first = describe(&tenant, &done(), Life::Lives, at(1));

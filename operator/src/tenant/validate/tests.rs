@@ -24,7 +24,13 @@ fn the_id_is_namespace_and_name_unless_the_spec_says_it() {
 fn an_id_that_is_too_long_is_refused() {
     let mut long = tenant("{}");
     long.metadata.namespace = Some("n".repeat(60));
-    assert!(matches!(validate(&long), Err(Invalid::Id { .. })));
+    let refused = validate(&long).unwrap_err();
+    assert!(matches!(refused, Invalid::Id { .. }), "{refused:?}");
+    let told = refused.to_string();
+    assert!(
+        told.ends_with("this one has 65: delete this tenant, and make it anew with `spec.tenantId`"),
+        "{told}"
+    );
 }
 
 #[test]
