@@ -50,6 +50,12 @@
 {{- fail (printf "images.registry is required, for example registry.example.com, or a registry in images.%s.repository" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- $own := include "millrace.labels" . | fromYaml -}}
+{{- range $label, $_ := .Values.operator.podLabels -}}
+{{- if hasKey $own $label -}}
+{{- fail (printf "operator.podLabels must not have %s, which the chart sets itself" $label) -}}
+{{- end -}}
+{{- end -}}
 {{- include "millrace.onlyOperator" . -}}
 {{- end -}}
 

@@ -141,6 +141,19 @@ fn additions() -> Vec<(Value, Vec<&'static str>)> {
                 r#"\"maxResultRows\":1000000"#,
             ],
         ),
+        (json!({"operator": {"recheckSeconds": 60}}), vec!["--recheck-seconds=60\""]),
+        (
+            json!({"operator": {"podLabels": {"team": "data"}, "podAnnotations": {"example.com/owner": "data"}}}),
+            vec!["        team: data\n", "      annotations:\n        example.com/owner: data\n"],
+        ),
+        (
+            json!({"operator": {"affinity": {"nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "example.com/pool", "operator": "Exists"}]},
+                ]},
+            }}}}),
+            vec!["      affinity:\n        nodeAffinity:\n", "key: example.com/pool\n"],
+        ),
         (json!({"operator": {"priorityClassName": "platform"}}), vec![r#"priorityClassName: "platform""#]),
         (json!({"dataPlane": {"priorityClassName": "events"}}), vec!["--priority-class-name=events"]),
         (
@@ -190,6 +203,14 @@ async fn a_value_that_no_cluster_would_take_is_refused_with_its_name() -> anyhow
             (json!({"rbac": {"aggregated": true}}), "aggregated"),
             (json!({"operator": {"priorityClassName": "Not_A_Name"}}), "priorityClassName"),
             (json!({"operator": {"replicas": -1}}), "replicas"),
+            (json!({"operator": {"recheckSeconds": 0}}), "recheckSeconds"),
+            (json!({"operator": {"recheckSeconds": 3601}}), "recheckSeconds"),
+            (json!({"operator": {"affinity": {"nodes": {}}}}), "affinity"),
+            (json!({"operator": {"podAnnotations": {"a": 1}}}), "podAnnotations"),
+            (
+                json!({"operator": {"podLabels": {"app.kubernetes.io/component": "other"}}}),
+                "operator.podLabels must not have app.kubernetes.io/component",
+            ),
             (json!({"dataPlane": {"priorityClassName": "-"}}), "priorityClassName"),
             (json!({"networkPolicies": {"kafkaPorts": [0]}}), "kafkaPorts"),
             (json!({"networkPolicies": {"clickhousePorts": ["http"]}}), "clickhousePorts"),
@@ -250,7 +271,14 @@ async fn values_that_an_older_chart_did_not_have_may_be_absent() -> anyhow::Resu
             "deletionProtection": null,
             "rbac": null,
             "networkPolicies": null,
-            "operator": {"priorityClassName": null, "replicas": null},
+            "operator": {
+                "priorityClassName": null,
+                "replicas": null,
+                "recheckSeconds": null,
+                "affinity": null,
+                "podLabels": null,
+                "podAnnotations": null,
+            },
             "dataPlane": {"priorityClassName": null},
         }));
         assert_eq!(chart::template(NAMESPACE, &absent).await?, plain);
