@@ -37,7 +37,13 @@ pub(crate) async fn clean_up<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline)
         status::report_blocked(ctx, pipeline, protection::blocked_with(tenant)).await?;
         return Ok(Action::requeue(ctx.retries.pace.recheck()));
     }
-    let observed = observe::observe(ctx, pipeline, tenant.as_ref(), Timestamp::now()).await?;
+    let now = Timestamp::now();
+    let observed = observe::observe(ctx, pipeline, tenant.as_ref(), now).await?;
+    let begun = begin_drain(ctx, pipeline, &observed, now).await?;
+    let (pipeline, observed) = match &begun {
+        Some(begun) => (begun, Observed { time: observe::time(begun, now), ..observed }),
+        None => (pipeline, observed),
+    };
     match plan::next(&observed) {
         Step::Stop(which) => stop_pods(ctx, pipeline, which).await,
         Step::AwaitPods => await_pods(ctx, pipeline).await,
@@ -53,6 +59,21 @@ fn is_held_back<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant) -> bool
         Life::Held => true,
         Life::Lives | Life::Goes => false,
     }
+}
+
+/// Notes when the time of a drain begins: with the first look that may go on, however long ago the deletion was asked
+/// for. Gives the Pipeline as it is then, if that changed it.
+async fn begin_drain<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+    observed: &Observed,
+    now: Timestamp,
+) -> Result<Option<Pipeline>, Error> {
+    let is_begun = pipeline.status.as_ref().is_some_and(|status| status.drain.is_some());
+    if is_begun || !observed.can_drain() {
+        return Ok(None);
+    }
+    status::begin_drain(ctx, pipeline, now).await.map(|(begun, _)| Some(begun))
 }
 
 async fn stop_pods<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, which: Stop) -> Result<Action, Error> {

@@ -26,9 +26,7 @@ pub(super) fn all() -> Vec<Scenario> {
                 }),
                 five_records(),
                 Step::Delete(ACME_DEFAULT),
-                Step::Edit(ACME_DEFAULT, |pipeline| {
-                    pipeline["metadata"]["deletionTimestamp"] = json!(LONG_AGO)
-                }),
+                time_is_over(),
             ],
         ),
     ]

@@ -45,9 +45,10 @@ fn stake(pipeline: &Pipeline, tenant: Option<&AnalyticsTenant>) -> Stake {
     if has_topic && !do_tables_go { Stake::Records } else { Stake::Nothing }
 }
 
-fn time(pipeline: &Pipeline, now: Timestamp) -> Time {
-    let deleted = pipeline.meta().deletion_timestamp.as_ref();
-    deleted.map_or(Time::Left, |deleted| Time::since(deleted.0, pipeline, now))
+/// What is left of the time of the drain, all of it before the drain begins.
+pub(super) fn time(pipeline: &Pipeline, now: Timestamp) -> Time {
+    let drain = pipeline.status.as_ref().and_then(|status| status.drain.as_ref());
+    drain.map_or(Time::Left, |drain| Time::since(drain.started_at.0, pipeline, now))
 }
 
 /// The Pipeline's own word, else the tenant's, else the safe one; and the tenant's protection above all.

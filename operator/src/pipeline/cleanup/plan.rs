@@ -159,7 +159,7 @@ fn left<E>(counted: Option<Result<Option<Unstored>, E>>) -> Left {
 impl Observed {
     /// Whether somebody is there to store what is left. A consumer that ends with its namespace, or that has no pods,
     /// is not brought back for it.
-    fn can_drain(&self) -> bool {
+    pub(super) fn can_drain(&self) -> bool {
         match (self.stake, self.consumer) {
             (Stake::Records, Pods::Running) => true,
             (Stake::Records, Pods::Idle | Pods::Stopping | Pods::Gone) | (Stake::Nothing, _) => false,

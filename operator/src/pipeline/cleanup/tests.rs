@@ -288,7 +288,12 @@ async fn kafka_away_does_not_hold_up_a_deletion_that_keeps() {
         world.message(WEB, "Ready").unwrap().contains("Kafka does not say"),
         "the drain may be possible yet"
     );
-    world.edit(WEB, |pipeline| pipeline["metadata"]["deletionTimestamp"] = json!(LONG_AGO));
+    let_time_pass(&world);
     world.settle().await;
     assert!(world.object(WEB).is_none());
+}
+
+/// The time of the drain is over.
+fn let_time_pass(world: &World) {
+    world.edit(WEB, |pipeline| pipeline["status"]["drain"]["startedAt"] = json!(LONG_AGO));
 }

@@ -1,3 +1,4 @@
+use crds::pipeline::DrainStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as KubernetesTime;
 use uuid::Uuid;
 
@@ -60,15 +61,18 @@ fn the_protection_of_the_tenant_wins_over_every_policy() {
 
 #[test]
 fn the_time_of_a_drain_is_that_of_the_spec() {
-    for (spec, deleted, expected) in [
+    for (spec, begun, expected) in [
         ("", "2026-01-01T00:59:10Z", Time::Left),
         ("", "2026-01-01T00:59:00Z", Time::Over),
         (", drainTimeoutSeconds: 3600", "2026-01-01T00:10:00Z", Time::Left),
         (", drainTimeoutSeconds: 0", NOW, Time::Over),
     ] {
         let mut pipeline = pipeline(spec);
-        pipeline.metadata.deletion_timestamp = Some(time_of(deleted));
-        assert_eq!(time(&pipeline, now()), expected, "{spec} {deleted}");
+        pipeline.metadata.deletion_timestamp = Some(time_of("2026-01-01T00:00:00Z"));
+        assert_eq!(time(&pipeline, now()), Time::Left, "it did not begin");
+        let drain = DrainStatus { started_at: time_of(begun), drained: None, remaining: None };
+        pipeline.status.get_or_insert_default().drain = Some(drain);
+        assert_eq!(time(&pipeline, now()), expected, "{spec} {begun}");
     }
 }
 

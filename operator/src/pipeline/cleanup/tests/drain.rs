@@ -5,11 +5,6 @@ use super::*;
 const INGESTER: &str = "deployments/team/web-ingester";
 const CONSUMER: &str = "deployments/team/web-consumer";
 
-/// The time of the drain is over.
-fn let_time_pass(world: &World) {
-    world.edit(WEB, |pipeline| pipeline["metadata"]["deletionTimestamp"] = json!(LONG_AGO));
-}
-
 #[tokio::test]
 async fn rule_20_the_ingester_goes_then_what_is_left_is_stored_then_the_consumer_goes_then_the_topics() {
     let world = settled("Delete").await;

@@ -51,3 +51,23 @@ async fn topics_that_a_protected_tenant_keeps_are_noted_and_told_with_the_reason
     world.settle().await;
     assert!(world.object(WEB).is_none() && world.state().topics.is_empty());
 }
+
+/// The time that the protection took is none of the drain's.
+#[tokio::test]
+async fn a_pipeline_that_was_held_back_has_all_the_time_of_its_drain() {
+    let world = protected_by(PROTECTED[0]).await;
+    world.leave_unstored(WEB, 5);
+    world.delete(ACME);
+    world.delete(WEB);
+    world.settle().await;
+    assert_eq!(world.reason(WEB, "DeletionBlocked").as_deref(), Some("ProtectionEnabled"));
+    world.edit(WEB, |pipeline| pipeline["metadata"]["deletionTimestamp"] = json!(LONG_AGO));
+    world.edit(ACME, |tenant| tenant["spec"]["deletionProtection"] = json!(false));
+    world.settle().await;
+    assert_eq!(world.message(WEB, "Ready").as_deref(), Some("being deleted: 5 records are not stored yet"));
+    assert!(world.object("deployments/team/web-consumer").is_some());
+    world.leave_unstored(WEB, 0);
+    world.settle().await;
+    assert!(world.object(WEB).is_none() && world.state().topics.is_empty());
+    assert!(world.told("TopicKept").is_empty());
+}
