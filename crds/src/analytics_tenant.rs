@@ -161,7 +161,7 @@ pub enum Tier {
 #[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
 pub struct TenantDeletionPolicy {
     /// The topics of each Pipeline of the tenant whose own `deletionPolicy` says nothing. Retain keeps them, for the next
-    /// Pipeline of the same name. Delete deletes them with the Pipeline. Default: Retain.
+    /// Pipeline of the same name. Delete deletes them with the Pipeline, unless the tenant is protected. Default: Retain.
     #[serde(default)]
     pub kafka: DeletionPolicy,
     /// The database with all events. Retain keeps it, for the next tenant of the same name in the same namespace. Delete

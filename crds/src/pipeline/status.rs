@@ -58,8 +58,8 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub used_retention_consent: Option<String>,
-    /// How far the Pipeline is with storing what it took; only while `state` is `Stopped` or the tenant's `suspend` is
-    /// `All`.
+    /// How far the Pipeline is with storing what it took; only while `state` is `Stopped`, the tenant's `suspend` is
+    /// `All`, or the Pipeline is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainStatus>,
     /// A fingerprint of the password that all consumer pods have; the operator compares it during a rotation.
