@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::checkout::{text, texts};
+use crate::checkout::{root, text, texts};
 
 /// The fence of a block with commands.
 const SHELL: &str = "sh";
@@ -327,6 +327,22 @@ fn every_script_of_a_document_is_bash() {
         bash.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
         assert!(bash.wait().unwrap().success(), "{script}");
     }
+}
+
+/// Messages and remedies send their readers there.
+#[test]
+fn every_document_that_a_source_names_is_there() {
+    let is_of_a_path = |letter: char| letter.is_ascii_alphanumeric() || "/-_.".contains(letter);
+    let mut found = 0;
+    for (path, source) in texts(&[".rs", ".yaml"]) {
+        for (at, _) in source.match_indices("docs/") {
+            let name: String = source[at..].chars().take_while(|letter| is_of_a_path(*letter)).collect();
+            let Some((name, _)) = name.split_once(".md") else { continue };
+            assert!(root().join(format!("{name}.md")).is_file(), "{} names {name}.md", path.display());
+            found += 1;
+        }
+    }
+    assert!(found > 10, "{found} names were read");
 }
 
 #[test]
