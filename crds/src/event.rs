@@ -35,7 +35,7 @@ vocabulary! {
         SourceTopicReplaced,
         /// ClickHouse lets every user read what it has to keep to itself.
         SystemTablesExposed,
-        /// The Pipeline took over a topic that a Pipeline of its name left behind, with its records.
+        /// The Pipeline took over a topic that a Pipeline of its name left behind, or its own that is back, with the records.
         TopicAdopted,
         /// A topic of a deleted Pipeline holds records that are not stored, and is kept although its policy is `Delete`.
         TopicKept,
@@ -178,7 +178,8 @@ impl EventReason {
                  Or delete the topic with what is in it."
             }
             Self::TopicLost => {
-                "Find out who deleted it. Events that were acknowledged and not stored are lost unless they are sent again."
+                "Find out who deleted it, or whether `kafka.bootstrapServers` names another Kafka: with the first one it is taken \
+                 over with its records. Else events that were acknowledged and not stored are lost unless they are sent again."
             }
             Self::TopicsRetained => {
                 "Nothing. A Pipeline of the same name for the same tenant takes them over; what the message says is not stored \
