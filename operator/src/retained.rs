@@ -81,9 +81,11 @@ impl Living {
     }
 }
 
-/// The topics that a tenant may take over.
+/// The topics that a tenant may take over, sorted.
 pub(crate) fn topics(tenant: &AnalyticsTenant) -> Vec<TopicId> {
-    recorded(tenant).iter().filter_map(|id| Uuid::try_parse(id).ok()).map(TopicId).collect()
+    let mut ids: Vec<Uuid> = recorded(tenant).iter().filter_map(|id| Uuid::try_parse(id).ok()).collect();
+    ids.sort_unstable();
+    ids.into_iter().map(TopicId).collect()
 }
 
 fn recorded(tenant: &AnalyticsTenant) -> &[String] {
