@@ -41,6 +41,8 @@ vocabulary! {
         TopicKept,
         /// A topic of the Pipeline was gone with what was not stored of it, and was made anew.
         TopicLost,
+        /// The database of a deleted tenant was dropped, and topics that its Pipelines had kept are still there.
+        TopicsLeftBehind,
         /// The topics of a deleted Pipeline are kept, as its policy or the protection of its tenant says.
         TopicsRetained,
         /// This version of the operator cannot read a field of the resource, and leaves it and all that it has as they are.
@@ -92,6 +94,7 @@ impl EventReason {
             | Self::SourceTopicReplaced
             | Self::TopicKept
             | Self::TopicLost
+            | Self::TopicsLeftBehind
             | Self::UnreadableResource => Severity::Warning,
         }
     }
@@ -109,7 +112,8 @@ impl EventReason {
             | Self::DatabaseNotFound
             | Self::DatabaseRetained
             | Self::RetainedTopicsForgotten
-            | Self::SystemTablesExposed => &[Resource::AnalyticsTenant],
+            | Self::SystemTablesExposed
+            | Self::TopicsLeftBehind => &[Resource::AnalyticsTenant],
             Self::ExternalResourcesAbandoned | Self::UnreadableResource => {
                 &[Resource::AnalyticsTenant, Resource::Pipeline]
             }
@@ -180,6 +184,9 @@ impl EventReason {
             Self::TopicLost => {
                 "Find out who deleted it, or whether `kafka.bootstrapServers` names another Kafka: with the first one it is taken \
                  over with its records. Else events that were acknowledged and not stored are lost unless they are sent again."
+            }
+            Self::TopicsLeftBehind => {
+                "Delete those of the topics that are still there with Kafka's tools: no Pipeline takes them over by itself."
             }
             Self::TopicsRetained => {
                 "Nothing. A Pipeline of the same name for the same tenant takes them over; what the message says is not stored \

@@ -181,9 +181,13 @@ async fn settle_database<B: Backends>(
             tell_kept(ctx, tenant, &database, "").await;
             Ok(())
         }
-        Plan::Drop(database) => Tables::drop(ctx.tables.as_ref(), &database, &owner)
-            .await
-            .map_err(|source| Error::DropDatabase { source }),
+        Plan::Drop(database) => {
+            Tables::drop(ctx.tables.as_ref(), &database, &owner)
+                .await
+                .map_err(|source| Error::DropDatabase { source })?;
+            tell_left_behind(ctx, tenant, &database).await;
+            Ok(())
+        }
     }
 }
 
@@ -210,6 +214,20 @@ async fn tell_missing<B: Backends>(
     );
     warn!(tenant.namespace = tenant.namespace(), tenant.name = tenant.name_any(), "{text}");
     ctx.events.tell(tenant.object_ref(&()), EventReason::DatabaseNotFound, text).await;
+}
+
+/// Topics of Pipelines that went before, which only the tenant still knew.
+async fn tell_left_behind<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant, database: &Database) {
+    let ids: Vec<String> = retained::topics(tenant).iter().map(ToString::to_string).collect();
+    if ids.is_empty() {
+        return;
+    }
+    let (name, ids) = (&database.name, ids.join(", "));
+    let text = format!(
+        "dropped database `{name}`; Kafka may still have the topics with the ids {ids}, which its Pipelines kept"
+    );
+    warn!(tenant.namespace = tenant.namespace(), tenant.name = tenant.name_any(), "{text}");
+    ctx.events.tell(tenant.object_ref(&()), EventReason::TopicsLeftBehind, text).await;
 }
 
 /// The database as far as the tenant knows it, and the topics beside it.

@@ -133,6 +133,23 @@ async fn with_delete_nothing_stays() {
 }
 
 #[tokio::test]
+async fn topics_that_outlive_a_dropped_database_are_named() {
+    let world = settled(FLEETING_TENANT).await;
+    let keeping = BY_HAND.replace("}}", "}, deletionPolicy: {kafka: Retain}}");
+    world.apply(&keeping);
+    world.settle().await;
+    world.delete("pipelines/team/web");
+    world.settle().await;
+    assert!(world.told("TopicsLeftBehind").is_empty(), "the tenant still knows them");
+    world.delete(ACME);
+    world.settle().await;
+    assert_eq!(world.stored(), (2, 0));
+    let told = world.told("TopicsLeftBehind");
+    let ids: Vec<String> = world.state().topics.values().map(|topic| topic.id.to_string()).collect();
+    assert!(told.len() == 1 && ids.iter().all(|id| told[0].contains(id)), "{told:?} without one of {ids:?}");
+}
+
+#[tokio::test]
 async fn a_tenant_of_the_same_name_takes_the_data_over() {
     let world = settled(TENANT).await;
     let topic = |world: &World| world.object(ACME_DEFAULT).unwrap()["status"]["topic"]["id"].clone();
