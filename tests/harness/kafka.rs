@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use dev::kafka::SecuredKafka;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use schema::settings::{KafkaSettings, SecurityProtocol};
+use schema::secret::Secret;
+use schema::settings::{KafkaSettings, SaslMechanism, SaslSettings, SecurityProtocol};
 
+pub mod acls;
 mod admin;
 pub mod metadata;
 
@@ -44,6 +47,23 @@ impl Kafka {
                 security_protocol: SecurityProtocol::Plaintext,
                 sasl: None,
                 ca_pem: None,
+            },
+        }
+    }
+
+    /// A cluster behind TLS and a user.
+    #[must_use]
+    pub fn secured(secured: &SecuredKafka) -> Self {
+        Self {
+            settings: KafkaSettings {
+                bootstrap_servers: secured.bootstrap_servers.clone(),
+                security_protocol: SecurityProtocol::SaslSsl,
+                sasl: Some(SaslSettings {
+                    mechanism: SaslMechanism::ScramSha512,
+                    username: secured.username.clone(),
+                    password: Secret::new(secured.password.clone()),
+                }),
+                ca_pem: Some(secured.ca_pem.clone()),
             },
         }
     }

@@ -39,6 +39,23 @@ impl PrivateKafka {
         Ok((Self { broker: Arc::new(broker) }, secured))
     }
 
+    /// As `start_secured`, where the user may do nothing until it is allowed; whoever comes in the clear may do all.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn start_guarded() -> anyhow::Result<(Self, SecuredKafka)> {
+        let port = free_port()?;
+        let start = move || {
+            dev::kafka::PrivateKafka::with(|options| {
+                options.secured_port = Some(port);
+                options.extra.extend(guarded());
+            })
+        };
+        let broker = blocking(start).await?;
+        let secured = broker.secured()?;
+        Ok((Self { broker: Arc::new(broker) }, secured))
+    }
+
     /// As `start`, with a proxy between it and every client: the broker names the proxy's address as its own.
     ///
     /// # Errors
@@ -95,6 +112,14 @@ impl PrivateKafka {
     pub fn thaw(&self) -> anyhow::Result<()> {
         signal(self.broker.process().context("Kafka does not run")?.pid, "CONT")
     }
+}
+
+fn guarded() -> [(String, String); 2] {
+    [
+        ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+        ("super.users", "User:ANONYMOUS"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
 }
 
 impl PrivateClickHouse {

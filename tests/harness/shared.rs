@@ -4,8 +4,6 @@ use std::sync::LazyLock;
 
 use anyhow::anyhow;
 use dev::Stack;
-use schema::secret::Secret;
-use schema::settings::{KafkaSettings, SaslMechanism, SaslSettings, SecurityProtocol};
 
 use crate::clickhouse::ClickHouse;
 use crate::kafka::Kafka;
@@ -34,19 +32,7 @@ pub fn kafka() -> anyhow::Result<Kafka> {
 /// # Errors
 /// When the stack does not run.
 pub fn secured_kafka() -> anyhow::Result<Kafka> {
-    let secured = &stack()?.secured_kafka;
-    Ok(Kafka {
-        settings: KafkaSettings {
-            bootstrap_servers: secured.bootstrap_servers.clone(),
-            security_protocol: SecurityProtocol::SaslSsl,
-            sasl: Some(SaslSettings {
-                mechanism: SaslMechanism::ScramSha512,
-                username: secured.username.clone(),
-                password: Secret::new(secured.password.clone()),
-            }),
-            ca_pem: Some(secured.ca_pem.clone()),
-        },
-    })
+    Ok(Kafka::secured(&stack()?.secured_kafka))
 }
 
 /// The shared ClickHouse.

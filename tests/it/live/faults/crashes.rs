@@ -47,8 +47,8 @@ async fn kill_at(step: Step) -> anyhow::Result<()> {
     if step != Step::AfterCommit {
         assert_eq!(site.committed().await?.len(), 0, "nothing is committed before it is known to be stored");
     }
-    let before = site.raw("SELECT count() FROM {}").await?;
     consumer.program.kill()?;
+    let before = settled_rows(&site).await?;
     site.set(Mode::Pass);
     consumer.restart(&site.line).await?;
     site.write(200..240).await?;
@@ -62,6 +62,18 @@ async fn kill_at(step: Step) -> anyhow::Result<()> {
         Step::BeforeCommit => assert!(copies <= before, "{step:?}: {copies} copies of {before} rows"),
     }
     Ok(())
+}
+
+/// The rows that are there when what was on its way to the server has arrived.
+async fn settled_rows(site: &Site) -> anyhow::Result<u64> {
+    let rows = "SELECT count() FROM {}";
+    until(SOON, "end of the inserts", || async {
+        let before = site.raw(rows).await?;
+        pause(Duration::from_secs(1)).await;
+        let after = site.raw(rows).await?;
+        Ok(if before == after { Look::There(after) } else { Look::NotYet(format!("{before}, then {after}")) })
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
