@@ -93,11 +93,12 @@ check: compilers own ## Check the format, the lints and the documentation; needs
 	cargo clippy $(EVERYTHING) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --features tests/live --locked
 
+# Live tests mostly wait, for a broker that starts or a Lease that ends: two cores hold four of them.
 .PHONY: test
 test: check ## Run every check and every test, the ones on real Kafka, ClickHouse and Kubernetes included
 	cargo build $(EVERYTHING)
 	$(PROGRAMS)/dev up
-	INSTA_UPDATE=no cargo test --workspace --features tests/live --locked --no-fail-fast
+	INSTA_UPDATE=no RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --workspace --features tests/live --locked --no-fail-fast
 	@cat $(CARGO_TARGET_DIR)/perturb.txt $(CARGO_TARGET_DIR)/perturb-live.txt
 
 # With the workspace, so that nothing is built with other features than in `make test`.
