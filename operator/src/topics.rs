@@ -11,7 +11,8 @@
 //!   caller's. Kafka's admin calls name a topic and not its id, so that one made anew between the look and the call is
 //!   not told apart: whoever makes and deletes topics of our prefix beside the operator takes that risk.
 //! - No record is deleted by a shorter retention without consent.
-//! - Every call has a deadline, and their number at one time is bounded.
+//! - Every call has a deadline, and their number at one time is bounded. While Kafka does not answer one after the other
+//!   tries, and the rest fail at once.
 //! - Each step is decided from what the broker says now, so that a run after a crash goes on where it stopped.
 
 mod admin;
@@ -19,21 +20,27 @@ mod connection;
 mod error;
 mod offsets;
 mod settings;
+mod silence;
 mod topic_id;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use schema::{
     names::{ConsumerGroup, TopicId, TopicName},
     settings::KafkaSettings,
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::retention::{Kept, Shortening};
 pub(crate) use error::TopicsError;
 use {
     admin::Admin,
     error::{AdminError, ConfigureError},
+    silence::Silence,
 };
 
 /// Calls to Kafka at one time. More would only queue up at the controller of the cluster.
@@ -143,6 +150,7 @@ pub(crate) struct KafkaTopics {
     /// For clients that live as long as one question.
     settings: Arc<KafkaSettings>,
     calls: Arc<Semaphore>,
+    silence: Arc<Mutex<Silence>>,
     deadline: Duration,
 }
 
@@ -162,6 +170,7 @@ impl KafkaTopics {
             settings: Arc::new(settings.clone()),
             deadline,
             calls: Arc::new(Semaphore::new(MAX_CALLS)),
+            silence: Arc::new(Mutex::new(Silence::new(deadline / 2))),
         })
     }
 
@@ -222,8 +231,8 @@ impl KafkaTopics {
         }
     }
 
-    /// Runs one blocking call of the admin client off the async threads. It ends by its own deadline, and waits for its
-    /// turn no longer than that either.
+    /// Runs one blocking call of the admin client off the async threads. It ends by its own deadline, waits for its turn
+    /// no longer than that either, and does not begin where it would wait for nothing.
     async fn call<T: Send + 'static>(
         &self,
         call: impl FnOnce(&Admin) -> Result<T, AdminError> + Send + 'static,
@@ -231,15 +240,21 @@ impl KafkaTopics {
         let turn = tokio::time::timeout(self.deadline, Arc::clone(&self.calls).acquire_owned());
         let permit =
             turn.await.map_err(|_| AdminError::without_turn())?.map_err(|_| AdminError::abandoned())?;
-        let admin = Arc::clone(&self.admin);
-        // The permit goes into the thread: a caller that gives up does not make room for one call too many.
+        locked(&self.silence).admit(Instant::now())?;
+        let (admin, silence) = (Arc::clone(&self.admin), Arc::clone(&self.silence));
+        // All of it goes into the thread: a caller that gives up does not make room for one call too many.
         let work = tokio::task::spawn_blocking(move || {
             let outcome = call(&admin);
+            locked(&silence).learn(&outcome, Instant::now());
             drop(permit);
             outcome
         });
         work.await.unwrap_or_else(|_| Err(AdminError::abandoned()))
     }
+}
+
+fn locked(silence: &Mutex<Silence>) -> MutexGuard<'_, Silence> {
+    silence.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Topics for KafkaTopics {

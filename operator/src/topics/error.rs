@@ -165,6 +165,23 @@ impl AdminError {
         }
     }
 
+    /// Whether no broker answered, or none could be talked to: any other call would have met the same.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(
+            self.code,
+            Code::OperationTimedOut
+                | Code::TimedOutQueue
+                | Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::Resolve
+                | Code::SSL
+                | Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::UnsupportedSASLMechanism
+                | Code::IllegalSASLState
+        )
+    }
+
     pub(super) fn says_it_exists(&self) -> bool {
         self.code == Code::TopicAlreadyExists
     }

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crds::Reason;
-use rdkafka::types::RDKafkaErrorCode as Code;
+use rdkafka::{mocking::MockCluster, types::RDKafkaErrorCode as Code};
 use schema::{
     names::{PipelineName, TopicName, TopicPrefix},
     settings::{KafkaSettings, SecurityProtocol},
@@ -218,6 +218,33 @@ async fn a_call_waits_for_the_calls_before_it_no_longer_than_for_its_own_answer(
     let TopicsError::Describe { source, .. } = error else { panic!("{error}") };
     assert_eq!(source, AdminError::without_turn());
     drop(earlier_calls);
+}
+
+#[tokio::test]
+async fn after_a_call_without_an_answer_no_other_is_made_for_a_while() {
+    let cluster = MockCluster::new(1).unwrap();
+    let settings = settings_of(&cluster.bootstrap_servers());
+    let topics = KafkaTopics::with_deadline(&settings, Duration::from_secs(2)).unwrap();
+    let wait_for = |pause| *locked(&topics.silence) = Silence::new(pause);
+    wait_for(Duration::from_secs(3_600));
+    assert_eq!(topics.ids().await.unwrap(), []);
+    cluster.broker_down(1).unwrap();
+    let first = topics.ids().await.unwrap_err();
+    assert_eq!(first.reason(), Reason::KafkaUnreachable);
+
+    cluster.broker_up(1).unwrap();
+    let TopicsError::List { source: first } = first else { panic!("{first}") };
+    for _ in 0..3 {
+        let TopicsError::List { source } = topics.ids().await.unwrap_err() else { panic!("another error") };
+        assert_eq!(source, first, "Kafka was not asked");
+    }
+    wait_for(Duration::ZERO);
+    let back = async {
+        while topics.ids().await.is_err() {
+            tokio::time::sleep(VISIBILITY_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), back).await.unwrap();
 }
 
 #[test]
