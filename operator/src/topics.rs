@@ -245,11 +245,33 @@ impl KafkaTopics {
         // All of it goes into the thread: a caller that gives up does not make room for one call too many.
         let work = tokio::task::spawn_blocking(move || {
             let outcome = call(&admin);
-            locked(&silence).learn(&outcome, Instant::now());
+            if !outcome.as_ref().is_err_and(AdminError::is_silence) {
+                locked(&silence).answered(Instant::now());
+            }
             drop(permit);
             outcome
         });
         work.await.unwrap_or_else(|_| Err(AdminError::abandoned()))
+    }
+
+    /// As `call`, for the questions that every look begins with: where nobody answers one, the next need not wait for the
+    /// same. A call about one partition or one group may hang alone.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Admin) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let silence = Arc::clone(&self.silence);
+        let asked = move |admin: &Admin| {
+            let began = Instant::now();
+            let outcome = question(admin);
+            if let Err(cause) = &outcome
+                && cause.is_silence()
+            {
+                locked(&silence).unanswered(cause.clone(), began, Instant::now());
+            }
+            outcome
+        };
+        self.call(asked).await
     }
 }
 
@@ -260,13 +282,13 @@ fn locked(silence: &Mutex<Silence>) -> MutexGuard<'_, Silence> {
 impl Topics for KafkaTopics {
     async fn describe(&self, name: &TopicName) -> Result<Option<Topic>, TopicsError> {
         let wanted = name.clone();
-        self.call(move |admin| admin.describe_topic(&wanted))
+        self.ask(move |admin| admin.describe_topic(&wanted))
             .await
             .map_err(|source| TopicsError::Describe { topic: name.clone(), source })
     }
 
     async fn ids(&self) -> Result<Vec<TopicId>, TopicsError> {
-        self.call(Admin::topic_ids).await.map_err(|source| TopicsError::List { source })
+        self.ask(Admin::topic_ids).await.map_err(|source| TopicsError::List { source })
     }
 
     async fn search(&self, name: &TopicName, id: TopicId) -> Result<Option<Topic>, TopicsError> {

@@ -16,8 +16,6 @@ use uuid::Uuid;
 
 use super::{
     Error,
-    build::topics::sight::{self, Sight},
-    fetch,
     validate::{self, Recorded},
 };
 use crate::{
@@ -161,19 +159,19 @@ async fn living_topic<B: Backends>(
     Ok(found.filter(|found| is_ours(found, status)))
 }
 
-/// What bears a topic's name. Unless earlier looks did not find the recorded one either, it is waited for: what depends
-/// on the answer is decided once, and a broker that lags behind must not decide it.
+/// What bears a topic's name. Where it is not the recorded one that one is waited for: what depends on the answer is
+/// decided once, and neither a broker that lags behind nor what an earlier look missed must decide it.
 async fn topic<B: Backends>(
     ctx: &Context<B>,
     name: &TopicName,
     status: &TopicStatus,
 ) -> Result<Option<Topic>, TopicsError> {
-    let (found, recorded) = (ctx.topics.describe(name).await?, validate::recorded(Some(status)));
-    match (sight::of(recorded, Some(status), found.as_ref(), fetch::moment(ctx)), recorded) {
-        (Sight::Missed { .. }, Recorded::Incarnation(id)) => ctx.topics.search(name, id).await,
-        (Sight::Missed { .. }, Recorded::Nothing | Recorded::Intended) | (Sight::Clear | Sight::Gone, _) => {
-            Ok(found)
+    let found = ctx.topics.describe(name).await?;
+    match validate::recorded(Some(status)) {
+        Recorded::Incarnation(id) if found.as_ref().is_none_or(|found| found.id != id) => {
+            ctx.topics.search(name, id).await
         }
+        Recorded::Incarnation(_) | Recorded::Nothing | Recorded::Intended => Ok(found),
     }
 }
 

@@ -144,7 +144,9 @@ pub(crate) async fn topics<B: Backends>(
         Source::Kafka(kafka) => &kafka.topic.name,
     };
     let dead_letter = &validated.dead_letter.spec.name;
-    let (topic, dead_letter) = futures::join!(ctx.topics.describe(name), ctx.topics.describe(dead_letter));
+    // One after the other: while Kafka is silent one call tries, and the next profits from its answer.
+    let topic = ctx.topics.describe(name).await;
+    let dead_letter = ctx.topics.describe(dead_letter).await;
     Ok(ObservedTopics { moment: moment(ctx), owner, topic, dead_letter })
 }
 

@@ -22,6 +22,7 @@ use crate::{
     progress::told,
     retained,
     tables::{Database, DatabaseComment, DatabaseOwner, Tables},
+    topics::Topics as _,
 };
 
 pub(crate) async fn clean_up<B: Backends>(
@@ -216,12 +217,19 @@ async fn tell_missing<B: Backends>(
     ctx.events.tell(tenant.object_ref(&()), EventReason::DatabaseNotFound, text).await;
 }
 
-/// Topics of Pipelines that went before, which only the tenant still knew.
+/// Topics of Pipelines that went before, which only the tenant still knew. Those that Kafka does not show are gone.
 async fn tell_left_behind<B: Backends>(ctx: &Context<B>, tenant: &AnalyticsTenant, database: &Database) {
-    let ids: Vec<String> = retained::topics(tenant).iter().map(ToString::to_string).collect();
-    if ids.is_empty() {
+    let mut left = retained::topics(tenant);
+    if left.is_empty() {
         return;
     }
+    if let Ok(shown) = ctx.topics.ids().await {
+        left.retain(|id| shown.contains(id));
+    }
+    if left.is_empty() {
+        return;
+    }
+    let ids: Vec<String> = left.iter().map(ToString::to_string).collect();
     let (name, ids) = (&database.name, ids.join(", "));
     let text = format!(
         "dropped database `{name}`; Kafka may still have the topics with the ids {ids}, which its Pipelines kept"

@@ -165,7 +165,7 @@ impl AdminError {
         }
     }
 
-    /// Whether no broker answered, or none could be talked to: any other call would have met the same.
+    /// Whether no broker answered, or none could be talked to.
     pub(super) fn is_silence(&self) -> bool {
         matches!(
             self.code,

@@ -15,6 +15,8 @@ pub(super) struct Silence {
     /// Between the beginnings of two calls that try.
     pause: Duration,
     met: Option<Met>,
+    /// When the last answer came.
+    answered: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -25,7 +27,7 @@ struct Met {
 
 impl Silence {
     pub(super) fn new(pause: Duration) -> Self {
-        Self { pause, met: None }
+        Self { pause, met: None, answered: None }
     }
 
     /// Lets a call begin, or gives the error that it would wait for.
@@ -40,12 +42,17 @@ impl Silence {
         }
     }
 
-    /// Learns from the end of a call. Whatever an answer says, it is one.
-    pub(super) fn learn<T>(&mut self, outcome: &Result<T, AdminError>, now: Instant) {
-        self.met = match outcome {
-            Err(cause) if cause.is_silence() => Some(Met { cause: cause.clone(), last_try: now }),
-            Ok(_) | Err(_) => None,
-        };
+    /// Kafka answered a call, whatever it said.
+    pub(super) fn answered(&mut self, now: Instant) {
+        (self.met, self.answered) = (None, Some(now));
+    }
+
+    /// Nobody answered a question that every broker answers. Where another call had an answer since this one began, it
+    /// says nothing.
+    pub(super) fn unanswered(&mut self, cause: AdminError, began: Instant, now: Instant) {
+        if self.answered.is_none_or(|answered| answered < began) {
+            self.met = Some(Met { cause, last_try: now });
+        }
     }
 }
 
@@ -66,26 +73,34 @@ mod tests {
         let (mut silence, begin) = (Silence::new(PAUSE), Instant::now());
         let cause = AdminError::new(Code::BrokerTransportFailure, "Connection refused");
         assert_eq!(silence.admit(begin), Ok(()));
-        silence.learn::<()>(&Err(cause.clone()), begin);
-        for after in [0, 1, 4] {
+        silence.unanswered(cause.clone(), begin, begin + seconds(1));
+        for after in [1, 2, 5] {
             assert_eq!(silence.admit(begin + seconds(after)), Err(cause.clone()), "{after} s");
         }
-        assert_eq!(silence.admit(begin + seconds(5)), Ok(()), "this one tries");
-        assert_eq!(silence.admit(begin + seconds(6)), Err(cause), "and no other beside it");
-        silence.learn(&Ok(()), begin + seconds(7));
-        assert_eq!(silence.admit(begin + seconds(7)), Ok(()));
+        assert_eq!(silence.admit(begin + seconds(6)), Ok(()), "this one tries");
+        assert_eq!(silence.admit(begin + seconds(7)), Err(cause), "and no other beside it");
+        silence.answered(begin + seconds(8));
+        assert_eq!(silence.admit(begin + seconds(8)), Ok(()));
+    }
+
+    #[test]
+    fn a_question_from_before_the_last_answer_says_nothing() {
+        let (mut silence, begin) = (Silence::new(PAUSE), Instant::now());
+        let cause = AdminError::new(Code::OperationTimedOut, "timed out");
+        silence.answered(begin + seconds(2));
+        silence.unanswered(cause.clone(), begin, begin + seconds(10));
+        assert_eq!(silence.admit(begin + seconds(10)), Ok(()));
+        silence.unanswered(cause, begin + seconds(3), begin + seconds(13));
+        assert!(silence.admit(begin + seconds(13)).is_err());
     }
 
     #[test]
     fn a_refusal_is_an_answer() {
-        let (mut silence, now) = (Silence::new(PAUSE), Instant::now());
         for code in [Code::PolicyViolation, Code::UnknownTopicOrPartition, Code::TopicAuthorizationFailed] {
-            silence.learn::<()>(&Err(AdminError::new(code, "no")), now);
-            assert_eq!(silence.admit(now), Ok(()), "{code:?}");
+            assert!(!AdminError::new(code, "no").is_silence(), "{code:?}");
         }
         for code in [Code::OperationTimedOut, Code::AllBrokersDown, Code::Authentication, Code::SSL] {
-            silence.learn::<()>(&Err(AdminError::new(code, "no")), now);
-            assert!(silence.admit(now).is_err(), "{code:?}");
+            assert!(AdminError::new(code, "no").is_silence(), "{code:?}");
         }
     }
 }

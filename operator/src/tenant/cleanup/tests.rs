@@ -150,6 +150,21 @@ async fn topics_that_outlive_a_dropped_database_are_named() {
 }
 
 #[tokio::test]
+async fn kept_topics_that_went_in_the_end_are_not_left_behind() {
+    let world = settled(FLEETING_TENANT).await;
+    for policy in ["Retain", "Delete"] {
+        world.apply(&BY_HAND.replace("}}", &format!("}}, deletionPolicy: {{kafka: {policy}}}}}")));
+        world.settle().await;
+        world.delete("pipelines/team/web");
+        world.settle().await;
+    }
+    world.delete(ACME);
+    world.settle().await;
+    assert_eq!(world.stored(), (0, 0));
+    assert!(world.told("TopicsLeftBehind").is_empty());
+}
+
+#[tokio::test]
 async fn a_tenant_of_the_same_name_takes_the_data_over() {
     let world = settled(TENANT).await;
     let topic = |world: &World| world.object(ACME_DEFAULT).unwrap()["status"]["topic"]["id"].clone();

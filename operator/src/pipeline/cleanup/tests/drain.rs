@@ -22,6 +22,22 @@ async fn rule_20_the_ingester_goes_then_what_is_left_is_stored_then_the_consumer
     insta::assert_yaml_snapshot!(world.take_log());
 }
 
+/// What an earlier look missed, and one broker that lags behind, do not make a topic gone.
+#[tokio::test]
+async fn a_topic_that_was_not_shown_for_a_while_is_waited_for_before_its_records_are_given_up() {
+    let world = settled("Delete").await;
+    world.leave_unstored(WEB, 5);
+    world.edit(WEB, |pipeline| pipeline["status"]["topic"]["missingSince"] = json!("2026-01-01T00:00:00Z"));
+    world.delete(WEB);
+    for _ in 0..20 {
+        world.state().lagging_looks = 1;
+        world.reconcile_pipelines().await;
+    }
+    assert!(world.object(CONSUMER).is_some() && world.object(WEB).is_some());
+    assert_eq!(world.message(WEB, "Ready").as_deref(), Some("being deleted: 5 records are not stored yet"));
+    assert_eq!(world.state().topics.len(), 2);
+}
+
 #[tokio::test]
 async fn nothing_is_counted_before_the_ingester_is_gone() {
     let world = settled("Delete").await;
