@@ -13,7 +13,7 @@ use crds::{
     event::EventReason,
     pipeline::{DrainStatus, PipelineState},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
 use tracing::{info, warn};
 
@@ -86,6 +86,9 @@ pub(crate) fn suspended(tenant: Option<&AnalyticsTenant>) -> Suspend {
     tenant.map_or(Suspend::None, |tenant| tenant.spec.suspend)
 }
 
+/// How much longer a drain whose time is over goes on until Kafka says what is left, which is told once.
+const KAFKA_SAYS: SignedDuration = SignedDuration::from_secs(30);
+
 /// A stop that goes on.
 struct Stop {
     by: By,
@@ -114,7 +117,11 @@ async fn go_on<B: Backends>(
             Left::Unknown
         }
     };
-    if is_over(&left, consumer, Time::since(drain.started_at.0, pipeline, now)) {
+    let asked_for = match left {
+        Left::Unknown => now - KAFKA_SAYS,
+        Left::Nothing | Left::Records(_) => now,
+    };
+    if is_over(&left, consumer, Time::since(drain.started_at.0, pipeline, asked_for)) {
         return Ok(Wish::Stop { by, drain: Some(end(ctx, pipeline, drain, (&left, consumer)).await) });
     }
     Ok(Wish::Drain { consumer, message: left.to_string() })

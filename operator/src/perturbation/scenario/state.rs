@@ -6,9 +6,6 @@ use serde_json::json;
 use super::{ACME_DEFAULT, Scenario, Step, of_acme, set};
 use crate::testing::World;
 
-/// Every time that a drain gives is over.
-const LONG_AGO: &str = "2026-01-01T00:00:00Z";
-
 pub(super) fn all() -> Vec<Scenario> {
     vec![
         of_acme("paused", vec![paused()]),
@@ -52,6 +49,11 @@ fn all_stored() -> Step {
     Step::Happens(|world: &World| world.leave_unstored(ACME_DEFAULT, 0))
 }
 
+/// A moment ago, so that Kafka may still say what is left.
 fn time_is_over() -> Step {
-    Step::Edit(ACME_DEFAULT, |pipeline| pipeline["status"]["drain"]["startedAt"] = json!(LONG_AGO))
+    Step::Edit(ACME_DEFAULT, |pipeline| {
+        let allowed = pipeline["spec"]["drainTimeoutSeconds"].as_i64().unwrap_or(60);
+        let start = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(allowed + 1);
+        pipeline["status"]["drain"]["startedAt"] = json!(start.strftime("%FT%TZ").to_string());
+    })
 }

@@ -198,6 +198,12 @@ async fn kafka_away_does_not_end_a_drain_before_its_time() {
     world.settle().await;
     assert_eq!(pods(&world), (None, Some(1)));
     assert!(world.message(ACME_DEFAULT, "WorkloadsAvailable").unwrap().contains("Kafka does not say"));
+    world.edit(ACME_DEFAULT, |pipeline| {
+        let a_moment_over = jiff::Timestamp::now() - SignedDuration::from_secs(61);
+        pipeline["status"]["drain"]["startedAt"] = json!(a_moment_over.strftime("%FT%TZ").to_string());
+    });
+    world.settle().await;
+    assert_eq!(pods(&world), (None, Some(1)), "it may still say what is left");
     let_time_pass(&world);
     world.settle().await;
     assert_eq!(pods(&world), (None, Some(0)));
