@@ -154,6 +154,7 @@ fn what_pipelines_need(tenant: &Guarded<AnalyticsTenant>) -> Option<u64> {
     tenant.meta().generation.hash(&mut hash);
     tenant.meta().deletion_timestamp.is_some().hash(&mut hash);
     tenant::is_disowned(tenant).hash(&mut hash);
+    tenant::loss(tenant).map(|loss| (&loss.reason, &loss.message)).hash(&mut hash);
     if let Some(status) = &tenant.status {
         let database = status.database.as_ref().map(|database| (&database.name, &database.table_uuid));
         (&status.tenant_id, database, &status.retained_topics).hash(&mut hash);

@@ -36,8 +36,12 @@ use rivals::{Rival, Standing};
 use validate::Invalid;
 
 pub(crate) use {
-    build::api_keys::name as keys_secret, build::credentials, error::Error, fetch::referenced_names,
-    status::is_disowned, validate::scope,
+    build::api_keys::name as keys_secret,
+    build::credentials,
+    error::Error,
+    fetch::referenced_names,
+    status::{is_disowned, loss},
+    validate::scope,
 };
 
 /// The field manager of what this controller applies, and the name under which its Events appear.

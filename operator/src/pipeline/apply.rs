@@ -16,7 +16,7 @@ use super::{
     Error,
     build::{Desired, Runnable, Wish, settings::Rekeyed},
     fetch::Optional,
-    validate::{Invalid, Obstacle, ValidatedPipeline},
+    validate::{Invalid, Obstacle, TenantFacts, ValidatedPipeline},
 };
 use crate::{
     attempt,
@@ -234,11 +234,7 @@ pub(crate) async fn apply<B: Backends>(
     Outcome {
         spec: Progress::Done(()),
         topics: topics.aspect,
-        table: Progress::Done(TableStatus {
-            database: validated.tenant.database.to_string(),
-            name: STORAGE_TABLE.to_owned(),
-            uuid: validated.tenant.generation.to_string(),
-        }),
+        table: table(&validated.tenant),
         workloads,
         consumers,
         topic: topics.topic,
@@ -257,6 +253,18 @@ pub(crate) async fn apply<B: Backends>(
             (Some(_), SettingsInUse::Unknown) => Credential::AsKnown,
         },
     }
+}
+
+/// The table that the pods work with. They go on where it is lost, and nobody is told that events are stored.
+fn table(tenant: &TenantFacts) -> Aspect<TableStatus> {
+    if let Some(loss) = &tenant.loss {
+        return Progress::Waiting(loss.clone());
+    }
+    Progress::Done(TableStatus {
+        database: tenant.database.to_string(),
+        name: STORAGE_TABLE.to_owned(),
+        uuid: tenant.generation.to_string(),
+    })
 }
 
 async fn roll_out<B: Backends>(

@@ -79,6 +79,8 @@ pub(crate) struct TenantFacts {
     pub(crate) id: TenantId,
     pub(crate) database: DatabaseName,
     pub(crate) generation: TableGeneration,
+    /// That the table is not there to be written to, as the tenant says.
+    pub(crate) loss: Option<Waiting>,
 }
 
 /// A topic as the spec wants it, and what is known of its incarnation.
@@ -349,6 +351,10 @@ fn facts(installation: &Installation, tenant: &AnalyticsTenant) -> Result<Tenant
             database: DatabaseName::of(&id),
             id,
             generation: TableGeneration(Uuid::try_parse(table).ok()?),
+            loss: tenant::loss(tenant).map(|loss| {
+                let what = "lost what events are stored in, and they wait in Kafka";
+                not_ready(tenant, &format!("{what}: {}: {}", loss.reason, loss.message))
+            }),
         })
     };
     read().ok_or_else(|| not_ready(tenant, "has no database with tables yet"))

@@ -1,7 +1,7 @@
 //! The status step of the AnalyticsTenant controller: a pure description of the outcome, written when it differs.
 
 use crds::{
-    AnalyticsTenant, AnalyticsTenantStatus, Reason,
+    AnalyticsTenant, AnalyticsTenantStatus, Condition, Reason,
     analytics_tenant::{ApiKeyState, ClickHouseUsersStatus, DatabaseStatus, EndpointsStatus, Suspend},
     condition::ConditionType,
 };
@@ -330,6 +330,20 @@ pub(crate) fn is_disowned(tenant: &AnalyticsTenant) -> bool {
         .into_iter()
         .filter_map(|kind| conditions::find(conditions, kind))
         .any(|condition| condition.reason == Reason::NameConflict.as_str())
+}
+
+/// What a tenant says of itself while its database or its table of events is not there to be written to.
+pub(crate) fn loss(tenant: &AnalyticsTenant) -> Option<&Condition> {
+    let conditions = tenant.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let is_loss = |condition: &&Condition| {
+        [Reason::DatabaseLost, Reason::StorageTableMissing]
+            .map(Reason::as_str)
+            .contains(&condition.reason.as_str())
+    };
+    [ConditionType::DatabaseReady, ConditionType::SchemaInSync]
+        .into_iter()
+        .filter_map(|kind| conditions::find(conditions, kind))
+        .find(is_loss)
 }
 
 fn endpoints(outcome: &Outcome, before: Option<EndpointsStatus>) -> Option<EndpointsStatus> {

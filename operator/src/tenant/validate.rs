@@ -75,7 +75,7 @@ pub(crate) enum Invalid {
     )]
     Id { id: String, flaw: TenantIdError },
     #[error(
-        "the tenant id `{id}` belongs to the tenant `{namespace}/{name}`; make this tenant anew with another `spec.tenantId`, or delete that one"
+        "the tenant id `{id}` belongs to the tenant `{namespace}/{name}`; make this tenant anew with another `spec.tenantId`"
     )]
     NameConflict { id: TenantId, namespace: String, name: String },
     #[error("the retention cannot be kept")]

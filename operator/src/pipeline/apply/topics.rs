@@ -179,7 +179,7 @@ async fn ensure<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, planned: Pla
 
 /// Takes note of a topic that is only read. One that is not there is waited for, since nobody asked us to make it.
 async fn take_note<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, look: Look) -> Attempt {
-    let Look { wanted, found } = look;
+    let Look { wanted, found, .. } = look;
     match found {
         Ok(Found::There(topic)) => {
             tell_of_replacement(ctx, pipeline, wanted.recorded, &topic).await;
@@ -222,7 +222,7 @@ async fn tell_of_replacement<B: Backends>(
 
 async fn carry_out<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline, planned: Planned) -> Aspect<Ensured> {
     let given_up = planned.given_up();
-    let Planned { wanted, plan } = planned;
+    let Planned { wanted, plan, .. } = planned;
     let plan = match plan {
         Ok(plan) => plan,
         Err(source) => return Progress::Failed(Error::DescribeTopic { source }),

@@ -35,6 +35,8 @@ pub(crate) enum PlannedSource {
 pub(crate) struct Look {
     pub(crate) wanted: ForeignTopic,
     pub(crate) found: Result<Found, TopicsError>,
+    /// Whether the looks before did not find the recorded one.
+    was_gone: bool,
 }
 
 /// What bears the name of a topic of somebody else.
@@ -53,6 +55,8 @@ pub(crate) enum Found {
 pub(crate) struct Planned {
     pub(crate) wanted: WantedTopic,
     pub(crate) plan: Result<Plan, TopicsError>,
+    /// Whether the looks before did not find the recorded one: its name is free, or somebody else's.
+    was_gone: bool,
 }
 
 /// What to do about a topic.
@@ -98,6 +102,7 @@ pub(crate) fn topics(pipeline: &ValidatedPipeline, observed: ObservedTopics) -> 
     let (owner, observed_at) = (observed.owner, observed.moment);
     let planned = |wanted: &WantedTopic, observed: Result<Option<Topic>, TopicsError>| Planned {
         wanted: wanted.clone(),
+        was_gone: was_gone(wanted.recorded, wanted.status.as_ref(), observed_at),
         plan: observed.map(|found| plan(wanted, found, &pipeline.retained, observed_at)),
     };
     let plans = Plans {
@@ -155,7 +160,11 @@ impl PlannedSource {
     fn is_unusable(&self) -> bool {
         match self {
             Self::Own(planned) => planned.is_refused(),
-            Self::Foreign(look) => matches!(look.found, Ok(Found::Absent)),
+            Self::Foreign(look) => match look.found {
+                Ok(Found::Absent) => true,
+                Ok(Found::There(_) | Found::Unclear { .. }) => false,
+                Err(_) => look.was_gone,
+            },
         }
     }
 
@@ -213,7 +222,18 @@ fn look(wanted: &ForeignTopic, found: Result<Option<Topic>, TopicsError>, moment
         (Sight::Clear | Sight::Gone, Some(topic)) => Found::There(topic),
         (Sight::Clear | Sight::Gone, None) => Found::Absent,
     };
-    Look { wanted: wanted.clone(), found: found.map(seen) }
+    Look {
+        wanted: wanted.clone(),
+        found: found.map(seen),
+        was_gone: was_gone(wanted.recorded, wanted.status.as_ref(), moment),
+    }
+}
+
+fn was_gone(recorded: Recorded, status: Option<&TopicStatus>, moment: Moment) -> bool {
+    match sight::of(recorded, status, None, moment) {
+        Sight::Gone => true,
+        Sight::Clear | Sight::Missed { .. } => false,
+    }
 }
 
 /// What the status says of a topic, and since when it is not shown.
@@ -253,8 +273,9 @@ impl Planned {
             Ok(Plan::Refuse(_)) => true,
             Ok(
                 Plan::Create | Plan::Recreate { .. } | Plan::Keep(_) | Plan::Await { .. } | Plan::Adopt(_),
-            )
-            | Err(_) => false,
+            ) => false,
+            // What a look refused, one without an answer does not permit.
+            Err(_) => self.was_gone,
         }
     }
 

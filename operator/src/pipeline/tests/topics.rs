@@ -36,6 +36,25 @@ async fn no_pod_works_with_a_topic_of_somebody_else() {
 }
 
 #[tokio::test]
+async fn a_kafka_that_cannot_be_asked_starts_no_pod_that_a_look_before_stopped() {
+    let dead_letters = format!("{TOPIC}.dlq");
+    for (topic, left) in [(TOPIC, (0, 0)), (dead_letters.as_str(), (2, 0))] {
+        let world = settled().await;
+        world.state().topics.get_mut(topic).unwrap().id.0 = uuid::Uuid::from_u128(77);
+        world.settle().await;
+        assert_eq!(pods(&world), left);
+        world.state().is_kafka_away = true;
+        world.settle().await;
+        assert_ne!(world.reason(ACME_DEFAULT, "TopicReady").as_deref(), Some("NameConflict"), "it was asked");
+        assert_eq!(pods(&world), left, "{topic}");
+    }
+    let world = settled().await;
+    world.state().is_kafka_away = true;
+    world.settle().await;
+    assert_eq!(pods(&world), (2, 1), "what runs goes on");
+}
+
+#[tokio::test]
 async fn dead_letters_do_not_go_into_a_topic_of_somebody_else() {
     let world = settled().await;
     let dead_letters = format!("{TOPIC}.dlq");

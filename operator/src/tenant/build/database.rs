@@ -49,7 +49,7 @@ pub(crate) enum Refusal {
     )]
     Orphaned { database: String, uid: String, released: String },
     #[error(
-        "database `{database}` was left by the tenant `{namespace}/{name}`, and only a tenant of that name takes it over"
+        "database `{database}` was left by the tenant `{namespace}/{name}`, and only a tenant of that name takes it over; make this tenant anew with another `spec.tenantId`"
     )]
     Released { database: String, namespace: String, name: String },
     #[error("database `{database}` was not made by Millrace: its comment names no owner")]

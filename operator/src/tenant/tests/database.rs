@@ -54,6 +54,12 @@ async fn a_lost_database_is_made_anew_only_with_consent() {
     let failures = world.reconcile_tenants().await;
     assert_eq!((failures[0].failure(), failures[0].reason()), (Failure::Refused, Reason::DatabaseLost));
     assert_eq!(world.reason(ACME, "DatabaseReady").as_deref(), Some("DatabaseLost"));
+    world.reconcile_pipelines().await;
+    assert_eq!(world.reason(ACME_DEFAULT, "TableReady").as_deref(), Some("TenantNotReady"));
+    let message = world.message(ACME_DEFAULT, "Ready").unwrap();
+    assert!(message.contains("wait in Kafka: DatabaseLost: "), "{message}");
+    let consumer = world.object("deployments/team/acme-default-consumer").unwrap();
+    assert_eq!(consumer["spec"]["replicas"], 1, "the pods go on");
     let annotation = format!("`analytics.millrace.dev/recreate-database: \"{lost}\"`");
     assert!(world.message(ACME, "Ready").unwrap().contains(&annotation));
     give_up(&world, "6d2a1f5e-0c3b-4a58-9d2c-3c1f6a7b8c9d");
