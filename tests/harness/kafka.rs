@@ -17,6 +17,7 @@ use schema::settings::{KafkaSettings, SaslMechanism, SaslSettings, SecurityProto
 pub mod acls;
 mod admin;
 pub mod metadata;
+mod wire;
 
 /// Time for one exchange with the broker; it runs on the same machine.
 const EXCHANGE: Duration = Duration::from_secs(20);

@@ -1,13 +1,12 @@
 //! What a user may do, told to one broker with a request of the wire protocol
 //! (<https://kafka.apache.org/protocol#The_Messages_CreateAcls>, version 1), which librdkafka's safe interface lacks.
 
-use anyhow::{Context as _, bail, ensure};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use anyhow::{bail, ensure};
+
+use super::wire::{Reader, exchange};
 
 const CREATE_ACLS: i16 = 30;
 const VERSION: i16 = 1;
-const CORRELATION: i32 = 1;
 
 const PREFIXED: u8 = 4;
 const ALLOW: u8 = 3;
@@ -64,21 +63,18 @@ fn code(operation: &str) -> anyhow::Result<u8> {
 /// # Errors
 /// When the broker does not answer or refuses.
 pub async fn allow(broker: &str, user: &str, rights: &[Right]) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(broker).await.with_context(|| format!("failed to reach {broker}"))?;
-    let request = request(user, rights)?;
-    stream.write_all(&u32::try_from(request.len())?.to_be_bytes()).await?;
-    stream.write_all(&request).await?;
-    let length = stream.read_u32().await?;
-    ensure!(length < 1_000_000, "the answer has {length} bytes");
-    ensure!(stream.read_i32().await? == CORRELATION, "the answer is to another request");
-    let _throttle_ms = stream.read_i32().await?;
-    ensure!(stream.read_i32().await? == i32::try_from(rights.len())?, "an answer for each right");
+    let answer = exchange(broker, &request(user, rights)?).await?;
+    let mut reader = Reader { rest: &answer };
+    reader.take(4)?; // correlation id
+    reader.take(4)?; // throttle time
+    let answers = i32::from_be_bytes(reader.take(4)?.try_into()?);
+    ensure!(usize::try_from(answers)? == rights.len(), "an answer for each right");
     for right in rights {
-        let code = stream.read_i16().await?;
-        let length = stream.read_i16().await?;
-        let mut message = vec![0; usize::try_from(length).unwrap_or(0)];
-        stream.read_exact(&mut message).await?;
-        ensure!(code == 0, "{right:?}: code {code}, {}", String::from_utf8_lossy(&message));
+        let code = i16::from_be_bytes(reader.take(2)?.try_into()?);
+        // None has the length -1.
+        let length = i16::from_be_bytes(reader.take(2)?.try_into()?);
+        let message = reader.take(usize::try_from(length).unwrap_or(0))?;
+        ensure!(code == 0, "{right:?}: code {code}, {}", String::from_utf8_lossy(message));
     }
     Ok(())
 }
@@ -87,7 +83,7 @@ fn request(user: &str, rights: &[Right]) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.extend(CREATE_ACLS.to_be_bytes());
     bytes.extend(VERSION.to_be_bytes());
-    bytes.extend(CORRELATION.to_be_bytes());
+    bytes.extend(1_i32.to_be_bytes()); // correlation id
     push_text(&mut bytes, "tests")?; // client id
     bytes.extend(i32::try_from(rights.len())?.to_be_bytes());
     for right in rights {

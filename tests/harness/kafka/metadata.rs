@@ -1,10 +1,10 @@
 //! Kafka's own id of a topic, asked with one request of the wire protocol
 //! (<https://kafka.apache.org/protocol#The_Messages_Metadata>, version 12), independently of librdkafka.
 
-use anyhow::{Context as _, bail, ensure};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use anyhow::{bail, ensure};
 use uuid::Uuid;
+
+use super::wire::{Reader, exchange};
 
 const METADATA: i16 = 3;
 const VERSION: i16 = 12;
@@ -14,14 +14,7 @@ const VERSION: i16 = 12;
 /// # Errors
 /// When the broker does not answer, or has no such topic.
 pub async fn topic_id(broker: &str, topic: &str) -> anyhow::Result<Uuid> {
-    let mut stream = TcpStream::connect(broker).await.with_context(|| format!("failed to reach {broker}"))?;
-    let request = request(topic)?;
-    stream.write_all(&u32::try_from(request.len())?.to_be_bytes()).await?;
-    stream.write_all(&request).await?;
-    let length = stream.read_u32().await?;
-    ensure!(length < 1_000_000, "the answer has {length} bytes");
-    let mut answer = vec![0; length as usize];
-    stream.read_exact(&mut answer).await?;
+    let answer = exchange(broker, &request(topic)?).await?;
     read_answer(&mut Reader { rest: &answer }, topic)
 }
 
@@ -75,46 +68,4 @@ fn read_answer(reader: &mut Reader<'_>, topic: &str) -> anyhow::Result<Uuid> {
         bail!("the broker answers code {code} for `{topic}`");
     }
     Ok(id)
-}
-
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> anyhow::Result<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(length).context("the answer is too short")?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn varint(&mut self) -> anyhow::Result<usize> {
-        let mut value = 0;
-        for shift in (0..35).step_by(7) {
-            let byte = usize::from(self.take(1)?[0]);
-            value |= (byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        bail!("a length without an end")
-    }
-
-    fn array_length(&mut self) -> anyhow::Result<usize> {
-        Ok(self.varint()?.saturating_sub(1))
-    }
-
-    fn text(&mut self) -> anyhow::Result<&'a [u8]> {
-        let length = self.array_length()?;
-        self.take(length)
-    }
-
-    fn tagged_fields(&mut self) -> anyhow::Result<()> {
-        for _ in 0..self.varint()? {
-            self.varint()?;
-            let length = self.varint()?;
-            self.take(length)?;
-        }
-        Ok(())
-    }
 }

@@ -349,6 +349,14 @@ async fn a_consumer_needs_no_more_than_the_writer_may() -> anyhow::Result<()> {
     .await
 }
 
+/// All that the operator does with a tenant's database but for its end.
+async fn make_and_change(operator: &ClickHouse, database: &DatabaseName) -> anyhow::Result<()> {
+    make_tables(operator, database, Retention::DEFAULT).await?;
+    operator.run(&schema::migrations::migrations_table(database)).await?;
+    operator.run(&schema::migrations::change_retention(database, Retention::from_hours(24)?)).await?;
+    operator.run(&format!("ALTER DATABASE {database} MODIFY COMMENT 'x'")).await.map(drop)
+}
+
 /// What docs/operations/clickhouse-users.md grants to the operator's user is enough: the engine, which looks at rights
 /// first, refuses its statements only because it has nowhere to put users.
 #[tokio::test]
@@ -365,10 +373,7 @@ async fn the_operators_user_needs_no_more_than_is_documented() -> anyhow::Result
         let operator = clickhouse.reader_as("operator", PASSWORD);
 
         let database = DatabaseName::of(&tenant("team-acme")?);
-        make_tables(&operator, &database, Retention::DEFAULT).await?;
-        operator.run(&schema::migrations::migrations_table(&database)).await?;
-        operator.run(&schema::migrations::change_retention(&database, Retention::from_hours(24)?)).await?;
-        operator.run(&format!("ALTER DATABASE {database} MODIFY COMMENT 'x'")).await?;
+        make_and_change(&operator, &database).await?;
         operator.run(&access::observation(std::slice::from_ref(&known.name))).await?;
 
         for statement in [
@@ -414,10 +419,7 @@ async fn the_user_of_all_needs_no_more_than_is_documented() -> anyhow::Result<()
         let operator = clickhouse.reader_as("operator", PASSWORD);
 
         let database = DatabaseName::of(&tenant("team-acme")?);
-        make_tables(&operator, &database, Retention::DEFAULT).await?;
-        operator.run(&schema::migrations::migrations_table(&database)).await?;
-        operator.run(&schema::migrations::change_retention(&database, Retention::from_hours(24)?)).await?;
-        operator.run(&format!("ALTER DATABASE {database} MODIFY COMMENT 'x'")).await?;
+        make_and_change(&operator, &database).await?;
         let row = "(id, event_name, distinct_id, timestamp, received_at) \
                    VALUES (generateUUIDv4(), 'signed_up', 'ada', now64(3), now64(3))";
         operator.run(&format!("INSERT INTO {database}.events_raw {row}")).await?;
