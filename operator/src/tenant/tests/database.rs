@@ -67,19 +67,29 @@ async fn a_lost_database_is_made_anew_only_with_consent() {
     assert!(world.state().databases.is_empty(), "the consent to another loss is none");
 
     give_up(&world, &lost);
-    world.reconcile_tenants().await;
-    assert_ne!(recorded_database(&world), lost);
-    assert_eq!(
-        world.reason(ACME, "Ready").as_deref(),
-        Some("PipelineNotReady"),
-        "pods write to the table that is lost until their Pipeline knows the new one"
-    );
     world.settle().await;
     assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
+    assert_ne!(recorded_database(&world), lost);
 
     world.state().databases.clear();
     world.settle().await;
     assert_eq!(world.reason(ACME, "DatabaseReady").as_deref(), Some("DatabaseLost"), "it was for one time");
+}
+
+/// Its pods write to the table that is lost until it has looked.
+#[tokio::test]
+async fn a_tenant_is_not_ready_while_its_pipeline_knows_only_the_table_of_before() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    let lost = recorded_database(&world);
+    world.state().databases.clear();
+    give_up(&world, &lost);
+    world.reconcile_tenants().await;
+    assert_ne!(recorded_database(&world), lost);
+    assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"), "it was not looked at");
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("PipelineNotReady"));
+    world.settle().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
 }
 
 #[tokio::test]
