@@ -27,7 +27,7 @@ use serde_json::json;
 
 use crate::labels;
 
-use applied::is_applied;
+use applied::{has, is_applied};
 use error::CallError;
 pub(crate) use {
     error::Error,
@@ -220,6 +220,9 @@ impl Kubernetes {
 
     /// Merges fields into the status of a resource, unless it changed since it was read. Gives the resource as it is
     /// then.
+    ///
+    /// # Errors
+    /// [`Error::Dropped`] when the definition of the kind lacks a field: a merge answers that with silence.
     pub(crate) async fn merge_status<K: Kind>(
         &self,
         resource: &K,
@@ -228,9 +231,15 @@ impl Kubernetes {
         let name = resource.name_any();
         let patch = json!({ "metadata": expected(resource.meta()), "status": status });
         let api = self.api::<K>(&resource.namespace().unwrap_or_default());
-        self.in_time(api.patch_status(&name, &self.merging(), &Patch::Merge(&patch)))
+        let merged = self
+            .in_time(api.patch_status(&name, &self.merging(), &Patch::Merge(&patch)))
             .await
-            .map_err(|source| Error::WriteStatus { object: object::<K>(&name), source })
+            .map_err(|source| Error::WriteStatus { object: object::<K>(&name), source })?;
+        let as_merged = serde_json::to_value(&merged).expect("a resource of the API server is always JSON");
+        if !has(&as_merged["status"], &patch["status"]) {
+            return Err(Error::Dropped { object: object::<K>(&name) });
+        }
+        Ok(merged)
     }
 
     /// Holds a resource until its outside traces were dealt with. Gives the resource as it is then.

@@ -12,7 +12,7 @@ pub(super) fn is_applied(found: &Value, wanted: &Value, manager: &str) -> bool {
 }
 
 /// Whether every wanted field has its value.
-fn has(found: &Value, wanted: &Value) -> bool {
+pub(super) fn has(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
         (Value::Object(found), Value::Object(wanted)) => {
             wanted.iter().all(|(field, wanted)| match found.get(field) {

@@ -31,23 +31,36 @@ pub(crate) enum Error {
         "this version of the operator cannot read `{field}` of {object}: correct it, or run a newer version"
     )]
     Unreadable { object: String, field: String },
+    #[error("the status of {object} does not keep what was written: {}", OLDER_DEFINITION)]
+    Dropped { object: String },
     #[error("{object} is left from a deleted resource of the same name and about to go")]
     Leftover { object: String },
 }
+
+/// What to do where the API server knows a kind by a definition that lacks a field of ours.
+const OLDER_DEFINITION: &str = "the definition of its kind is older than this operator, so apply the definitions of this operator's chart";
 
 /// Why a call failed. It has no cause: kube's errors cite the whole answer, once more in each of theirs.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     #[error("{words}")]
     Api { words: String, code: Option<u16> },
+    #[error("{words}: {}", OLDER_DEFINITION)]
+    Undeclared { words: String },
     #[error("the API server did not answer within {seconds} s")]
     Deadline { seconds: u64 },
 }
+
+/// How the API server answers an applied field that its definition of the kind lacks, with status 500.
+const UNDECLARED: &str = "field not declared in schema";
 
 /// The API server's own words, or what kept them away.
 impl From<kube::Error> for CallError {
     fn from(error: kube::Error) -> Self {
         match error {
+            kube::Error::Api(status) if status.message.contains(UNDECLARED) => {
+                Self::Undeclared { words: status.message }
+            }
             kube::Error::Api(status) => Self::Api { code: Some(status.code), words: status.message },
             // Its text cites the answer.
             kube::Error::SerdeError(_) => {
@@ -77,7 +90,7 @@ impl CallError {
     fn code(&self) -> Option<u16> {
         match self {
             Self::Api { code, .. } => *code,
-            Self::Deadline { .. } => None,
+            Self::Undeclared { .. } | Self::Deadline { .. } => None,
         }
     }
 
@@ -91,11 +104,15 @@ impl CallError {
     }
 
     fn failure(&self) -> Failure {
-        match self.code() {
-            Some(401 | 403) => Failure::Permission,
-            Some(400 | 413 | 422) => Failure::Refused,
-            // 404 is a namespace or resource that just went, 409 one that just changed: both are read anew.
-            Some(_) | None => Failure::Transient,
+        match self {
+            Self::Undeclared { .. } => Failure::Refused,
+            Self::Deadline { .. } => Failure::Transient,
+            Self::Api { code, .. } => match code {
+                Some(401 | 403) => Failure::Permission,
+                Some(400 | 413 | 422) => Failure::Refused,
+                // 404 is a namespace or resource that just went, 409 one that just changed: both are read anew.
+                Some(_) | None => Failure::Transient,
+            },
         }
     }
 
@@ -124,7 +141,7 @@ impl Error {
             | Self::RemoveFinalizer { source, .. } => source.failure(),
             Self::Foreign { .. } => Failure::Conflict,
             Self::Leftover { .. } => Failure::Transient,
-            Self::Unreadable { .. } => Failure::Refused,
+            Self::Unreadable { .. } | Self::Dropped { .. } => Failure::Refused,
         }
     }
 
@@ -143,6 +160,7 @@ impl Error {
             Self::Foreign { .. } => Reason::ChildConflict,
             Self::Leftover { .. } => Reason::ChildBeingDeleted,
             Self::Unreadable { .. } => Reason::UnreadableObject,
+            Self::Dropped { .. } => Reason::KubernetesRefused,
         }
     }
 }

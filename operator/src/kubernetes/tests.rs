@@ -62,6 +62,18 @@ fn rule_25_the_kind_of_failure_follows_from_the_answer() {
 }
 
 #[test]
+fn a_field_that_the_definition_lacks_is_waited_for_by_nobody() {
+    let words = "failed to create typed patch object (team/web; x/v1, Kind=Pipeline): .status.topic.missingSince: \
+                 field not declared in schema";
+    let status = kube::core::Status { code: 500, ..kube::core::Status::failure(words, "") };
+    let source = CallError::from(kube::Error::Api(Box::new(status)));
+    let error = Error::WriteStatus { object: "Pipeline `web`".to_owned(), source };
+    assert_eq!((error.failure(), error.reason()), (Failure::Refused, Reason::KubernetesRefused));
+    let told = told(&error);
+    assert!(told.contains(".missingSince") && told.contains("apply the definitions"), "{told}");
+}
+
+#[test]
 fn an_answer_that_cannot_be_read_is_not_cited() {
     let cause = serde_json::from_str::<u8>(r#""hunter2""#).unwrap_err();
     assert!(cause.to_string().contains("hunter2"));

@@ -38,15 +38,10 @@ pub(crate) async fn announce<B: Backends>(ctx: &Context<B>, pipeline: Pipeline) 
     if !status.conditions.is_empty() {
         return Ok(pipeline);
     }
-    begin(&mut status, &pipeline, Timestamp::now());
-    write(ctx, &pipeline, &status).await.map_err(|source| Error::Report { source })
-}
-
-/// What is said before anything is known.
-fn begin(status: &mut PipelineStatus, pipeline: &Pipeline, now: Timestamp) {
-    status.conditions = conditions::initial(&ASPECTS, generation(pipeline), now);
+    status.conditions = conditions::initial(&ASPECTS, generation(&pipeline), Timestamp::now());
     // A HorizontalPodAutoscaler refuses a target without one.
     status.selector = Some(consumer::selector(&pipeline.name_any()));
+    write(ctx, &pipeline, &status).await.map_err(|source| Error::Report { source })
 }
 
 /// Notes that topics are about to be made.
@@ -155,7 +150,8 @@ async fn try_to_report_failure<B: Backends>(
     let (generation, now) = (generation(&pipeline), Timestamp::now());
     let mut status = pipeline.status.clone().unwrap_or_default();
     if status.conditions.is_empty() {
-        begin(&mut status, &pipeline, now);
+        // And nothing else: it may be another field of the status that the API server does not take.
+        status.conditions = conditions::initial(&ASPECTS, generation, now);
     }
     status.conditions = conditions::of_failure(&status.conditions, error, generation, now);
     report_status(ctx, &pipeline, status).await

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::ensure;
-use crds::AnalyticsTenant;
 use crds::condition::kind;
+use crds::{AnalyticsTenant, Condition, Pipeline, Reason};
 use harness::chart;
-use harness::kubernetes::Ground;
+use harness::kubernetes::{Ground, shown};
 use harness::names::unique;
 use harness::operator::{Operator, flags};
 use harness::private::{PrivateClickHouse, PrivateKafka};
@@ -127,11 +127,16 @@ async fn resources_of_the_first_chart_pass_the_definitions_of_now() -> anyhow::R
             json!({"tenantRef": {"name": "acme"}, "topic": {"partitions": 2}, "consumer": {"replicas": 3}});
         ground.pipeline("wide", wide.clone()).await?;
 
-        define(&cluster, "charts/millrace").await?;
         let folder = TempDir::new()?;
+        let flags = flags(&kafka.address(), &clickhouse, folder.path())?;
         let client = cluster.client().await?;
         let _available = StandIn::start(&client);
-        let operator = Operator::start(client, &flags(&kafka.address(), &clickhouse, folder.path())?)?;
+        let too_early = Operator::start(client.clone(), &flags)?;
+        says_what_is_older(&ground).await?;
+        too_early.stop().await?;
+
+        define(&cluster, "charts/millrace").await?;
+        let operator = Operator::start(client, &flags)?;
         ground.tenant_with("acme", kind::READY, "True", READY).await?;
         ground.pipeline_with("wide", kind::READY, "True", READY).await?;
 
@@ -146,6 +151,25 @@ async fn resources_of_the_first_chart_pass_the_definitions_of_now() -> anyhow::R
         ground.pipeline("wide", narrow).await?;
         ground.pipeline_with("wide", kind::READY, "True", READY).await?;
         operator.stop().await
+    })
+    .await
+}
+
+/// Waits until both resources say that their definitions are older than the operator.
+async fn says_what_is_older(ground: &Ground) -> anyhow::Result<()> {
+    let says_so = |conditions: &[Condition]| {
+        conditions.iter().any(|condition| {
+            condition.kind == kind::STALLED
+                && condition.reason == Reason::KubernetesRefused.as_str()
+                && condition.message.contains("older than this operator")
+        })
+    };
+    let (tenants, pipelines): (Api<AnalyticsTenant>, Api<Pipeline>) = (ground.api(), ground.api());
+    until(READY, "both resources say that their definitions are older", || async {
+        let of_tenant = tenants.get("acme").await?.status.unwrap_or_default().conditions;
+        let of_pipeline = pipelines.get("wide").await?.status.unwrap_or_default().conditions;
+        let both = says_so(&of_tenant) && says_so(&of_pipeline);
+        Ok(Look::at(both, format!("{}; {}", shown(&of_tenant), shown(&of_pipeline))))
     })
     .await
 }
