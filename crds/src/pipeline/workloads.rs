@@ -42,6 +42,14 @@ impl Default for IngesterSpec {
 
 /// CPU and memory as Kubernetes quantities, for example `250m` and `128Mi`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.limits) || !has(self.limits.memory) || !quantity(self.limits.memory).isLessThan(quantity('32Mi'))")
+        .message("limits.memory must be at least 32Mi: with less no pod starts"),
+    validation = Rule::new("!has(self.requests) || !has(self.limits) || !has(self.requests.memory) || !has(self.limits.memory) || !quantity(self.requests.memory).isGreaterThan(quantity(self.limits.memory))")
+        .message("requests.memory must not be greater than limits.memory"),
+    validation = Rule::new("!has(self.requests) || !has(self.limits) || !has(self.requests.cpu) || !has(self.limits.cpu) || !quantity(self.requests.cpu).isGreaterThan(quantity(self.limits.cpu))")
+        .message("requests.cpu must not be greater than limits.cpu")
+)]
 pub struct Resources {
     /// What the scheduler keeps free for a pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,8 +126,9 @@ pub struct ConsumerSpec {
     #[serde(default = "default_consumer_replicas")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: i32,
-    /// CPU and memory of each pod. Default: requests of 50m and 64Mi, and a memory limit of 512Mi. Naming a request or a
-    /// limit of CPU replaces the default of CPU, naming one of memory both defaults of memory.
+    /// CPU and memory of each pod. Default: requests of 50m and 64Mi, and a memory limit of 512Mi, or of 64Mi and four
+    /// times `batch.maxBytes` where that is more. Naming a request or a limit of CPU replaces the default of CPU, naming
+    /// one of memory both defaults of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// The audit, which reads stored records from Kafka again and looks their events up in ClickHouse.
