@@ -53,14 +53,14 @@ vocabulary! {
         PipelineBeingRemoved,
         /// The namespace has no AnalyticsTenant of the name in `tenantRef`.
         TenantNotFound,
-        /// The tenant is being deleted, has no tables or no keys yet, or lost its id or database to another.
+        /// The tenant is being deleted, has no tables or no keys yet, or its id or database belongs to another.
         TenantNotReady,
         /// Kafka has no topic of the name in `source.kafka.topic`, and the consumer is stopped until it has.
         TopicNotFound,
         /// The id of the topic is not known yet, and no pod is made without it.
         TopicNotReady,
-        /// There are no pods, because the Pipeline's `state` is `Stopped`, or what they would work with is gone or
-        /// somebody else's.
+        /// There are no pods, because the Pipeline's `state` is `Stopped`, what they would work with is gone or somebody
+        /// else's, or the spec was refused while there were none.
         Stopped,
         /// The consumer stores what was taken before; only while `state` is `Stopped` or the tenant's `suspend` is `All`.
         Draining,

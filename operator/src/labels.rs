@@ -12,7 +12,7 @@ pub(crate) const PIPELINE: &str = "analytics.millrace.dev/pipeline";
 pub(crate) const API_KEY: &str = "analytics.millrace.dev/api-key";
 /// Selects the Secrets that tenants may take keys from.
 pub(crate) const BROUGHT_KEYS: &str = "analytics.millrace.dev/api-key=true";
-/// On a pod: the hash of its settings without keys, so that a change of anything else rolls the pods.
+/// On a pod: the salted hash of its settings without keys, so that a change of anything else rolls the pods.
 pub(crate) const SETTINGS_HASH: &str = "analytics.millrace.dev/settings-hash";
 /// `true` on a resource that is being deleted lets it go although Kafka or ClickHouse cannot be reached.
 pub(crate) const ABANDON_EXTERNAL: &str = "analytics.millrace.dev/abandon-external";

@@ -51,8 +51,8 @@ impl Reason {
             }
             Self::TopicNotReady => "Do what `TopicReady` asks for. The pods start by themselves.",
             Self::Stopped => {
-                "Set `state` to `Running` when events are to flow; or do what `TableReady` or `TopicReady` asks for, and \
-                 the pods start by themselves."
+                "Set `state` to `Running` when events are to flow; or do what `SpecValid`, `TableReady` or \
+                 `TopicReady` asks for, and the pods start by themselves."
             }
             Self::Draining => "Nothing: it ends when all is stored, or after `drainTimeoutSeconds`.",
             Self::TenantSuspended => "Set the AnalyticsTenant's `suspend` to `None` when events are to flow.",
@@ -118,7 +118,10 @@ impl Reason {
                 "Give the operator's service account what the message names, as the chart's ClusterRole does; \
                  a quota or an admission policy can refuse as well."
             }
-            Self::KubernetesRefused => CORRECT_SPEC,
+            Self::KubernetesRefused => {
+                "Correct the field of the spec that the message names, or apply the definitions of the operator's chart \
+                 if the message says that they are older."
+            }
             Self::ChildConflict => "Rename or delete the object that the message names.",
             Self::ChildBeingDeleted => {
                 "Nothing. If it stays, a finalizer of somebody else holds the object that the message names."

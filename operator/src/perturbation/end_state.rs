@@ -140,9 +140,12 @@ fn decoded(value: &Value) -> String {
 fn plain(key: &str, object: &Value) -> Value {
     let mut object = object.clone();
     if key.starts_with("secrets/") {
-        for (_, entry) in object["data"].as_object_mut().into_iter().flatten() {
+        for (name, entry) in object["data"].as_object_mut().into_iter().flatten() {
             let text = decoded(entry);
-            *entry = serde_json::from_str(&text).unwrap_or(Value::String(text));
+            *entry = match name.as_str() {
+                "salt" => json!("<salt>"),
+                _ => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            };
         }
     }
     let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The apply step of the Pipeline controller. It writes Kubernetes and Kafka.
 
 mod children;
+mod rollout;
 mod state;
 mod topics;
 
@@ -205,7 +206,9 @@ pub(crate) async fn stop<B: Backends>(
         (Obstacle::Disowned(_) | Obstacle::Invalid(Invalid::SourceTopicNotAllowed { .. }), _) => {
             children::halt(ctx, pipeline).await
         }
-        (Obstacle::Invalid(_) | Obstacle::Waiting(_), Suspend::None) => Progress::Untried,
+        (Obstacle::Invalid(_) | Obstacle::Waiting(_), Suspend::None) => {
+            children::left_alone(ctx, pipeline).await
+        }
         (Obstacle::Invalid(_) | Obstacle::Waiting(_), Suspend::Ingest | Suspend::All) => {
             children::suspend(ctx, pipeline, suspend).await
         }

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::{
     failure::Failure,
+    labels,
     progress::Problem as _,
     tables::DatabaseComment,
     testing::{ACME, ACME_DEFAULT, TENANT, World},
@@ -209,4 +210,44 @@ async fn a_deployment_changed_by_hand_is_repaired() {
     world.edit(INGESTER, |deployment| deployment["spec"]["replicas"] = json!(9));
     world.reconcile_pipelines().await;
     assert_eq!(world.object(INGESTER).unwrap()["spec"], before);
+}
+
+#[tokio::test]
+async fn a_deployment_that_somebody_paused_is_resumed() {
+    let world = settled().await;
+    for key in [INGESTER, CONSUMER] {
+        world.edit(key, |deployment| deployment["spec"]["paused"] = json!(true));
+        world.reconcile_pipelines().await;
+        assert!(world.object(key).unwrap()["spec"]["paused"].is_null(), "{key}");
+    }
+    world.settle().await;
+    world.take_log();
+    world.reconcile_pipelines().await;
+    assert!(world.take_log().is_empty(), "once is enough");
+}
+
+/// Who may read Deployments could try passwords against a plain hash.
+#[tokio::test]
+async fn the_hash_on_the_pods_is_of_the_settings_and_of_a_salt_beside_them() {
+    const SETTINGS: &str = "secrets/team/acme-default-settings";
+    let world = settled().await;
+    let hashes = || {
+        [INGESTER, CONSUMER].map(|key| {
+            let template = &world.object(key).unwrap()["spec"]["template"];
+            template["metadata"]["annotations"][labels::SETTINGS_HASH].clone()
+        })
+    };
+    let (before, salt) = (hashes(), world.object(SETTINGS).unwrap()["data"]["salt"].clone());
+    assert!(salt.is_string());
+    world.edit(ACME_DEFAULT, |pipeline| pipeline["spec"]["ingester"] = json!({"replicas": 3}));
+    world.settle().await;
+    assert_eq!((hashes(), &world.object(SETTINGS).unwrap()["data"]["salt"]), (before.clone(), &salt));
+    for lost in [json!(null), json!("c2hvcnQ=")] {
+        let before = hashes();
+        world.edit(SETTINGS, |settings| settings["data"]["salt"] = lost.clone());
+        world.settle().await;
+        let after = hashes();
+        assert!(after.iter().zip(&before).all(|(after, before)| after != before), "{lost}");
+        assert_ne!(world.object(SETTINGS).unwrap()["data"]["salt"], lost);
+    }
 }

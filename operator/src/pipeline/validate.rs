@@ -121,7 +121,7 @@ impl Recorded {
 pub(crate) enum Obstacle {
     Invalid(Invalid),
     Waiting(Waiting),
-    /// The tenant lost its id or its database to another: its pods write in a name that is not its own.
+    /// The tenant's id or its database belongs to another: its pods write in a name that is not its own.
     Disowned(Waiting),
 }
 
@@ -178,7 +178,8 @@ pub(crate) fn validate(
     fetched: &Fetched,
 ) -> Result<ValidatedPipeline, Obstacle> {
     if let Some(tenant) = fetched.tenant.as_ref().filter(|tenant| tenant::is_disowned(tenant)) {
-        let what = "lost its id or its database to another: the ingester and the consumer are stopped";
+        let what =
+            "has an id or a database that belongs to another: the ingester and the consumer are stopped";
         return Err(Obstacle::Disowned(not_ready(tenant, what)));
     }
     let name = PipelineName::parse(&pipeline.name_any())

@@ -77,13 +77,17 @@ fn another(value: &Value) -> Value {
     }
 }
 
-/// The parts of a child that are applied, but for what says whose it is: one that says otherwise is somebody else's.
+/// The parts of a child that are applied, but for what says whose it is: one that says otherwise is somebody else's. A
+/// salt is random, so that another one takes its place.
 fn wanted(world: &World, key: &str) -> Value {
     let mut child = world.object(key).unwrap();
     let fields = child.as_object_mut().unwrap();
     fields.retain(|field, _| !["apiVersion", "kind", "status"].contains(&field.as_str()));
     let metadata = fields["metadata"].as_object_mut().unwrap();
     metadata.retain(|field, _| ["labels", "annotations"].contains(&field.as_str()));
+    if let Some(entries) = fields.get_mut("data").and_then(Value::as_object_mut) {
+        entries.remove("salt");
+    }
     child
 }
 

@@ -11,16 +11,17 @@ use kube::{ResourceExt as _, api::ObjectMeta};
 use serde::Serialize;
 use serde_json::json;
 use std::fmt::Debug;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::{
     super::{
         Error,
-        build::{Desired, Http, consumer, ingester},
+        build::{Desired, Http, consumer, ingester, settings::Salt},
         fetch::Optional,
         validate::ValidatedPipeline,
     },
     Aspect, Replicas, Rollout, Workloads,
+    rollout::{self, rolled_out, unfinished, wanted},
 };
 use crate::{
     context::{Backends, Context},
@@ -50,12 +51,13 @@ pub(super) async fn apply<B: Backends>(
 ) -> Rollout {
     let ours = &pipeline.owner_reference.uid;
     // Pods mount the settings, so these come first and stop the rest; the others do not depend on each other.
-    if let Err(error) = applied::<_, Secret>(ctx, &desired.settings).await {
-        return Rollout::failed(error, None);
-    }
-    let consumer = applied::<_, Deployment>(ctx, &desired.consumer).await;
+    let salt = match apply_settings(ctx, &desired.settings).await {
+        Ok(salt) => salt,
+        Err(error) => return Rollout::failed(error, None),
+    };
+    let consumer = applied_deployment(ctx, &salt.over(&desired.consumer)).await;
     let ingester = match &desired.http {
-        Some(http) => apply_http(ctx, http, existing, ours).await,
+        Some(http) => apply_http(ctx, http, &salt, existing, ours).await,
         None => Ok(None),
     };
     let budget = wanted_or_gone::<_, PodDisruptionBudget>(
@@ -100,26 +102,28 @@ pub(super) async fn consumers<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline
     }
 }
 
-impl Replicas {
-    fn of(deployment: &Deployment) -> Self {
-        let status = deployment.status.as_ref();
-        Self {
-            desired: wanted(deployment),
-            existing: status.and_then(|status| status.replicas).unwrap_or(0),
-            ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
-        }
+/// The settings, and their salt, which is made once. A salt is random, so of two operators that make one at once only one
+/// may succeed: it is put into the version that was seen.
+async fn apply_settings<B: Backends>(ctx: &Context<B>, settings: &Secret) -> Result<Salt, Error> {
+    let applied: Secret = applied(ctx, settings).await?;
+    if let Some(salt) = Salt::of(&applied) {
+        return Ok(salt);
     }
+    let salt = Salt::new(rand::random());
+    let salted = ctx.kubernetes.change::<Secret>(&applied.metadata, salt.change()).await;
+    salted.map(|()| salt).map_err(|source| Error::ApplyChild { source })
 }
 
 /// The ingester and what stands before it. One that fails does not hold up the others.
 async fn apply_http<B: Backends>(
     ctx: &Context<B>,
     http: &Http,
+    salt: &Salt,
     existing: &Optional,
     ours: &str,
 ) -> Result<Option<Deployment>, Error> {
     let ingester = match &http.ingester {
-        Some(ingester) => applied::<_, Deployment>(ctx, ingester).await.map(Some),
+        Some(ingester) => applied_deployment(ctx, &salt.over(ingester)).await.map(Some),
         None => remove_ingester(ctx, &http.service.metadata, ours).await.map(|()| None),
     };
     let others = [
@@ -170,6 +174,24 @@ pub(super) async fn halt<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> 
         Some(_) => "the consumer is stopped",
         None => "the ingester and the consumer are stopped",
     })
+}
+
+/// How far the pods are where nothing is applied, and nothing is to be stopped.
+pub(super) async fn left_alone<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Aspect<Workloads> {
+    let name = pipeline.name_any();
+    let found = async {
+        let consumer = deployment(ctx, pipeline, &consumer::name(&name)).await?;
+        Ok::<_, kubernetes::Error>((deployment(ctx, pipeline, &ingester::name(&name)).await?, consumer))
+    };
+    match found.await {
+        Ok((ingester, consumer)) => {
+            rollout::left_alone(&pipeline.spec.source, ingester.as_ref(), consumer.as_ref())
+        }
+        Err(error) => {
+            debug!(error = %told(&error), "the pods are not looked at");
+            Progress::Untried
+        }
+    }
 }
 
 /// Stops the pods of a Pipeline whose tenant is suspended and of which nothing else can be brought about.
@@ -231,6 +253,22 @@ async fn deployment<B: Backends>(
     Ok(found.filter(|found| is_controlled_by(&found.metadata, &pipeline.uid().unwrap_or_default())))
 }
 
+/// A Deployment whose pods follow its template. One that somebody paused would keep pods of an old version, and tell of
+/// nothing but a rollout in progress.
+async fn applied_deployment<B: Backends>(ctx: &Context<B>, child: &Deployment) -> Result<Deployment, Error> {
+    let applied: Deployment = applied(ctx, child).await?;
+    if applied.spec.as_ref().is_some_and(|spec| spec.paused == Some(true)) {
+        let name = applied.name_any();
+        info!(deployment.name = name, "deployment `{name}` was paused by somebody, and is resumed");
+        let resumed = json!({ "spec": { "paused": null } });
+        ctx.kubernetes
+            .change::<Deployment>(&applied.metadata, resumed)
+            .await
+            .map_err(|source| Error::ApplyChild { source })?;
+    }
+    Ok(applied)
+}
+
 async fn applied<B: Backends, K: Kind>(
     ctx: &Context<B>,
     child: &(impl Serialize + Debug + Sync),
@@ -253,56 +291,3 @@ async fn wanted_or_gone<B: Backends, K: Kind + Serialize + Sync>(
         (None, Some(_) | None) => Ok(()),
     }
 }
-
-/// Whether all pods of the present templates are available.
-fn rolled_out(ingester: Option<&Deployment>, consumer: &Deployment) -> Aspect<Workloads> {
-    match unfinished(consumer).or_else(|| ingester.and_then(unfinished)) {
-        Some(waiting) => Progress::Waiting(waiting),
-        None => Progress::Done(workloads(ingester, consumer)),
-    }
-}
-
-/// What flows through the pods that were asked for.
-fn workloads(ingester: Option<&Deployment>, consumer: &Deployment) -> Workloads {
-    let message = match (ingester.map(wanted), wanted(consumer)) {
-        (None, 0) => "no consumer is asked for: events wait in Kafka",
-        (Some(0), 0) => "no pods are asked for: events are neither taken nor stored",
-        (Some(0), _) => "no ingester is asked for: no events are taken",
-        (Some(_), 0) => "no consumer is asked for: events are taken and wait in Kafka",
-        (None | Some(_), _) => return Workloads::Running,
-    };
-    Workloads::Idle { reason: Reason::ScaledToZero, message: message.to_owned() }
-}
-
-fn wanted(deployment: &Deployment) -> i32 {
-    deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
-}
-
-/// What a Deployment still lacks. A rollout that is stuck is told apart, and still only waited for: the next spec
-/// replaces it.
-fn unfinished(deployment: &Deployment) -> Option<Waiting> {
-    let name = deployment.name_any();
-    let wanted = wanted(deployment);
-    let status = deployment.status.clone().unwrap_or_default();
-    let is_observed = status.observed_generation >= deployment.metadata.generation;
-    let updated = status.updated_replicas.unwrap_or(0);
-    let available = status.available_replicas.unwrap_or(0);
-    let is_alone = status.replicas.unwrap_or(0) <= updated;
-    if is_observed && updated >= wanted && available >= wanted && is_alone {
-        return None;
-    }
-    let is_stuck = status
-        .conditions
-        .iter()
-        .flatten()
-        .any(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"));
-    Some(Waiting {
-        reason: if is_stuck { Reason::RolloutStuck } else { Reason::RolloutInProgress },
-        message: format!(
-            "Deployment `{name}`: {updated} of {wanted} pods are of the present version, {available} are available"
-        ),
-    })
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,6 @@
-//! The settings Secret: one entry for the ingester's pods, where there are any, and one for the consumer's.
+//! The settings Secret: one entry for the ingester's pods, where there are any, one for the consumer's, and the salt.
 
-use std::fmt::Write as _;
+mod salt;
 
 use crds::Pipeline;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
@@ -17,6 +17,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::validate::{HttpSource, Source, ValidatedPipeline};
 use crate::{installation::Installation, kubernetes::is_controlled_by, labels::Component};
+
+pub(crate) use salt::Salt;
 
 /// Bytes of the hash that stand on the pods: enough to tell two settings apart.
 const HASH_BYTES: usize = 8;
@@ -129,12 +131,9 @@ pub(super) fn hash_without_keys(mut settings: IngesterSettings) -> String {
     hash(&settings)
 }
 
+/// The hash of settings, which the [`Salt`] hides before it stands on the pods.
 pub(super) fn hash(settings: &impl Serialize) -> String {
-    Sha256::digest(json(settings)).iter().take(HASH_BYTES).fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    salt::shown(&Sha256::digest(json(settings)))
 }
 
 fn json(settings: &impl Serialize) -> Vec<u8> {

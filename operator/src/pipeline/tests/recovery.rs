@@ -64,7 +64,7 @@ async fn rule_35_what_somebody_changed_by_hand_is_told_from_a_new_intent() {
     assert_eq!(kept_for(), WEEK_MS * 2, "nobody asked to delete records");
     assert_eq!(world.reason(ACME_DEFAULT, "TopicReady").as_deref(), Some("RetentionReductionHeld"));
     world.edit(ACME_DEFAULT, |pipeline| {
-        pipeline["metadata"]["annotations"][crate::labels::ALLOW_RETENTION_HOURS] = json!("336-to-168");
+        pipeline["metadata"]["annotations"][labels::ALLOW_RETENTION_HOURS] = json!("336-to-168");
     });
     world.settle().await;
     assert_eq!(kept_for(), WEEK_MS);

@@ -100,3 +100,30 @@ async fn a_spec_that_is_refused_does_not_evade_a_suspension() {
         assert_eq!(world.reason(ACME_DEFAULT, "WorkloadsAvailable").as_deref(), Some("TenantSuspended"));
     }
 }
+
+/// Without an ingester no event is taken, and `suspend` does not say so any more.
+#[tokio::test]
+async fn a_refused_spec_says_that_the_ingester_of_a_tenant_that_was_suspended_is_not_back() {
+    let world = settled().await;
+    suspend(&world, "All");
+    world.settle().await;
+    set(&world, "topic", &json!({"partitions": 3, "replicationFactor": 1, "minInsyncReplicas": 2}));
+    suspend(&world, "None");
+    world.settle().await;
+    assert_eq!(pods(&world), (None, Some(0)));
+    assert_eq!(world.reason(ACME_DEFAULT, "SpecValid").as_deref(), Some("InvalidReplication"));
+    assert_eq!(world.reason(ACME_DEFAULT, "WorkloadsAvailable").as_deref(), Some("Stopped"));
+    assert!(world.message(ACME_DEFAULT, "WorkloadsAvailable").unwrap().contains("there is no ingester"));
+}
+
+#[tokio::test]
+async fn a_refused_spec_leaves_the_pods_and_their_condition() {
+    let world = settled().await;
+    set(&world, "topic", &json!({"partitions": 3, "replicationFactor": 1, "minInsyncReplicas": 2}));
+    world.settle().await;
+    assert_eq!(
+        (pods(&world), world.reason(ACME_DEFAULT, "Ready").as_deref()),
+        ((Some(2), Some(1)), Some("InvalidReplication"))
+    );
+    assert_eq!(world.reason(ACME_DEFAULT, "WorkloadsAvailable").as_deref(), Some("Available"));
+}

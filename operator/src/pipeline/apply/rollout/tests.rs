@@ -1,3 +1,4 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::*;
@@ -83,4 +84,46 @@ fn pods_that_nobody_asked_for_are_told_of() {
     assert!(message(Some(&some), &none()).unwrap().contains("are taken and wait in Kafka"));
     assert!(message(Some(&none()), &none()).unwrap().contains("neither taken nor stored"));
     assert!(message(None, &none()).unwrap().contains("events wait in Kafka"));
+}
+
+#[test]
+fn why_no_pod_is_made_is_told_without_its_name() {
+    let told = |message: &str| {
+        let condition =
+            json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message});
+        unfinished(&deployment(json!({"conditions": [condition]}))).unwrap().message
+    };
+    let quota =
+        told(r#"pods "web-ingester-5d-x7k2p" is forbidden: exceeded quota: small, requested: pods=1"#);
+    assert!(quota.ends_with("no pod is made: exceeded quota: small, requested: pods=1"), "{quota}");
+    assert!(told("no room").ends_with("no pod is made: no room"));
+    let over = json!({"type": "ReplicaFailure", "status": "False", "reason": "x", "message": "no room"});
+    let message = unfinished(&deployment(json!({"conditions": [over]}))).unwrap().message;
+    assert!(message.ends_with("are available"), "{message}");
+}
+
+#[test]
+fn pods_that_are_left_alone_are_told_of_as_they_are() {
+    let (http, kafka): (Source, Source) = (
+        serde_json::from_value(json!({})).unwrap(),
+        serde_json::from_value(json!({"kafka": {"topic": "theirs"}})).unwrap(),
+    );
+    let there = deployment(
+        json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}),
+    );
+    let mut going = there.clone();
+    going.metadata.deletion_timestamp = Some(Time("2026-01-01T00:00:00Z".parse().unwrap()));
+    let reason = |source, ingester, consumer| match left_alone(source, ingester, consumer) {
+        Progress::Done(Workloads::Running) => Some("Running"),
+        Progress::Waiting(waiting) => Some(waiting.reason.as_str()),
+        Progress::Untried => None,
+        other => panic!("{other:?}"),
+    };
+    let on_its_way = deployment(json!({}));
+    assert_eq!(reason(&http, Some(&there), Some(&there)), Some("Running"));
+    assert_eq!(reason(&http, Some(&on_its_way), Some(&there)), Some("RolloutInProgress"));
+    assert_eq!(reason(&http, None, Some(&there)), Some("Stopped"));
+    assert_eq!(reason(&http, Some(&going), Some(&there)), Some("Stopped"), "it ends");
+    assert_eq!(reason(&kafka, None, Some(&there)), Some("Running"));
+    assert_eq!(reason(&http, None, None), None, "there never were any");
 }

@@ -1,0 +1,105 @@
+//! How far the pods of a Pipeline are, as their Deployments tell. Pure.
+
+use crds::{Reason, pipeline::Source};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
+use kube::ResourceExt as _;
+
+use super::{Aspect, Replicas, Workloads};
+use crate::progress::{Progress, Waiting};
+
+impl Replicas {
+    /// As the Deployment counts them.
+    pub(super) fn of(deployment: &Deployment) -> Self {
+        let status = deployment.status.as_ref();
+        Self {
+            desired: wanted(deployment),
+            existing: status.and_then(|status| status.replicas).unwrap_or(0),
+            ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
+        }
+    }
+}
+
+/// How far pods are that were left as they were, since nothing may be brought about now: the spec is refused, or the tenant
+/// is not there.
+pub(super) fn left_alone(
+    source: &Source,
+    ingester: Option<&Deployment>,
+    consumer: Option<&Deployment>,
+) -> Aspect<Workloads> {
+    // One that goes takes no events any more.
+    let ingester = ingester.filter(|found| found.metadata.deletion_timestamp.is_none());
+    match (&source.kafka, ingester, consumer) {
+        // There never were any.
+        (_, _, None) => Progress::Untried,
+        (None, None, Some(_)) => Progress::Waiting(Waiting {
+            reason: Reason::Stopped,
+            message: "there is no ingester, so no events are taken: the operator makes one when the spec is accepted \
+                      and the tenant is ready, if they ask for one"
+                .to_owned(),
+        }),
+        (None | Some(_), ingester, Some(consumer)) => rolled_out(ingester, consumer),
+    }
+}
+
+/// Whether all pods of the present templates are available.
+pub(super) fn rolled_out(ingester: Option<&Deployment>, consumer: &Deployment) -> Aspect<Workloads> {
+    match unfinished(consumer).or_else(|| ingester.and_then(unfinished)) {
+        Some(waiting) => Progress::Waiting(waiting),
+        None => Progress::Done(workloads(ingester, consumer)),
+    }
+}
+
+/// What flows through the pods that were asked for.
+fn workloads(ingester: Option<&Deployment>, consumer: &Deployment) -> Workloads {
+    let message = match (ingester.map(wanted), wanted(consumer)) {
+        (None, 0) => "no consumer is asked for: events wait in Kafka",
+        (Some(0), 0) => "no pods are asked for: events are neither taken nor stored",
+        (Some(0), _) => "no ingester is asked for: no events are taken",
+        (Some(_), 0) => "no consumer is asked for: events are taken and wait in Kafka",
+        (None | Some(_), _) => return Workloads::Running,
+    };
+    Workloads::Idle { reason: Reason::ScaledToZero, message: message.to_owned() }
+}
+
+pub(super) fn wanted(deployment: &Deployment) -> i32 {
+    deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+}
+
+/// What a Deployment still lacks. A rollout that is stuck is told apart, and still only waited for: the next spec
+/// replaces it.
+pub(super) fn unfinished(deployment: &Deployment) -> Option<Waiting> {
+    let name = deployment.name_any();
+    let wanted = wanted(deployment);
+    let status = deployment.status.clone().unwrap_or_default();
+    let is_observed = status.observed_generation >= deployment.metadata.generation;
+    let updated = status.updated_replicas.unwrap_or(0);
+    let available = status.available_replicas.unwrap_or(0);
+    let is_alone = status.replicas.unwrap_or(0) <= updated;
+    if is_observed && updated >= wanted && available >= wanted && is_alone {
+        return None;
+    }
+    let conditions = status.conditions.unwrap_or_default();
+    let is_stuck = conditions.iter().any(|condition| condition.reason.as_deref() == Some(STUCK));
+    let why = conditions.iter().find_map(not_made).map(|why| format!("; no pod is made: {why}"));
+    Some(Waiting {
+        reason: if is_stuck { Reason::RolloutStuck } else { Reason::RolloutInProgress },
+        message: format!(
+            "Deployment `{name}`: {updated} of {wanted} pods are of the present version, {available} are available{}",
+            why.unwrap_or_default()
+        ),
+    })
+}
+
+/// The reason of a Deployment's condition `Progressing`
+/// (<https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#failed-deployment>).
+const STUCK: &str = "ProgressDeadlineExceeded";
+
+/// Why no pod could be made, such as a quota, without the name of the pod, which is another one at each try.
+fn not_made(condition: &DeploymentCondition) -> Option<&str> {
+    let message = condition.message.as_deref()?;
+    let is_told = condition.type_ == "ReplicaFailure" && condition.status == "True";
+    is_told.then(|| message.split_once(" is forbidden: ").map_or(message, |(_, why)| why))
+}
+
+#[cfg(test)]
+mod tests;
