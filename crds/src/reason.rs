@@ -123,7 +123,7 @@ vocabulary! {
         KubernetesRefused,
         /// An object of a name that the operator has to use belongs to somebody else.
         ChildConflict,
-        /// An object of a deleted resource of the same name is about to go.
+        /// An object of a name that the operator has to use is on its way out, and is made anew when it is gone.
         ChildBeingDeleted,
         /// This version of the operator cannot read an object that the resource needs, such as its tenant.
         UnreadableObject,

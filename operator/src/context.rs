@@ -44,45 +44,56 @@ pub(crate) struct Context<B: Backends> {
 /// Writes Events of what an administrator acts on.
 #[derive(Clone)]
 pub(crate) struct Events {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
+    /// Counts what is the same again.
+    counting: Recorder,
 }
 
 impl Events {
     pub(crate) fn new(client: Client, controller: &'static str) -> Self {
         let reporter = Reporter { controller: controller.to_owned(), instance: None };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { counting: Recorder::new(client.clone(), reporter.clone()), client, reporter }
     }
 
-    /// Something that happened once.
+    /// Something that happened once. It is not counted as the one before it of the same reason, whose note would stand for
+    /// both: another topic may be lost, and another drain may end otherwise.
     pub(crate) async fn tell(&self, about: ObjectReference, reason: EventReason, note: String) {
         let type_ = match reason.severity() {
             Severity::Normal => EventType::Normal,
             Severity::Warning => EventType::Warning,
         };
-        self.publish(about, type_, reason.as_str().to_owned(), note).await;
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        publish(&recorder, about, type_, reason.as_str().to_owned(), note).await;
     }
 
-    /// Something that holds a resource up.
+    /// Something that holds a resource up. It comes and goes, and its condition says how it is now.
     pub(crate) async fn tell_of(&self, about: ObjectReference, obstacle: Obstacle) {
-        self.publish(about, EventType::Warning, obstacle.reason, obstacle.message).await;
+        publish(&self.counting, about, EventType::Warning, obstacle.reason, obstacle.message).await;
     }
+}
 
-    /// An Event that is lost holds nothing up: conditions say the same.
-    async fn publish(&self, about: ObjectReference, type_: EventType, reason: String, mut note: String) {
-        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
-        let event = Event {
-            type_,
-            reason: reason.clone(),
-            note: Some(note),
-            action: "Reconcile".to_owned(),
-            secondary: None,
-        };
-        let published = tokio::time::timeout(EVENT_DEADLINE, self.recorder.publish(&event, &about)).await;
-        match published {
-            Ok(Ok(())) => {}
-            Ok(Err(cause)) => warn!(reason, error = %cause, "failed to publish event `{reason}`"),
-            Err(_) => warn!(reason, "event `{reason}` was not taken in time"),
-        }
+/// An Event that is lost holds nothing up: conditions say the same.
+async fn publish(
+    recorder: &Recorder,
+    about: ObjectReference,
+    type_: EventType,
+    reason: String,
+    mut note: String,
+) {
+    note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
+    let event = Event {
+        type_,
+        reason: reason.clone(),
+        note: Some(note),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    let published = tokio::time::timeout(EVENT_DEADLINE, recorder.publish(&event, &about)).await;
+    match published {
+        Ok(Ok(())) => {}
+        Ok(Err(cause)) => warn!(reason, error = %cause, "failed to publish event `{reason}`"),
+        Err(_) => warn!(reason, "event `{reason}` was not taken in time"),
     }
 }
 

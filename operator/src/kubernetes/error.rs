@@ -33,7 +33,7 @@ pub(crate) enum Error {
     Unreadable { object: String, field: String },
     #[error("the status of {object} does not keep what was written: {}", OLDER_DEFINITION)]
     Dropped { object: String },
-    #[error("{object} is left from a deleted resource of the same name and about to go")]
+    #[error("{object} is on its way out, and is made anew when it is gone")]
     Leftover { object: String },
 }
 

@@ -140,11 +140,11 @@ async fn try_to_report_failure<B: Backends>(
     cached: &Pipeline,
     error: &Error,
 ) -> Result<(), Error> {
+    if error.reason() == Reason::KubernetesChanged {
+        return Ok(()); // The next look goes on from what is there by then.
+    }
     let Some(pipeline) = fetch::pipeline(ctx, cached).await? else { return Ok(()) };
     if pipeline.meta().deletion_timestamp.is_some() {
-        if error.reason() == Reason::KubernetesChanged {
-            return Ok(()); // The next look goes on from what is there by then.
-        }
         return report_blocked(ctx, &pipeline, Observed::blocked(error)).await;
     }
     let (generation, now) = (generation(&pipeline), Timestamp::now());

@@ -173,6 +173,18 @@ async fn a_failure_before_any_outcome_does_not_leave_an_old_ready() {
 }
 
 #[tokio::test]
+async fn an_ordinary_conflict_is_not_told() {
+    let world = settled().await;
+    world.edit(ACME_DEFAULT, |pipeline| pipeline["spec"]["state"] = json!("Stopped"));
+    world.state().refusals = vec![("APPLY pipelines/team/acme-default status".to_owned(), 409)];
+    let failures = world.reconcile_pipelines().await;
+    assert_eq!(failures[0].failure(), Failure::Transient);
+    world.state().refusals.clear();
+    assert_eq!(world.take_log(), ["APPLY pipelines/team/acme-default status"], "one try, and no second word");
+    assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some("Ready"));
+}
+
+#[tokio::test]
 async fn a_pipeline_without_pods_has_a_reason_of_its_own() {
     let world = settled().await;
     world.edit(ACME_DEFAULT, |pipeline| {

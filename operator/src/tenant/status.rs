@@ -91,11 +91,12 @@ async fn try_to_report_failure<B: Backends>(
     cached: &AnalyticsTenant,
     error: &Error,
 ) -> Result<(), Error> {
+    if error.reason() == Reason::KubernetesChanged {
+        return Ok(()); // The next look goes on from what is there by then.
+    }
     let Some(tenant) = fetch::tenant(ctx, cached).await? else { return Ok(()) };
     match protection::life(&ctx.installation.plans, &tenant) {
         Life::Lives | Life::Held => {}
-        // The next look goes on from what is there by then.
-        Life::Goes if error.reason() == Reason::KubernetesChanged => return Ok(()),
         Life::Goes => return report_deletion(ctx, &tenant, Some(Observed::blocked(error))).await,
     }
     let (generation, now) = (generation(&tenant), Timestamp::now());

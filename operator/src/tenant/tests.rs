@@ -152,13 +152,23 @@ async fn a_refused_secret_is_tried_again_later() {
 #[tokio::test]
 async fn without_a_finalizer_nothing_is_made() {
     let world = with_tenant(TENANT);
-    world.state().refusals = vec![("MERGE analyticstenants".to_owned(), 409)];
+    world.state().refusals = vec![("MERGE analyticstenants".to_owned(), 403)];
     world.reconcile_tenants().await;
     assert_eq!(
         world.take_log(),
         ["MERGE analyticstenants/team/acme", "APPLY analyticstenants/team/acme status"]
     );
-    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("KubernetesChanged"));
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("KubernetesPermissionDenied"));
+}
+
+/// Whoever changed it is served by the next look, a second later; nobody is woken for that second.
+#[tokio::test]
+async fn an_ordinary_conflict_is_not_told() {
+    let world = with_tenant(TENANT);
+    world.state().refusals = vec![("MERGE analyticstenants".to_owned(), 409)];
+    let failures = world.reconcile_tenants().await;
+    assert_eq!(failures[0].failure(), Failure::Transient);
+    assert_eq!(world.take_log(), ["MERGE analyticstenants/team/acme"]);
 }
 
 #[tokio::test]

@@ -123,6 +123,17 @@ async fn a_topic_is_gone_when_a_look_long_before_did_not_find_it_either() {
     assert_eq!((missing_since(&world), world.told("TopicLost").len()), (None, 1));
 }
 
+#[tokio::test]
+async fn each_of_two_lost_topics_is_told_of() {
+    let world = settled().await;
+    world.state().topics.clear();
+    world.settle().await;
+    let notes = world.told("TopicLost");
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].contains("`millrace.team-acme.acme-default`"), "{notes:?}");
+    assert!(notes[1].contains("`millrace.team-acme.acme-default.dlq`"), "{notes:?}");
+}
+
 /// Even where what is wrong with it could not be put right at that look.
 #[tokio::test]
 async fn a_topic_that_was_shown_again_has_all_its_time_before_it_is_gone() {
