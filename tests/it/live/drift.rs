@@ -1,16 +1,19 @@
-//! A storage table that somebody changes by hand, on a real ClickHouse.
+//! What somebody changes by hand: a storage table on a real ClickHouse, a Deployment on a real API server.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use crds::condition::kind;
 use harness::clickhouse::ClickHouse;
+use harness::control_plane::ControlPlane;
 use harness::kubernetes::{Ground, reason};
 use harness::operator::{Operator, flags};
 use harness::private::PrivateClickHouse;
 use harness::private_cluster::PrivateCluster;
 use harness::process::free_port;
+use harness::stand_in::StandIn;
 use harness::wait::{Look, until, within};
+use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 
 const TEST: Duration = Duration::from_secs(420);
@@ -130,6 +133,30 @@ async fn settings_are_set_back_and_another_table_is_told_of() -> anyhow::Result<
         table.alter("ADD COLUMN more String, MODIFY ORDER BY (event_name, day, cityHash64(distinct_id), id, more)").await?;
         table.differs("ORDER BY is (event_name, day, cityHash64(distinct_id), id, more)").await?;
         operator.stop().await
+    })
+    .await
+}
+
+/// The API server drops `paused: false`, so that the real one has to say how it takes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_that_somebody_paused_is_resumed() -> anyhow::Result<()> {
+    within(TEST, async {
+        let plane = ControlPlane::shared().await?;
+        let ground = plane.cluster.ground("paused").await?;
+        let _available = StandIn::start_in(&ground);
+        ground.tenant("acme", json!({})).await?;
+        ground.pipeline_with("acme-default", kind::READY, "True", SEEN).await?;
+        for name in ["acme-default-ingester", "acme-default-consumer"] {
+            let pause = ["-n", &ground.name, "rollout", "pause", "deployment", name];
+            plane.cluster.kubectl(&pause).await?;
+            let deployments = ground.api::<Deployment>();
+            until(SEEN, &format!("`{name}` to be resumed"), || async {
+                let paused = deployments.get(name).await?.spec.and_then(|spec| spec.paused);
+                Ok(Look::at(paused.is_none(), paused))
+            })
+            .await?;
+        }
+        ground.pipeline_with("acme-default", kind::READY, "True", SEEN).await.map(drop)
     })
     .await
 }

@@ -11,6 +11,7 @@ pub(in crate::live) struct Step(&'static str, &'static str);
 
 pub(super) const ADD_PODS: Step = Step("docs/operations/pipelines.md", r#""replicas": 2"#);
 pub(super) const ADD_AN_INGRESS: Step = Step("docs/operations/pipelines.md", r#""ingress": {"#);
+pub(super) const RESTART_THE_PODS: Step = Step("docs/operations/pipelines.md", "kubectl rollout restart");
 pub(super) const SAVE_THE_KEY: Step = Step("docs/operations/keys.md", ">default.key");
 pub(super) const BRING_THE_KEY: Step =
     Step("docs/operations/keys.md", "create secret generic acme-default-key");
@@ -22,9 +23,10 @@ pub(in crate::live) const SERVE_THE_CLUSTER: Step =
 pub(in crate::live) const TAKE_THE_RIGHTS_BACK: Step =
     Step("docs/operations/namespaces.md", "kubectl delete clusterrolebinding");
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ADD_PODS,
     ADD_AN_INGRESS,
+    RESTART_THE_PODS,
     SAVE_THE_KEY,
     BRING_THE_KEY,
     TAKE_THE_FINALIZERS,
