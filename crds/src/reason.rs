@@ -1,7 +1,7 @@
 //! The reasons of conditions: every word that the operator writes there, with its meaning.
 //!
 //! The same words are the label `outcome` of `operator_reconciles_total`, the field `reason` of the operator's log, and
-//! the reasons of the Events that tell of `Stalled` and `DeletionBlocked`. A word that was published keeps its spelling.
+//! the reasons of the Events that tell of `Stalled`, `DeletionBlocked` and a missing tenant. A word that was published keeps its spelling.
 
 mod conditions;
 mod remedy;
@@ -59,8 +59,8 @@ vocabulary! {
         TopicNotFound,
         /// The id of the topic is not known yet, and no pod is made without it.
         TopicNotReady,
-        /// There are no pods, because the Pipeline's `state` is `Stopped`, what they would work with is gone or somebody
-        /// else's, or the spec was refused while there were none.
+        /// Pods are away, because the Pipeline's `state` is `Stopped`, what they would work with is gone or somebody
+        /// else's, or the spec was refused or the tenant not ready while they were.
         Stopped,
         /// The consumer stores what was taken before; only while `state` is `Stopped` or the tenant's `suspend` is `All`.
         Draining,

@@ -46,6 +46,7 @@ const OBSTACLES: &str = "
 ## Events of conditions
 
 When `Stalled` or `DeletionBlocked` appears on a resource, or gets another reason, a Warning of that reason repeats the message of the condition.
+A Pipeline whose tenant is not there gets one of the reason `TenantNotFound`.
 [conditions.md](conditions.md) says what each means and what to do:
 
 ";
@@ -98,7 +99,7 @@ fn article(resource: Resource) -> &'static str {
 
 fn is_told(reason: Reason) -> bool {
     let told = [ConditionType::Stalled, ConditionType::DeletionBlocked];
-    reason.conditions().iter().any(|condition| told.contains(condition))
+    reason == Reason::TenantNotFound || reason.conditions().iter().any(|condition| told.contains(condition))
 }
 
 fn by_name<T: Copy>(words: &[T], name: impl Fn(T) -> &'static str) -> Vec<T> {

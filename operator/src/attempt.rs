@@ -123,6 +123,49 @@ mod tests {
     use crds::Reason;
 
     use super::*;
+    use crate::retries::Pace;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("failed")]
+    struct Failed(Failure);
+
+    impl Problem for Failed {
+        fn failure(&self) -> Failure {
+            self.0
+        }
+        fn reason(&self) -> Reason {
+            Reason::InternalError
+        }
+    }
+
+    /// A delay may be shorter by a fifth.
+    #[test]
+    fn rule_25_each_kind_of_failure_waits_as_long_as_it_helps() {
+        let (retries, pace) = (Retries::default(), Pace::default());
+        let first = |failure, retries: &Retries| after_failure(&subject(), &Failed(failure), retries);
+        for (failure, expected) in [
+            (Failure::Transient, pace.first),
+            (Failure::Refused, pace.recheck),
+            (Failure::Permission, pace.first),
+            (Failure::Conflict, pace.conflict),
+            (Failure::Bug, pace.longest),
+        ] {
+            let delay = first(failure, &retries);
+            assert!(delay <= expected && delay >= expected.mul_f64(0.79), "{failure:?}: {delay:?}");
+        }
+        for failure in [Failure::Transient, Failure::Permission] {
+            let retries = Retries::default();
+            let delays: Vec<Duration> = (0..5).map(|_| first(failure, &retries)).collect();
+            assert!(delays.is_sorted() && delays[4] > pace.first * 8, "{failure:?}: {delays:?}");
+        }
+        for failure in [Failure::Refused, Failure::Conflict] {
+            let delays: Vec<Duration> = (0..5).map(|_| first(failure, &retries)).collect();
+            assert!(
+                delays.iter().all(|delay| *delay >= pace.conflict.mul_f64(0.79)),
+                "{failure:?}: {delays:?}"
+            );
+        }
+    }
 
     #[derive(Debug, thiserror::Error, PartialEq)]
     #[error("interrupted")]

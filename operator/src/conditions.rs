@@ -208,6 +208,15 @@ fn beside_what_was_known(
     ours.into_iter().chain(kept).collect()
 }
 
+/// Leaves the conditions as they are known, if they are of the same generation: whoever changed something is served by
+/// the next look, a moment later. Those of an older spec must not stand for the new one.
+pub(crate) fn keep(conditions: &mut Vec<Condition>, known: &[Condition]) {
+    let generation = |conditions: &[Condition]| conditions.iter().map(|one| one.observed_generation).min();
+    if generation(known).is_some() && generation(known) == generation(conditions) {
+        *conditions = known.to_vec();
+    }
+}
+
 /// What `Ready` says, if it says something else than before. For the log, which tells of changes of state.
 pub(crate) fn new_state(before: &[Condition], now: &[Condition]) -> Option<String> {
     let said = find(before, ConditionType::Ready).map(|ready| (ready.status, &ready.reason));
@@ -219,13 +228,19 @@ pub(crate) fn new_state(before: &[Condition], now: &[Condition]) -> Option<Strin
     })
 }
 
-/// What newly needs an administrator: a stalled resource or a blocked deletion, told once and not at each look.
+/// What newly needs an administrator: a stalled resource, a blocked deletion, or a tenant that is not there. It is told
+/// once and not at each look.
 pub(crate) fn new_obstacle(before: &[Condition], now: &[Condition]) -> Option<Obstacle> {
-    [ConditionType::Stalled, ConditionType::DeletionBlocked].into_iter().find_map(|kind| {
-        let condition = find(now, kind)?;
+    let told = [ConditionType::Stalled, ConditionType::DeletionBlocked, ConditionType::Ready];
+    told.into_iter().find_map(|kind| {
+        let condition = find(now, kind).filter(|condition| needs_somebody(kind, condition))?;
         let is_known = find(before, kind).is_some_and(|known| known.reason == condition.reason);
         (!is_known).then(|| Obstacle { reason: condition.reason.clone(), message: condition.message.clone() })
     })
+}
+
+fn needs_somebody(kind: ConditionType, condition: &Condition) -> bool {
+    kind != ConditionType::Ready || condition.reason == Reason::TenantNotFound.as_str()
 }
 
 /// What an Event tells of, in the words of the condition.

@@ -1,6 +1,9 @@
 //! What a reconcile works with besides the resource itself.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crds::{
     AnalyticsTenant,
@@ -46,30 +49,44 @@ pub(crate) struct Context<B: Backends> {
 pub(crate) struct Events {
     client: Client,
     reporter: Reporter,
-    /// Counts what is the same again.
-    counting: Recorder,
+    /// For what holds a resource up.
+    of_obstacles: Recorder,
+    /// For what happened once, by its note. A recorder counts what has the same reason as one Event, whose first note
+    /// stands for all.
+    by_note: Arc<Mutex<HashMap<String, Recorder>>>,
 }
+
+/// Notes that are remembered. Two of the same are counted as one for as long as they are.
+const MOST_NOTES: usize = 128;
 
 impl Events {
     pub(crate) fn new(client: Client, controller: &'static str) -> Self {
         let reporter = Reporter { controller: controller.to_owned(), instance: None };
-        Self { counting: Recorder::new(client.clone(), reporter.clone()), client, reporter }
+        let of_obstacles = Recorder::new(client.clone(), reporter.clone());
+        Self { client, reporter, of_obstacles, by_note: Arc::default() }
     }
 
-    /// Something that happened once. It is not counted as the one before it of the same reason, whose note would stand for
-    /// both: another topic may be lost, and another drain may end otherwise.
+    /// Something that happened once.
     pub(crate) async fn tell(&self, about: ObjectReference, reason: EventReason, note: String) {
         let type_ = match reason.severity() {
             Severity::Normal => EventType::Normal,
             Severity::Warning => EventType::Warning,
         };
-        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        publish(&recorder, about, type_, reason.as_str().to_owned(), note).await;
+        publish(&self.recorder(&note), about, type_, reason.as_str().to_owned(), note).await;
     }
 
     /// Something that holds a resource up. It comes and goes, and its condition says how it is now.
     pub(crate) async fn tell_of(&self, about: ObjectReference, obstacle: Obstacle) {
-        publish(&self.counting, about, EventType::Warning, obstacle.reason, obstacle.message).await;
+        publish(&self.of_obstacles, about, EventType::Warning, obstacle.reason, obstacle.message).await;
+    }
+
+    fn recorder(&self, note: &str) -> Recorder {
+        let mut by_note = self.by_note.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_note.len() >= MOST_NOTES && !by_note.contains_key(note) {
+            by_note.clear();
+        }
+        let new = || Recorder::new(self.client.clone(), self.reporter.clone());
+        by_note.entry(note.to_owned()).or_insert_with(new).clone()
     }
 }
 

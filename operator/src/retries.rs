@@ -55,6 +55,9 @@ impl Default for Pace {
 /// Kafka and ClickHouse cannot be watched; what somebody changed there is found within this time.
 pub(crate) const RECHECK_SECONDS: u16 = 5 * 60;
 
+/// Failures in a row that may be over a moment later.
+const FIRST_FEW: u32 = 3;
+
 /// Delays are spread by this part of themselves, so that objects do not come back all at once.
 const SPREAD: f64 = 0.2;
 
@@ -109,6 +112,12 @@ impl Retries {
         let delay = self.pace.after(*count, self.pace.longest);
         *count = count.saturating_add(1);
         spread(delay, rand::random())
+    }
+
+    /// Whether a failure of an object now is one of the first in a row, which the next look may mend.
+    pub(crate) fn is_new(&self, uid: &str) -> bool {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.get(uid).is_none_or(|count| *count < FIRST_FEW)
     }
 
     /// Forgets the failures of an object that works, or is gone.
@@ -174,6 +183,16 @@ mod tests {
         assert!(retries.failed("b") <= Duration::from_secs(1));
         retries.forget("a");
         assert!(retries.failed("a") <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_failure_is_new_until_it_is_the_fourth_in_a_row() {
+        let retries = Retries::default();
+        for _ in 0..3 {
+            assert!(retries.is_new("a"));
+            retries.failed("a");
+        }
+        assert!(!retries.is_new("a") && retries.is_new("b"));
     }
 
     /// A delay may be shorter by a fifth.

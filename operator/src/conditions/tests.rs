@@ -129,3 +129,21 @@ fn an_endless_message_is_cut_at_a_character() {
     let conditions = merged(&[], &[long], 1);
     assert!(conditions[0].message.len() <= MAX_MESSAGE_BYTES);
 }
+
+#[test]
+fn conditions_are_kept_for_the_same_generation_alone() {
+    let of = |status, generation| {
+        let ready =
+            Observed { status, ..Observed::holds(ConditionType::Ready, Reason::Ready, String::new()) };
+        conditions(&[], Vec::new(), ready, generation, Timestamp::UNIX_EPOCH)
+    };
+    let known = of(ConditionStatus::True, 2);
+    for (generation, is_kept) in [(2, true), (3, false)] {
+        let mut now = of(ConditionStatus::False, generation);
+        keep(&mut now, &known);
+        assert_eq!(now == known, is_kept, "{generation}");
+    }
+    let mut now = of(ConditionStatus::False, 2);
+    keep(&mut now, &[]);
+    assert_eq!(now, of(ConditionStatus::False, 2), "nothing was known");
+}

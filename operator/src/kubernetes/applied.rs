@@ -8,23 +8,52 @@
 use serde_json::Value;
 
 pub(super) fn is_applied(found: &Value, wanted: &Value, manager: &str) -> bool {
-    has(found, wanted) && owns_nothing_else(found, wanted, manager)
+    let ours = owned_by(found, manager);
+    // An object that the manager never applied is not.
+    let Some(first) = ours.first() else { return false };
+    has_owned(found, wanted, first) && ours.iter().all(|owned| is_wanted(owned, wanted))
 }
 
-/// Whether every wanted field has its value.
+/// Whether every wanted field has its value, and every list these elements and no other.
 pub(super) fn has(found: &Value, wanted: &Value) -> bool {
+    has_owned(found, wanted, &Value::Null)
+}
+
+/// Whether every wanted field has its value. A list of which single elements are owned may have others of somebody else.
+fn has_owned(found: &Value, wanted: &Value, owned: &Value) -> bool {
     match (found, wanted) {
         (Value::Object(found), Value::Object(wanted)) => {
             wanted.iter().all(|(field, wanted)| match found.get(field) {
-                Some(found) => has(found, wanted),
+                Some(found) => has_owned(found, wanted, &owned[format!("f:{field}")]),
                 None => is_empty(wanted),
             })
         }
+        (Value::Array(found), Value::Array(wanted)) if is_by_element(owned) => wanted.iter().all(|wanted| {
+            let owned = element_owned(owned, wanted);
+            found.iter().any(|found| has_owned(found, wanted, owned))
+        }),
         (Value::Array(found), Value::Array(wanted)) => {
             found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| has(found, wanted))
         }
         (found, wanted) => found == wanted,
     }
+}
+
+/// Whether the API server merges a list by its elements, as what is owned of it tells.
+fn is_by_element(owned: &Value) -> bool {
+    owned
+        .as_object()
+        .is_some_and(|owned| owned.keys().any(|path| path.starts_with("k:") || path.starts_with("v:")))
+}
+
+/// What is owned of an element of such a list.
+fn element_owned<'a>(owned: &'a Value, element: &Value) -> &'a Value {
+    let mut paths = owned.as_object().into_iter().flatten();
+    let is_meant = |path: &str| {
+        let key = path.strip_prefix("k:").and_then(|key| serde_json::from_str::<Value>(key).ok());
+        key.is_some_and(|key| has(element, &key))
+    };
+    paths.find(|(path, _)| is_meant(path)).map_or(&Value::Null, |(_, below)| below)
 }
 
 /// What the API server leaves out.
@@ -34,14 +63,13 @@ fn is_empty(value: &Value) -> bool {
         || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// Whether everything that the manager applied before is still wanted. An object that it never applied is not.
-fn owns_nothing_else(found: &Value, wanted: &Value, manager: &str) -> bool {
+/// What a manager applied, by the entries of which there may be one for each version of the API.
+fn owned_by<'a>(found: &'a Value, manager: &str) -> Vec<&'a Value> {
     let entries = found["metadata"]["managedFields"].as_array().map_or(&[][..], Vec::as_slice);
     let is_ours = |entry: &&Value| {
         entry["manager"] == manager && entry["operation"] == "Apply" && entry["subresource"].is_null()
     };
-    let mut ours = entries.iter().filter(is_ours).peekable();
-    ours.peek().is_some() && ours.all(|entry| is_wanted(&entry["fieldsV1"], wanted))
+    entries.iter().filter(is_ours).map(|entry| &entry["fieldsV1"]).collect()
 }
 
 /// Whether each of the owned fields stands in the manifest. The keys are those of
@@ -128,6 +156,35 @@ mod tests {
         check(true, |found, _| found["metadata"]["labels"]["x"] = json!("y"));
     }
 
+    /// As an admission webhook does it.
+    #[test]
+    fn an_element_more_is_theirs_where_single_ones_are_ours() {
+        check(true, |found, _| {
+            let containers = found["spec"]["containers"].as_array_mut().unwrap();
+            containers.insert(0, json!({"name": "sidecar", "image": "sidecar:1"}));
+        });
+        check(true, |found, _| found["spec"]["ports"].as_array_mut().unwrap().push(json!({"port": 9})));
+        check(false, |found, _| {
+            found["spec"]["containers"] = json!([{"name": "sidecar", "image": "ingester:1"}])
+        });
+        check(false, |found, _| {
+            let containers = found["spec"]["containers"].as_array_mut().unwrap();
+            containers.push(json!({"name": "sidecar", "image": "sidecar:1"}));
+            containers[0]["image"] = json!("other:1");
+        });
+    }
+
+    #[test]
+    fn an_element_more_is_drift_where_the_whole_list_is_ours() {
+        check(false, |found, wanted| {
+            for object in [&mut *found, wanted] {
+                object["spec"]["tolerations"] = json!([{"key": "a"}]);
+            }
+            found["metadata"]["managedFields"][3]["fieldsV1"]["f:spec"]["f:tolerations"] = json!({});
+            found["spec"]["tolerations"].as_array_mut().unwrap().push(json!({"key": "b"}));
+        });
+    }
+
     #[test]
     fn what_the_api_server_leaves_out_is_no_wish() {
         check(true, |_, wanted| wanted["spec"]["limits"] = json!({}));
@@ -157,7 +214,7 @@ mod tests {
         check(false, |found, _| found["spec"]["replicas"] = json!(9));
         check(false, |found, _| found["spec"]["containers"][0]["image"] = json!("other:1"));
         check(false, |found, _| found["metadata"]["ownerReferences"] = json!([]));
-        check(false, |found, _| found["spec"]["containers"][0]["args"] = json!(["x", "z"]));
+        check(false, |found, _| found["spec"]["containers"][0]["args"] = json!(["z"]));
     }
 
     #[test]

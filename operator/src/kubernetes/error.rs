@@ -2,6 +2,8 @@
 
 use crds::Reason;
 
+use tracing::debug;
+
 use crate::failure::Failure;
 
 /// A call that failed. `object` is the kind and the name.
@@ -45,8 +47,9 @@ const OLDER_DEFINITION: &str = "the definition of its kind is older than this op
 pub(crate) enum CallError {
     #[error("{words}")]
     Api { words: String, code: Option<u16> },
-    #[error("{words}: {}", OLDER_DEFINITION)]
-    Undeclared { words: String },
+    /// Which field it is differs from answer to answer, where there are several.
+    #[error("a field is not declared in the schema: {}", OLDER_DEFINITION)]
+    Undeclared,
     #[error("the API server did not answer within {seconds} s")]
     Deadline { seconds: u64 },
 }
@@ -59,7 +62,8 @@ impl From<kube::Error> for CallError {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) if status.message.contains(UNDECLARED) => {
-                Self::Undeclared { words: status.message }
+                debug!(answer = status.message, "a definition is older than this operator");
+                Self::Undeclared
             }
             kube::Error::Api(status) => Self::Api { code: Some(status.code), words: status.message },
             // Its text cites the answer.
@@ -90,7 +94,7 @@ impl CallError {
     fn code(&self) -> Option<u16> {
         match self {
             Self::Api { code, .. } => *code,
-            Self::Undeclared { .. } | Self::Deadline { .. } => None,
+            Self::Undeclared | Self::Deadline { .. } => None,
         }
     }
 
@@ -105,7 +109,7 @@ impl CallError {
 
     fn failure(&self) -> Failure {
         match self {
-            Self::Undeclared { .. } => Failure::Refused,
+            Self::Undeclared => Failure::Refused,
             Self::Deadline { .. } => Failure::Transient,
             Self::Api { code, .. } => match code {
                 Some(401 | 403) => Failure::Permission,

@@ -77,7 +77,11 @@ pub(crate) async fn report<B: Backends>(
 ) -> Result<(), Error> {
     // What is written is compared with what is there now, intentions included.
     let pipeline = outcome.noted.as_deref().unwrap_or(pipeline);
-    report_status(ctx, pipeline, describe(pipeline, outcome, Timestamp::now())).await
+    let mut status = describe(pipeline, outcome, Timestamp::now());
+    if outcome.met_a_change() && ctx.retries.is_new(&pipeline.uid().unwrap_or_default()) {
+        conditions::keep(&mut status.conditions, known_conditions(pipeline));
+    }
+    report_status(ctx, pipeline, status).await
 }
 
 /// Writes what holds the deletion of a Pipeline.
@@ -140,7 +144,7 @@ async fn try_to_report_failure<B: Backends>(
     cached: &Pipeline,
     error: &Error,
 ) -> Result<(), Error> {
-    if error.reason() == Reason::KubernetesChanged {
+    if error.reason() == Reason::KubernetesChanged && ctx.retries.is_new(&cached.uid().unwrap_or_default()) {
         return Ok(()); // The next look goes on from what is there by then.
     }
     let Some(pipeline) = fetch::pipeline(ctx, cached).await? else { return Ok(()) };
@@ -167,14 +171,16 @@ async fn report_status<B: Backends>(
         return Ok(());
     }
     let known = known_conditions(pipeline);
-    if let Some(state) = conditions::new_state(known, &status.conditions) {
-        info!(pipeline.name = pipeline.name_any(), "pipeline `{}` is {state}", pipeline.name_any());
-    }
+    let state = conditions::new_state(known, &status.conditions);
     let obstacle = conditions::new_obstacle(known, &status.conditions);
     if let Some(obstacle) = obstacle {
         ctx.events.tell_of(pipeline.object_ref(&()), obstacle).await;
     }
-    write(ctx, pipeline, &status).await.map(|_| ()).map_err(|source| Error::Report { source })
+    write(ctx, pipeline, &status).await.map_err(|source| Error::Report { source })?;
+    if let Some(state) = state {
+        info!(pipeline.name = pipeline.name_any(), "pipeline `{}` is {state}", pipeline.name_any());
+    }
+    Ok(())
 }
 
 /// Writes the status of the version that was read. Which topics are ours stands there alone: an operator that is late

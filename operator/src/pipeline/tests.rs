@@ -72,6 +72,10 @@ spec: {tenantRef: {name: acme}}
     let failures = world.reconcile_pipelines().await;
     assert!(failures.is_empty(), "a missing tenant is no failure: {failures:?}");
     assert_eq!(world.reason("pipelines/team/web", "Ready").as_deref(), Some("TenantNotFound"));
+    let told = ["there is no AnalyticsTenant `acme` in namespace `team`"];
+    assert_eq!(world.told("TenantNotFound"), told);
+    world.reconcile_pipelines().await;
+    assert_eq!(world.told("TenantNotFound"), told, "once");
     world.apply(TENANT);
     world.reconcile_pipelines().await;
     assert_eq!(world.reason("pipelines/team/web", "Ready").as_deref(), Some("TenantNotReady"));

@@ -58,7 +58,11 @@ pub(crate) async fn report<B: Backends>(
 ) -> Result<(), Error> {
     // What is written is compared with what is there now, and over that version.
     let tenant = outcome.noted.as_deref().unwrap_or(tenant);
-    let status = describe(tenant, outcome, life, Timestamp::now());
+    let mut status = describe(tenant, outcome, life, Timestamp::now());
+    if outcome.met_a_change() && ctx.retries.is_new(&tenant.uid().unwrap_or_default()) {
+        let known = tenant.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        conditions::keep(&mut status.conditions, known);
+    }
     report_status(ctx, tenant, status).await
 }
 
@@ -91,7 +95,7 @@ async fn try_to_report_failure<B: Backends>(
     cached: &AnalyticsTenant,
     error: &Error,
 ) -> Result<(), Error> {
-    if error.reason() == Reason::KubernetesChanged {
+    if error.reason() == Reason::KubernetesChanged && ctx.retries.is_new(&cached.uid().unwrap_or_default()) {
         return Ok(()); // The next look goes on from what is there by then.
     }
     let Some(tenant) = fetch::tenant(ctx, cached).await? else { return Ok(()) };
@@ -118,14 +122,16 @@ async fn report_status<B: Backends>(
         return Ok(());
     }
     let known = before.map_or(&[][..], |status| &status.conditions);
-    if let Some(state) = conditions::new_state(known, &status.conditions) {
-        info!(tenant.name = tenant.name_any(), "tenant `{}` is {state}", tenant.name_any());
-    }
+    let state = conditions::new_state(known, &status.conditions);
     let obstacle = conditions::new_obstacle(known, &status.conditions);
     if let Some(obstacle) = obstacle {
         ctx.events.tell_of(tenant.object_ref(&()), obstacle).await;
     }
-    write(ctx, tenant, status).await.map(|_| ())
+    write(ctx, tenant, status).await?;
+    if let Some(state) = state {
+        info!(tenant.name = tenant.name_any(), "tenant `{}` is {state}", tenant.name_any());
+    }
+    Ok(())
 }
 
 /// Writes the status of the version that was read: an operator that is late, or that was slow while the spec or the

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
@@ -44,6 +44,39 @@ impl Kafka {
         let wanted = NewPartitions::new(name, partitions);
         for result in admin.create_partitions([&wanted], &options()).await? {
             result.map_err(|(name, code)| anyhow::anyhow!("failed to grow the topic `{name}`: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// The settings that count for a topic: its own, and else the brokers' defaults.
+    ///
+    /// # Errors
+    /// When there is none, or the broker does not answer.
+    pub async fn topic_settings(&self, name: &str) -> anyhow::Result<BTreeMap<String, String>> {
+        let admin: AdminClient<DefaultClientContext> = self.config().create()?;
+        let described = admin.describe_configs([&ResourceSpecifier::Topic(name)], &options()).await?;
+        let mut settings = BTreeMap::new();
+        for resource in described {
+            let entries =
+                resource.map_err(|code| anyhow::anyhow!("failed to describe `{name}`: {code}"))?.entries;
+            settings.extend(entries.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default())));
+        }
+        Ok(settings)
+    }
+
+    /// Gives a topic these settings and no others of its own, as `AlterConfigs` does.
+    ///
+    /// # Errors
+    /// When there is none, or the broker refuses or does not answer.
+    pub async fn replace_topic_settings(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config().create()?;
+        let mut wanted = AlterConfig::new(ResourceSpecifier::Topic(name));
+        for (setting, value) in settings {
+            wanted = wanted.set(setting, value);
+        }
+        for result in admin.alter_configs([&wanted], &options()).await? {
+            result
+                .map_err(|(_, code)| anyhow::anyhow!("failed to change the settings of `{name}`: {code}"))?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What somebody changes by hand: a storage table on a real ClickHouse, a Deployment on a real API server.
+//! What somebody changes by hand: tables and views on a real ClickHouse, topics on a real Kafka, a Deployment on a real
+//! API server.
 
 use std::time::Duration;
 
@@ -6,9 +7,10 @@ use anyhow::Context as _;
 use crds::condition::kind;
 use harness::clickhouse::ClickHouse;
 use harness::control_plane::ControlPlane;
+use harness::kafka::Kafka;
 use harness::kubernetes::{Ground, reason};
 use harness::operator::{Operator, flags};
-use harness::private::PrivateClickHouse;
+use harness::private::{PrivateClickHouse, PrivateKafka};
 use harness::private_cluster::PrivateCluster;
 use harness::process::free_port;
 use harness::stand_in::StandIn;
@@ -156,7 +158,58 @@ async fn a_deployment_that_somebody_paused_is_resumed() -> anyhow::Result<()> {
             })
             .await?;
         }
-        ground.pipeline_with("acme-default", kind::READY, "True", SEEN).await.map(drop)
+        Ok(())
+    })
+    .await
+}
+
+/// What Kafka and ClickHouse hold is compared in their own spelling, so that the real ones have to say it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_of_topics_and_views_are_set_back() -> anyhow::Result<()> {
+    within(TEST, async {
+        let (cluster, kafka, server) =
+            tokio::try_join!(PrivateCluster::start(), PrivateKafka::start(), PrivateClickHouse::start())?;
+        let ground = cluster.ground("drift").await?;
+        let folder = tempfile::TempDir::new()?;
+        let mut flags = flags(&kafka.address(), &server, folder.path())?;
+        flags.push("--recheck-seconds=1".to_owned());
+        let operator = Operator::start(cluster.client().await?, &flags)?;
+        let _available = StandIn::start_in(&ground);
+        ground.tenant("acme", json!({})).await?;
+        let tenant = ground.tenant_with("acme", kind::READY, "True", SEEN).await?;
+        let database = tenant.status.and_then(|status| status.database).context("a database")?.name;
+
+        let topics = Kafka::plain(&kafka.address());
+        for topic in [format!("millrace.{}-acme.acme-default", ground.name), format!("millrace.{}-acme.acme-default.dlq", ground.name)] {
+            let as_made = topics.topic_settings(&topic).await?;
+            topics
+                .replace_topic_settings(&topic, &[("retention.ms", "1000"), ("cleanup.policy", "compact")])
+                .await?;
+            until(SEEN, &format!("the settings of `{topic}`"), || async {
+                let now = topics.topic_settings(&topic).await?;
+                Ok(Look::at(now == as_made, now))
+            })
+            .await?;
+        }
+
+        let clickhouse = server.reader();
+        let definition = |view: &'static str| {
+            format!("SELECT as_select FROM system.tables WHERE database = '{database}' AND name = '{view}' FORMAT TSVRaw")
+        };
+        for view in ["events", "hourly_event_stats"] {
+            let as_made = clickhouse.run(&definition(view)).await?;
+            anyhow::ensure!(!as_made.trim().is_empty(), "`{view}` is there");
+            for change in [format!("DROP VIEW {database}.{view}"), format!("CREATE OR REPLACE VIEW {database}.{view} AS SELECT 1 AS theirs")] {
+                clickhouse.run(&change).await?;
+                until(SEEN, &format!("the view `{view}` after {change}"), || async {
+                    let now = clickhouse.run(&definition(view)).await?;
+                    Ok(Look::at(now == as_made, now))
+                })
+                .await?;
+            }
+        }
+        ground.tenant_with("acme", kind::READY, "True", SEEN).await?;
+        operator.stop().await
     })
     .await
 }

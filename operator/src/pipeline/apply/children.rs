@@ -177,21 +177,15 @@ pub(super) async fn halt<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> 
 }
 
 /// How far the pods are where nothing is applied, and nothing is to be stopped.
-pub(super) async fn left_alone<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Aspect<Workloads> {
+pub(super) async fn left_alone<B: Backends>(
+    ctx: &Context<B>,
+    pipeline: &Pipeline,
+) -> Result<Aspect<Workloads>, Error> {
     let name = pipeline.name_any();
-    let found = async {
-        let consumer = deployment(ctx, pipeline, &consumer::name(&name)).await?;
-        Ok::<_, kubernetes::Error>((deployment(ctx, pipeline, &ingester::name(&name)).await?, consumer))
-    };
-    match found.await {
-        Ok((ingester, consumer)) => {
-            rollout::left_alone(&pipeline.spec.source, ingester.as_ref(), consumer.as_ref())
-        }
-        Err(error) => {
-            debug!(error = %told(&error), "the pods are not looked at");
-            Progress::Untried
-        }
-    }
+    let failed = |source| Error::Fetch { source };
+    let ingester = deployment(ctx, pipeline, &ingester::name(&name)).await.map_err(failed)?;
+    let consumer = deployment(ctx, pipeline, &consumer::name(&name)).await.map_err(failed)?;
+    Ok(rollout::left_alone(&pipeline.spec, ingester.as_ref(), consumer.as_ref()))
 }
 
 /// Stops the pods of a Pipeline whose tenant is suspended and of which nothing else can be brought about.
@@ -260,9 +254,11 @@ async fn applied_deployment<B: Backends>(ctx: &Context<B>, child: &Deployment) -
     if applied.spec.as_ref().is_some_and(|spec| spec.paused == Some(true)) {
         let name = applied.name_any();
         info!(deployment.name = name, "deployment `{name}` was paused by somebody, and is resumed");
+        // Of this incarnation, and whatever its version is by now: its controller writes its status at this moment.
+        let meant = ObjectMeta { resource_version: None, ..applied.metadata.clone() };
         let resumed = json!({ "spec": { "paused": null } });
         ctx.kubernetes
-            .change::<Deployment>(&applied.metadata, resumed)
+            .change::<Deployment>(&meant, resumed)
             .await
             .map_err(|source| Error::ApplyChild { source })?;
     }

@@ -1,6 +1,9 @@
 //! How far the pods of a Pipeline are, as their Deployments tell. Pure.
 
-use crds::{Reason, pipeline::Source};
+use crds::{
+    Reason,
+    pipeline::{PipelineSpec, PipelineState},
+};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 use kube::ResourceExt as _;
 
@@ -22,36 +25,67 @@ impl Replicas {
 /// How far pods are that were left as they were, since nothing may be brought about now: the spec is refused, or the tenant
 /// is not there.
 pub(super) fn left_alone(
-    source: &Source,
+    spec: &PipelineSpec,
     ingester: Option<&Deployment>,
     consumer: Option<&Deployment>,
 ) -> Aspect<Workloads> {
-    // One that goes takes no events any more.
-    let ingester = ingester.filter(|found| found.metadata.deletion_timestamp.is_none());
-    match (&source.kafka, ingester, consumer) {
-        // There never were any.
-        (_, _, None) => Progress::Untried,
-        (None, None, Some(_)) => Progress::Waiting(Waiting {
-            reason: Reason::Stopped,
-            message: "there is no ingester, so no events are taken: the operator makes one when the spec is accepted \
-                      and the tenant is ready, if they ask for one"
-                .to_owned(),
-        }),
-        (None | Some(_), ingester, Some(consumer)) => rolled_out(ingester, consumer),
+    if ingester.is_none() && consumer.is_none() {
+        return Progress::Untried; // There never were any.
     }
+    // What ends takes and stores nothing any more.
+    let stays = |found: &&Deployment| found.metadata.deletion_timestamp.is_none();
+    let (ingester, consumer) = (ingester.filter(stays), consumer.filter(stays));
+    let has_pods = |found: Option<&Deployment>| found.is_some_and(|found| wanted(found) > 0);
+    let takes_requests = spec.source.kafka.is_none() && spec.state != PipelineState::Stopped;
+    let lacks_ingester = takes_requests && spec.ingester.replicas > 0 && !has_pods(ingester);
+    let stores = spec.state == PipelineState::Running;
+    let lacks_consumer = stores && spec.consumer.replicas > 0 && !has_pods(consumer);
+    match (lacks_ingester, lacks_consumer) {
+        (true, true) => missing("there is no ingester and no consumer: events are neither taken nor stored"),
+        (true, false) => missing("there is no ingester: no events are taken"),
+        (false, true) => missing("there is no consumer: what is taken waits in Kafka"),
+        (false, false) => as_asked(spec.state, ingester, consumer),
+    }
+}
+
+/// Pods that the spec asks for and that are only brought back with everything else.
+fn missing(what: &str) -> Aspect<Workloads> {
+    let message =
+        format!("{what}; the pods are brought back when the spec is accepted and the tenant is ready");
+    Progress::Waiting(Waiting { reason: Reason::Stopped, message })
+}
+
+/// Pods that are there, or are away as the state has it.
+fn as_asked(
+    state: PipelineState,
+    ingester: Option<&Deployment>,
+    consumer: Option<&Deployment>,
+) -> Aspect<Workloads> {
+    if let Some(waiting) = consumer.and_then(unfinished).or_else(|| ingester.and_then(unfinished)) {
+        return Progress::Waiting(waiting);
+    }
+    let has_consumer = consumer.is_some_and(|consumer| wanted(consumer) > 0);
+    let (reason, message) = match (state, has_consumer) {
+        (PipelineState::Paused, false) => (Reason::Paused, "paused: events wait in Kafka"),
+        (PipelineState::Stopped, false) => (Reason::Stopped, "stopped: nothing is stored"),
+        (PipelineState::Running | PipelineState::Paused | PipelineState::Stopped, _) => {
+            return Progress::Done(workloads(ingester.map(wanted), consumer.map_or(0, wanted)));
+        }
+    };
+    Progress::Done(Workloads::Idle { reason, message: message.to_owned() })
 }
 
 /// Whether all pods of the present templates are available.
 pub(super) fn rolled_out(ingester: Option<&Deployment>, consumer: &Deployment) -> Aspect<Workloads> {
     match unfinished(consumer).or_else(|| ingester.and_then(unfinished)) {
         Some(waiting) => Progress::Waiting(waiting),
-        None => Progress::Done(workloads(ingester, consumer)),
+        None => Progress::Done(workloads(ingester.map(wanted), wanted(consumer))),
     }
 }
 
-/// What flows through the pods that were asked for.
-fn workloads(ingester: Option<&Deployment>, consumer: &Deployment) -> Workloads {
-    let message = match (ingester.map(wanted), wanted(consumer)) {
+/// What flows through so many pods.
+fn workloads(ingester: Option<i32>, consumer: i32) -> Workloads {
+    let message = match (ingester, consumer) {
         (None, 0) => "no consumer is asked for: events wait in Kafka",
         (Some(0), 0) => "no pods are asked for: events are neither taken nor stored",
         (Some(0), _) => "no ingester is asked for: no events are taken",

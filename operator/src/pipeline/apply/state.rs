@@ -53,6 +53,14 @@ pub(super) fn pause(wish: &Wish, pods: &Aspect<Workloads>) -> Pause {
     }
 }
 
+/// The same of pods that were left alone, which say it themselves.
+pub(super) fn pause_of(pods: &Aspect<Workloads>) -> Pause {
+    match pods {
+        Progress::Done(Workloads::Idle { reason: Reason::Paused, .. }) => Pause::InForce,
+        Progress::Done(_) | Progress::Waiting(_) | Progress::Failed(_) | Progress::Untried => Pause::No,
+    }
+}
+
 /// What the status has to say of a drain.
 pub(super) fn drain(wish: &Wish) -> Drain {
     match wish {

@@ -116,8 +116,8 @@ async fn a_topic_that_goes_away_stops_the_consumer_and_the_next_one_is_another_b
     assert_ne!(group(&world), before);
     let id = Uuid::from_u128(501).to_string();
     assert_eq!(world.object(OCTANE).unwrap()["status"]["topic"]["id"], id);
-    let log = world.state().log.clone();
-    assert!(log.iter().any(|line| line.starts_with("POST events")), "somebody is told: {log:?}");
+    let told = world.told("SourceTopicReplaced");
+    assert!(told.len() == 1 && told[0].contains("is gone with what was not stored"), "{told:?}");
 }
 
 #[tokio::test]

@@ -116,6 +116,35 @@ async fn a_refused_spec_says_that_the_ingester_of_a_tenant_that_was_suspended_is
     assert!(world.message(ACME_DEFAULT, "WorkloadsAvailable").unwrap().contains("there is no ingester"));
 }
 
+/// The Deployments are there, and without pods.
+#[tokio::test]
+async fn a_refused_spec_says_that_pods_that_a_suspension_stopped_are_not_back() {
+    let world = settled().await;
+    set(&world, "topic", &json!({"partitions": 3, "replicationFactor": 1, "minInsyncReplicas": 2}));
+    world.settle().await;
+    suspend(&world, "All");
+    world.settle().await;
+    assert_eq!(pods(&world), (Some(0), Some(0)));
+    suspend(&world, "None");
+    world.settle().await;
+    assert_eq!(world.reason(ACME_DEFAULT, "WorkloadsAvailable").as_deref(), Some("Stopped"));
+    assert!(
+        world.message(ACME_DEFAULT, "WorkloadsAvailable").unwrap().contains("no ingester and no consumer")
+    );
+}
+
+#[tokio::test]
+async fn a_refused_spec_leaves_a_pause_as_it_is_told() {
+    let world = settled().await;
+    set(&world, "state", &json!("Paused"));
+    world.settle().await;
+    set(&world, "topic", &json!({"partitions": 3, "replicationFactor": 1, "minInsyncReplicas": 2}));
+    world.settle().await;
+    for kind in ["WorkloadsAvailable", "Paused"] {
+        assert_eq!(world.reason(ACME_DEFAULT, kind).as_deref(), Some("Paused"), "{kind}");
+    }
+}
+
 #[tokio::test]
 async fn a_refused_spec_leaves_the_pods_and_their_condition() {
     let world = settled().await;

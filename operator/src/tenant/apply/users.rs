@@ -217,7 +217,7 @@ async fn prepare<B: Backends>(
         let passwords = turn.passwords.clone().prepared(request(tenant), consumers, rand::random);
         write(ctx, validated, turn, passwords).await?;
     }
-    // Events of one reason about one object are counted and not repeated, so that one tells of both Secrets.
+    // One Event tells of both Secrets.
     let named = |is_meant: fn(&Passwords, &Passwords) -> bool| {
         let meant = turns.iter().zip(&before).filter(|(turn, before)| is_meant(before, &turn.passwords));
         let names: Vec<String> = meant.map(|(turn, _)| format!("`{}`", turn.secret.name_any())).collect();

@@ -264,3 +264,18 @@ async fn a_table_that_differs_is_told_of_and_its_pods_go_on() {
     world.settle().await;
     assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("Ready"));
 }
+
+#[tokio::test]
+async fn a_database_taken_over_is_told_of() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    world.delete(ACME);
+    world.settle().await;
+    assert!(world.object(ACME).is_none() && world.told("DatabaseAdopted").is_empty());
+    world.apply(TENANT);
+    world.settle().await;
+    assert_eq!(
+        world.told("DatabaseAdopted"),
+        ["took over database `t_team_acme` with the events of the tenant before"]
+    );
+}

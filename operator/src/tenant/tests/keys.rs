@@ -147,7 +147,7 @@ async fn a_key_that_cannot_be_brought_along_is_told_once_and_the_others_go_on() 
         for kind in ["CredentialsReady", "Ready"] {
             assert_eq!(world.reason(ACME, kind).as_deref(), Some(reason), "{kind}");
         }
-        assert_eq!(events(&world), before + 1, "{reason}");
+        assert_eq!((events(&world), world.told("ApiKeyUnusable").len()), (before + 1, 1), "{reason}");
         assert_eq!(names_of_keys(&world), ["default"], "{reason}");
         assert!(!world.message(ACME, "Ready").unwrap().contains("hunter2"));
 
@@ -209,4 +209,15 @@ async fn keys_do_not_wait_for_the_rest_of_the_spec() {
     world.settle().await;
     assert_eq!(world.object(ACME).unwrap()["status"]["apiKeys"][0]["state"], "Expired");
     assert_eq!(world.told("ApiKeysExpired").len(), 1);
+}
+
+#[tokio::test]
+async fn lost_keys_are_made_anew_and_told() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    assert!(world.told("ApiKeysReplaced").is_empty(), "the first ones replace none");
+    world.delete(ACME_KEYS);
+    world.settle().await;
+    let told = world.told("ApiKeysReplaced");
+    assert!(told.len() == 1 && told[0].starts_with("keys default were missing or unusable"), "{told:?}");
 }

@@ -126,6 +126,38 @@ async fn passwords_are_replaced_once_for_each_request() {
     assert_ne!(consumer(&world).1, after.0);
 }
 
+/// In the middle of a rotation there are most of them.
+#[tokio::test]
+async fn rule_39_no_password_stands_outside_of_its_secrets() {
+    let world = world();
+    world.settle().await;
+    world.state().are_pods_stuck = true;
+    rotate(&world, "monday");
+    for _ in 0..3 {
+        world.reconcile_tenants().await;
+        world.reconcile_pipelines().await;
+    }
+    let of =
+        |secret| ["password", "next-password", "previous-password"].map(|name| entry(&world, secret, name));
+    let passwords: Vec<String> = [WRITER, READER].into_iter().flat_map(of).flatten().collect();
+    let passwords: Vec<String> = passwords.into_iter().filter(|password| !password.is_empty()).collect();
+    assert_eq!(passwords.len(), 4, "those of now and of before");
+    let state = world.state();
+    let outside = state.objects.iter().filter(|(key, _)| ![WRITER, READER, SETTINGS].contains(&key.as_str()));
+    let told = outside
+        .map(|(key, object)| (key.as_str(), object))
+        .chain(state.events.iter().map(|event| ("event", event)));
+    for (place, object) in told {
+        let text = object.to_string();
+        for password in &passwords {
+            let encoded =
+                serde_json::to_value(k8s_openapi::ByteString(password.clone().into_bytes())).unwrap();
+            let encoded = encoded.as_str().unwrap().to_owned();
+            assert!(!text.contains(password) && !text.contains(&encoded), "{place}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_old_password_works_until_the_last_consumer_has_the_new_one() {
     let world = world();

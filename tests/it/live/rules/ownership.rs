@@ -100,8 +100,11 @@ async fn rule_11_every_kind_of_child_that_is_changed_or_deleted_by_hand_comes_ba
         }
         comes_back::<Service>(&ground, "web-ingester", "/spec/selector", &service).await?;
         comes_back::<Ingress>(&ground, "web-ingester", "/spec", &ingress).await?;
-        let settings = json!({"data": {"ingester.json": "e30="}});
-        comes_back::<Secret>(&ground, "web-settings", "/data", &settings).await
+        let settings = json!({"data": {"consumer.json": "e30="}});
+        comes_back::<Secret>(&ground, "web-settings", "/data/consumer.json", &settings).await?;
+        // Its keys are random: what comes back after a deletion has others.
+        let labels = json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "else"}}});
+        comes_back::<Secret>(&ground, "acme-api-keys", "/metadata/labels", &labels).await
     })
     .await
 }

@@ -72,18 +72,17 @@ fn none() -> Deployment {
 
 #[test]
 fn pods_that_nobody_asked_for_are_told_of() {
-    let some = deployment(json!({}));
-    let message = |ingester: Option<&Deployment>, consumer: &Deployment| match workloads(ingester, consumer) {
+    let message = |ingester: Option<i32>, consumer: i32| match workloads(ingester, consumer) {
         Workloads::Running => None,
         Workloads::Idle { reason: Reason::ScaledToZero, message } => Some(message),
         Workloads::Idle { reason, .. } => panic!("{reason:?}"),
     };
-    assert_eq!(message(Some(&some), &some), None);
-    assert_eq!(message(None, &some), None);
-    assert!(message(Some(&none()), &some).unwrap().contains("no events are taken"));
-    assert!(message(Some(&some), &none()).unwrap().contains("are taken and wait in Kafka"));
-    assert!(message(Some(&none()), &none()).unwrap().contains("neither taken nor stored"));
-    assert!(message(None, &none()).unwrap().contains("events wait in Kafka"));
+    assert_eq!(message(Some(2), 2), None);
+    assert_eq!(message(None, 2), None);
+    assert!(message(Some(0), 2).unwrap().contains("no events are taken"));
+    assert!(message(Some(2), 0).unwrap().contains("are taken and wait in Kafka"));
+    assert!(message(Some(0), 0).unwrap().contains("neither taken nor stored"));
+    assert!(message(None, 0).unwrap().contains("events wait in Kafka"));
 }
 
 #[test]
@@ -104,26 +103,58 @@ fn why_no_pod_is_made_is_told_without_its_name() {
 
 #[test]
 fn pods_that_are_left_alone_are_told_of_as_they_are() {
-    let (http, kafka): (Source, Source) = (
-        serde_json::from_value(json!({})).unwrap(),
-        serde_json::from_value(json!({"kafka": {"topic": "theirs"}})).unwrap(),
-    );
+    let spec = |fields: serde_json::Value| -> PipelineSpec {
+        let mut spec = json!({"tenantRef": {"name": "acme"}});
+        spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        serde_json::from_value(spec).unwrap()
+    };
+    let (running, paused, stopped) =
+        (spec(json!({})), spec(json!({"state": "Paused"})), spec(json!({"state": "Stopped"})));
+    let kafka = spec(json!({"source": {"kafka": {"topic": "theirs"}}}));
+    let scaled = spec(json!({"ingester": {"replicas": 0}, "consumer": {"replicas": 0}}));
     let there = deployment(
         json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}),
     );
+    let coming = deployment(json!({}));
     let mut going = there.clone();
     going.metadata.deletion_timestamp = Some(Time("2026-01-01T00:00:00Z".parse().unwrap()));
-    let reason = |source, ingester, consumer| match left_alone(source, ingester, consumer) {
-        Progress::Done(Workloads::Running) => Some("Running"),
-        Progress::Waiting(waiting) => Some(waiting.reason.as_str()),
-        Progress::Untried => None,
-        other => panic!("{other:?}"),
+    let (there, coming, going, none) = (Some(&there), Some(&coming), Some(&going), &none());
+    let none = Some(none);
+    let told = |spec, ingester, consumer| match left_alone(spec, ingester, consumer) {
+        Progress::Done(Workloads::Running) => "Running".to_owned(),
+        Progress::Done(Workloads::Idle { reason, .. }) => format!("idle {}", reason.as_str()),
+        Progress::Waiting(Waiting { reason: Reason::Stopped, message }) => message,
+        Progress::Waiting(waiting) => waiting.reason.as_str().to_owned(),
+        Progress::Untried => "Untried".to_owned(),
+        Progress::Failed(error) => panic!("{error}"),
     };
-    let on_its_way = deployment(json!({}));
-    assert_eq!(reason(&http, Some(&there), Some(&there)), Some("Running"));
-    assert_eq!(reason(&http, Some(&on_its_way), Some(&there)), Some("RolloutInProgress"));
-    assert_eq!(reason(&http, None, Some(&there)), Some("Stopped"));
-    assert_eq!(reason(&http, Some(&going), Some(&there)), Some("Stopped"), "it ends");
-    assert_eq!(reason(&kafka, None, Some(&there)), Some("Running"));
-    assert_eq!(reason(&http, None, None), None, "there never were any");
+    let neither = "there is no ingester and no consumer: ";
+    let (no_ingester, no_consumer) = ("there is no ingester: ", "there is no consumer: ");
+    for (spec, ingester, consumer, expected) in [
+        (&running, there, there, "Running"),
+        (&running, coming, there, "RolloutInProgress"),
+        (&running, None, there, no_ingester),
+        (&running, going, there, no_ingester),
+        (&running, none, there, no_ingester),
+        (&running, there, None, no_consumer),
+        (&running, there, going, no_consumer),
+        (&running, there, none, no_consumer),
+        (&running, none, none, neither),
+        (&running, None, none, neither),
+        (&running, None, None, "Untried"),
+        (&paused, there, none, "idle Paused"),
+        (&paused, there, None, "idle Paused"),
+        (&paused, there, there, "Running"),
+        (&paused, None, none, no_ingester),
+        (&stopped, None, none, "idle Stopped"),
+        (&stopped, there, there, "Running"),
+        (&kafka, None, there, "Running"),
+        (&kafka, None, none, no_consumer),
+        (&kafka, None, None, "Untried"),
+        (&scaled, none, none, "idle ScaledToZero"),
+        (&scaled, there, there, "Running"),
+    ] {
+        let told = told(spec, ingester, consumer);
+        assert!(told.starts_with(expected), "{told} and not {expected}: {spec:?} {ingester:?} {consumer:?}");
+    }
 }
