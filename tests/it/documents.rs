@@ -1,5 +1,6 @@
 //! The commands of the documents: their shell blocks, and what stands in for what a reader fills in. Pure.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -86,6 +87,23 @@ const ELSEWHERE: [(&str, &str, Place, &str); 4] = [
         "If its records are this tenant's, as after the loss of the cluster or of a Pipeline's finalizer, add its id, which the message has:",
         Place::Parts,
         "the topics of the stack's tenant are its own",
+    ),
+];
+
+/// Commands in the prose of a document, which nothing runs: the document, the command, and why it is in no block.
+const IN_PROSE: [(&str, &str, &str); 5] = [
+    ("docs/operations/manifest.md", "kubectl delete -f millrace.yaml", "what not to do"),
+    ("docs/operations/protection.md", "kubectl delete --cascade=foreground", "what not to do"),
+    ("docs/operations/upgrade.md", "helm upgrade --values", "the name of a flag, which a block has"),
+    (
+        "docs/operations/upgrade.md",
+        r#"kubectl -n NAMESPACE patch apl/NAME --type=merge -p '{"spec": {"consumer": {"replicas": N}}}'"#,
+        "no Pipeline of the stack has too many consumers",
+    ),
+    (
+        "docs/operations/pipelines.md",
+        "kubectl get deployment acme-default-consumer -o yaml --show-managed-fields",
+        "it reads and changes nothing",
     ),
 ];
 
@@ -227,6 +245,32 @@ fn blocks_of(path: &'static str, markdown: &str) -> Vec<Block> {
     blocks
 }
 
+/// Whether the Makefile has a target of this name.
+pub(crate) fn is_target(name: &str) -> bool {
+    text("Makefile").lines().any(|line| line.starts_with(&format!("{name}:")))
+}
+
+/// The commands between grave accents outside of blocks.
+fn commands_in_prose(markdown: &str) -> Vec<String> {
+    let mut is_prose = true;
+    let mut commands = Vec::new();
+    for line in markdown.lines() {
+        if line.starts_with("```") {
+            is_prose = !is_prose;
+        } else if is_prose {
+            let spans = line.split('`').skip(1).step_by(2);
+            commands.extend(spans.filter(|span| is_command(span)).map(str::to_owned));
+        }
+    }
+    commands
+}
+
+/// Whether somebody would type it. `helm install` alone is the name of a command.
+fn is_command(span: &str) -> bool {
+    let words: Vec<&str> = span.split_whitespace().collect();
+    matches!(words[..], ["kubectl" | "helm", _, _, ..] | ["curl" | "make", _, ..])
+}
+
 fn filled(text: &str) -> String {
     let text =
         PLACEHOLDERS.iter().fold(text.to_owned(), |text, (written, local)| text.replace(written, local));
@@ -236,6 +280,7 @@ fn filled(text: &str) -> String {
 /// The names of the release's own objects and of its namespace. Longer words that begin or end with them stay.
 fn installed(text: &str) -> String {
     let text = text.replace("deployment/millrace ", r#"deployment/"$RELEASE" "#);
+    let text = text.replace(" restart deployment/millrace\n", " restart deployment/\"$RELEASE\"\n");
     let text = text.replace(" history millrace\n", " history \"$RELEASE\"\n");
     let text = text.replace(" get values millrace\n", " get values \"$RELEASE\"\n");
     let text = text.replace(" get lease millrace ", " get lease \"$RELEASE\" ");
@@ -296,6 +341,27 @@ fn every_block_that_is_run_elsewhere_is_there_and_has_a_reason() {
         assert_eq!(moved, 1, "{path} has no block after `{before}`");
         assert!(document.place != place && !reason.is_empty());
     }
+}
+
+#[test]
+fn a_command_in_prose_has_an_argument_and_stands_outside_of_blocks() {
+    let markdown =
+        "`make up` and `helm install` and `kubectl get a`:\n```sh\n`make down`\n```\n- `curl b`, `c`\n";
+    assert_eq!(commands_in_prose(markdown), ["make up", "kubectl get a", "curl b"]);
+}
+
+#[test]
+fn every_command_in_prose_is_a_target_or_has_a_reason() {
+    let found = DOCUMENTS.iter().flat_map(|document| {
+        let commands = commands_in_prose(&text(document.path));
+        commands.into_iter().map(|command| (document.path, command))
+    });
+    let is_tried = |command: &str| command.strip_prefix("make ").is_some_and(is_target);
+    let untried: BTreeSet<(&str, String)> = found.filter(|(_, command)| !is_tried(command)).collect();
+    let excepted: BTreeSet<(&str, String)> =
+        IN_PROSE.iter().map(|(path, command, _)| (*path, (*command).to_owned())).collect();
+    assert_eq!(untried, excepted, "what the documents have in prose, and what IN_PROSE has");
+    assert!(IN_PROSE.iter().all(|(_, _, reason)| !reason.is_empty()));
 }
 
 #[test]
