@@ -8,6 +8,9 @@ use serde_json::json;
 
 use crate::{AnalyticsTenant, Pipeline};
 
+#[cfg(test)]
+mod compatibility;
+
 /// Both definitions, in the order of their names.
 #[must_use]
 pub fn definitions() -> [CustomResourceDefinition; 2] {

@@ -6,6 +6,9 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+/// What Kubernetes takes as the name of an IngressClass or a Secret.
+const DNS_SUBDOMAIN: &str = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$";
+
 /// The pods that take events over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
 pub struct IngesterSpec {
@@ -43,8 +46,8 @@ impl Default for IngesterSpec {
 /// CPU and memory as Kubernetes quantities, for example `250m` and `128Mi`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, KubeSchema, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new("!has(self.limits) || !has(self.limits.memory) || !quantity(self.limits.memory).isLessThan(quantity('32Mi'))")
-        .message("limits.memory must be at least 32Mi: with less no pod starts"),
+    validation = Rule::new("!has(self.limits) || !has(self.limits.memory) || quantity(self.limits.memory).compareTo(quantity('0')) == 0 || !quantity(self.limits.memory).isLessThan(quantity('32Mi'))")
+        .message("limits.memory must be 0, which is no limit, or at least 32Mi"),
     validation = Rule::new("!has(self.requests) || !has(self.limits) || !has(self.requests.memory) || !has(self.limits.memory) || !quantity(self.requests.memory).isGreaterThan(quantity(self.limits.memory))")
         .message("requests.memory must not be greater than limits.memory"),
     validation = Rule::new("!has(self.requests) || !has(self.limits) || !has(self.requests.cpu) || !has(self.limits.cpu) || !quantity(self.requests.cpu).isGreaterThan(quantity(self.limits.cpu))")
@@ -102,15 +105,15 @@ pub enum ServiceType {
 #[serde(rename_all = "camelCase")]
 pub struct IngressSpec {
     /// The host name, for example `events.example.com`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]((\.?[a-z0-9-])*\.?[a-z0-9])?$"))]
     pub hostname: String,
     /// The IngressClass. Default: the cluster's default class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = DNS_SUBDOMAIN))]
     pub class_name: Option<String>,
     /// The Secret with the certificate. Without it the Ingress speaks plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = DNS_SUBDOMAIN))]
     pub tls_secret_name: Option<String>,
     /// Annotations of the Ingress, for example for cert-manager.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -161,11 +164,16 @@ fn default_share_per_mille() -> i32 {
     10
 }
 
-/// At most 64 annotations of at most 4096 characters each.
+/// At most 64 annotations of at most 4096 characters each, under keys that Kubernetes takes: it reads their prefixes in
+/// lower case.
 fn annotations(_: &mut SchemaGenerator) -> Schema {
+    // No schema bounds a key. The first part of the rule does, so that the others cost little.
+    let rule = "self.all(key, key.size() <= 317 && key.indexOf('/') <= 253 && key.matches('^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))";
+    let message = "a key of annotations must be a name of at most 63 letters, digits, '-', '_' and '.' that begins and ends with a letter or digit, or a DNS name of at most 253 characters, '/' and such a name";
     json_schema!({
         "type": "object",
         "maxProperties": 64,
         "additionalProperties": { "type": "string", "maxLength": 4096 },
+        "x-kubernetes-validations": [{ "rule": rule, "message": message }],
     })
 }

@@ -93,6 +93,7 @@ async fn rule_31_tenants_are_accepted_or_refused_with_a_message() -> anyhow::Res
                 (&longest, json!({"tenantId": longest}), None),
                 (&too_long, json!({}), Some("at most 40 characters")),
                 ("a.b", json!({}), Some("must not contain a dot")),
+                ("1acme", json!({}), Some("the name of an AnalyticsTenant must begin with a letter")),
                 ("acme", json!({"tenantId": "00000000-0000-0000-0000-000000000000"}), None),
                 ("acme", json!({"tenantId": too_long}), Some("tenantId")),
                 ("acme", json!({"tenantId": "Acme"}), Some("tenantId")),
@@ -145,6 +146,10 @@ async fn rule_31_tenants_are_accepted_or_refused_with_a_message() -> anyhow::Res
                 ("acme", json!({"deletionProtection": "yes"}), Some("expected boolean")),
                 ("acme", json!({"defaultPipeline": "None"}), None),
                 ("acme", json!({"defaultPipeline": "Maybe"}), Some("Unsupported value")),
+                ("acme", json!({"suspend": "None"}), None),
+                ("acme", json!({"suspend": "Ingest"}), None),
+                ("acme", json!({"suspend": "All"}), None),
+                ("acme", json!({"suspend": "Consume"}), Some("Unsupported value")),
                 ("acme", json!({"retenton": {"days": 1}}), Some("retenton")),
             ],
         )
@@ -170,6 +175,7 @@ async fn rule_31_pipelines_are_accepted_or_refused_with_a_message() -> anyhow::R
                 (&longest, json!({"tenantRef": {"name": "a".repeat(40)}}), None),
                 (&too_long, json!({"tenantRef": {"name": "acme"}}), Some("at most 48 characters")),
                 ("a.b", json!({"tenantRef": {"name": "acme"}}), Some("must not contain a dot")),
+                ("1web", json!({"tenantRef": {"name": "acme"}}), Some("the name of a Pipeline must begin with a letter")),
                 ("web", json!({}), Some("tenantRef")),
                 ("web", json!({"tenantRef": {"name": ""}}), Some("tenantRef")),
                 ("web", with("source", json!({"http": {}})), None),
@@ -193,15 +199,30 @@ async fn rule_31_pipelines_are_accepted_or_refused_with_a_message() -> anyhow::R
                 ("web", json!({"tenantRef": {"name": "acme"}, "source": {"kafka": {"topic": "t"}}, "topic": {"name": "n"}}), Some("topic.name must not be set with source.kafka")),
                 ("web", with("topic", json!({"partitions": 0})), Some("spec.topic.partitions")),
                 ("web", with("topic", json!({"partitions": 1001})), Some("spec.topic.partitions")),
+                ("web", with("topic", json!({"replicationFactor": 7, "minInsyncReplicas": 7})), None),
+                ("web", with("topic", json!({"replicationFactor": 0})), Some("spec.topic.replicationFactor")),
+                ("web", with("topic", json!({"replicationFactor": 8})), Some("spec.topic.replicationFactor")),
+                ("web", with("topic", json!({"minInsyncReplicas": 0})), Some("spec.topic.minInsyncReplicas")),
+                ("web", with("topic", json!({"minInsyncReplicas": 8})), Some("spec.topic.minInsyncReplicas")),
                 ("web", with("topic", json!({"replicationFactor": 1, "minInsyncReplicas": 2})), Some("must not be greater than topic.replicationFactor")),
                 ("web", with("topic", json!({"retentionHours": 0})), Some("spec.topic.retentionHours")),
+                ("web", with("topic", json!({"retentionHours": 876_000})), None),
+                ("web", with("topic", json!({"retentionHours": 876_001})), Some("spec.topic.retentionHours")),
                 ("web", with("ingester", json!({"replicas": 0})), None),
                 ("web", with("ingester", json!({"replicas": -1})), Some("spec.ingester.replicas")),
+                ("web", with("ingester", json!({"replicas": 100})), None),
+                ("web", with("ingester", json!({"replicas": 101})), Some("spec.ingester.replicas")),
                 ("web", with("ingester", json!({"resources": {"requests": {"cpu": "250m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}})), None),
                 ("web", with("ingester", json!({"resources": {"limits": {"memory": "a lot"}}})), Some("memory")),
-                ("web", with("ingester", json!({"resources": {"limits": {"memory": "1"}}})), Some("limits.memory must be at least 32Mi")),
+                ("web", with("ingester", json!({"resources": {"limits": {"memory": "1"}}})), Some("limits.memory must be 0, which is no limit, or at least 32Mi")),
                 ("web", with("consumer", json!({"resources": {"limits": {"memory": "32Mi"}}})), None),
-                ("web", with("consumer", json!({"resources": {"limits": {"memory": "0.03Gi"}}})), Some("limits.memory must be at least 32Mi")),
+                ("web", with("consumer", json!({"resources": {"limits": {"memory": "0.03Gi"}}})), Some("limits.memory must be 0, which is no limit, or at least 32Mi")),
+                ("web", with("consumer", json!({"resources": {"limits": {"memory": "0.001"}}})), Some("limits.memory must be 0, which is no limit, or at least 32Mi")),
+                ("web", with("consumer", json!({"resources": {"limits": {"memory": "0"}}})), None),
+                ("web", with("consumer", json!({"resources": {"limits": {"memory": "00"}}})), None),
+                ("web", with("ingester", json!({"resources": {"limits": {"memory": "0.0"}}})), None),
+                ("web", with("ingester", json!({"resources": {"limits": {"memory": "0Mi"}}})), None),
+                ("web", with("consumer", json!({"resources": {"requests": {"memory": "64Mi"}, "limits": {"memory": "0"}}})), Some("requests.memory must not be greater than limits.memory")),
                 ("web", with("consumer", json!({"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "1000M"}}})), Some("requests.memory must not be greater than limits.memory")),
                 ("web", with("consumer", json!({"resources": {"requests": {"cpu": "1500m"}, "limits": {"cpu": "1"}}})), Some("requests.cpu must not be greater than limits.cpu")),
                 ("web", with("consumer", json!({"resources": {"requests": {"cpu": "1000m"}, "limits": {"cpu": "1", "memory": "1Gi"}}})), None),
@@ -222,12 +243,92 @@ async fn rule_31_pipelines_are_accepted_or_refused_with_a_message() -> anyhow::R
                 ("web", with("consumer", json!({"audit": {"sharePerMille": -1}})), Some("spec.consumer.audit.sharePerMille")),
                 ("web", with("consumer", json!({"audit": {"share": 1}})), Some("share")),
                 ("web", with("batch", json!({"maxRows": 1, "maxBytes": 1_048_576, "maxDelayMs": 10})), None),
+                ("web", with("batch", json!({"maxRows": 1_000_000, "maxBytes": 268_435_456, "maxDelayMs": 60_000})), None),
                 ("web", with("batch", json!({"maxRows": 0})), Some("spec.batch.maxRows")),
-                ("web", with("batch", json!({"maxBytes": 1})), Some("spec.batch.maxBytes")),
+                ("web", with("batch", json!({"maxRows": 1_000_001})), Some("spec.batch.maxRows")),
+                ("web", with("batch", json!({"maxBytes": 1_048_575})), Some("spec.batch.maxBytes")),
+                ("web", with("batch", json!({"maxBytes": 268_435_457})), Some("spec.batch.maxBytes")),
+                ("web", with("batch", json!({"maxDelayMs": 9})), Some("spec.batch.maxDelayMs")),
                 ("web", with("batch", json!({"maxDelayMs": 60_001})), Some("spec.batch.maxDelayMs")),
+                ("web", with("state", json!("Running")), None),
+                ("web", with("state", json!("Paused")), None),
+                ("web", with("state", json!("Stopped")), None),
+                ("web", with("state", json!("Suspended")), Some("Unsupported value")),
+                ("web", with("drainTimeoutSeconds", json!(0)), None),
+                ("web", with("drainTimeoutSeconds", json!(3600)), None),
+                ("web", with("drainTimeoutSeconds", json!(-1)), Some("spec.drainTimeoutSeconds")),
+                ("web", with("drainTimeoutSeconds", json!(3601)), Some("spec.drainTimeoutSeconds")),
                 ("web", with("deletionPolicy", json!({"kafka": "Delete"})), None),
                 ("web", with("deletionPolicy", json!({"clickhouse": "Delete"})), Some("clickhouse")),
                 ("web", with("replicas", json!(1)), Some("replicas")),
+            ],
+        )
+        .await;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn names_that_kubernetes_refuses_in_a_service_or_an_ingress_are_refused() -> anyhow::Result<()> {
+    within(TEST, async {
+        let server = server().await?;
+        let ground = server.ground("names").await?;
+        let ingester = |value: Value| json!({"tenantRef": {"name": "acme"}, "ingester": value});
+        let service = |key: &str| ingester(json!({"service": {"annotations": {key: "value"}}}));
+        let ingress = |field: &str, value: Value| {
+            let mut ingress = json!({"hostname": "events.example.com"});
+            ingress[field] = value;
+            ingester(json!({"ingress": ingress}))
+        };
+        let prefix = |length: usize| format!("{}/name", "p".repeat(length));
+        let many: Value = (0..65).map(|number| (format!("key-{number}"), json!("value"))).collect();
+        let a_key = Some("a key of annotations must be a name of at most 63");
+        let [hostname, class, secret] =
+            ["hostname", "className", "tlsSecretName"].map(|field| format!("spec.ingester.ingress.{field}"));
+        check(
+            &ground,
+            Kind::Pipeline,
+            &[
+                ("web", service("service.beta.kubernetes.io/aws-load-balancer-type"), None),
+                ("web", service("Example.COM/Some_name.of-1"), None),
+                ("web", service(&"n".repeat(63)), None),
+                ("web", service(&"n".repeat(64)), a_key),
+                ("web", service(&prefix(253)), None),
+                ("web", service(&prefix(254)), a_key),
+                ("web", service(""), a_key),
+                ("web", service("a key"), a_key),
+                ("web", service("-name"), a_key),
+                ("web", service("name."), a_key),
+                ("web", service("/name"), a_key),
+                ("web", service("example.com/"), a_key),
+                ("web", service("example..com/name"), a_key),
+                ("web", service("example-.com/name"), a_key),
+                ("web", service("under_score.com/name"), a_key),
+                ("web", service("example.com/a/b"), a_key),
+                (
+                    "web",
+                    ingress("annotations", json!({"cert-manager.io/cluster-issuer": "letsencrypt"})),
+                    None,
+                ),
+                ("web", ingress("annotations", json!({"good": "a", "not good": "b"})), a_key),
+                ("web", ingress("annotations", many), Some("Too many")),
+                ("web", ingress("hostname", json!("e")), None),
+                ("web", ingress("hostname", json!("1.e--vents.example.com")), None),
+                ("web", ingress("hostname", json!("events..example.com")), Some(&hostname)),
+                ("web", ingress("hostname", json!(".example.com")), Some(&hostname)),
+                ("web", ingress("hostname", json!("example.com.")), Some(&hostname)),
+                ("web", ingress("hostname", json!("*.example.com")), Some(&hostname)),
+                ("web", ingress("className", json!("nginx.internal-2")), None),
+                ("web", ingress("className", json!("Nginx")), Some(&class)),
+                ("web", ingress("className", json!("nginx..internal")), Some(&class)),
+                ("web", ingress("className", json!("-nginx")), Some(&class)),
+                ("web", ingress("className", json!("")), Some(&class)),
+                ("web", ingress("tlsSecretName", json!("events.example.com-tls")), None),
+                ("web", ingress("tlsSecretName", json!("events_tls")), Some(&secret)),
+                ("web", ingress("tlsSecretName", json!("events..tls")), Some(&secret)),
+                ("web", ingress("tlsSecretName", json!("events-tls.")), Some(&secret)),
+                ("web", ingress("tlsSecretName", json!("t".repeat(254))), Some(&secret)),
             ],
         )
         .await;
