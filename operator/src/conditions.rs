@@ -208,13 +208,38 @@ fn beside_what_was_known(
     ours.into_iter().chain(kept).collect()
 }
 
-/// Leaves the conditions as they are known, if they are of the same generation: whoever changed something is served by
-/// the next look, a moment later. Those of an older spec must not stand for the new one.
-pub(crate) fn keep(conditions: &mut Vec<Condition>, known: &[Condition]) {
-    let generation = |conditions: &[Condition]| conditions.iter().map(|one| one.observed_generation).min();
-    if generation(known).is_some() && generation(known) == generation(conditions) {
-        *conditions = known.to_vec();
-    }
+/// Whether a change that was met is worth telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Changes {
+    /// The next look, a moment later, goes on from what is there by then.
+    Pass,
+    /// There were too many in a row.
+    Last,
+}
+
+/// The aspects, where those that met a change are as they are known. Those of an older spec must not stand for the new
+/// one.
+pub(crate) fn over_changes(
+    aspects: Vec<Observed>,
+    known: &[Condition],
+    generation: i64,
+    changes: Changes,
+) -> Vec<Observed> {
+    let over = |aspect: Observed| match changes {
+        Changes::Pass if aspect.reason == Reason::KubernetesChanged => {
+            as_known(aspect.kind, known, generation).unwrap_or(aspect)
+        }
+        Changes::Pass | Changes::Last => aspect,
+    };
+    aspects.into_iter().map(over).collect()
+}
+
+fn as_known(kind: ConditionType, known: &[Condition], generation: i64) -> Option<Observed> {
+    let condition = find(known, kind).filter(|condition| condition.observed_generation == generation)?;
+    let reason = Reason::parse(&condition.reason)?;
+    let is_stalled =
+        find(known, ConditionType::Stalled).is_some_and(|stalled| stalled.reason == condition.reason);
+    Some(Observed { kind, status: condition.status, reason, message: condition.message.clone(), is_stalled })
 }
 
 /// What `Ready` says, if it says something else than before. For the log, which tells of changes of state.

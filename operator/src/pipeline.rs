@@ -84,7 +84,7 @@ async fn bring_about<B: Backends>(ctx: &Context<B>, cached: &Pipeline) -> Result
             apply::apply(ctx, pipeline, topics, work).await
         }
         Err(obstacle) => {
-            apply::stop(ctx, &pipeline, obstacle, stop::suspended(fetched.tenant.as_ref())).await?
+            apply::stop(ctx, &pipeline, obstacle, stop::suspended(fetched.tenant.as_ref())).await
         }
     };
     let outcome = outcome.with_keys(keys);

@@ -12,6 +12,8 @@ use std::{
 use jiff::SignedDuration;
 use kube::runtime::utils::Backoff;
 
+use crate::conditions::Changes;
+
 /// How long the operator waits, before each delay is spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pace {
@@ -114,10 +116,13 @@ impl Retries {
         spread(delay, rand::random())
     }
 
-    /// Whether a failure of an object now is one of the first in a row, which the next look may mend.
-    pub(crate) fn is_new(&self, uid: &str) -> bool {
+    /// Whether a change that is met at an object now is one of the first in a row.
+    pub(crate) fn changes(&self, uid: &str) -> Changes {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.get(uid).is_none_or(|count| *count < FIRST_FEW)
+        match failures.get(uid) {
+            Some(count) if *count >= FIRST_FEW => Changes::Last,
+            Some(_) | None => Changes::Pass,
+        }
     }
 
     /// Forgets the failures of an object that works, or is gone.
@@ -186,13 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_new_until_it_is_the_fourth_in_a_row() {
+    fn a_change_passes_until_it_is_the_fourth_failure_in_a_row() {
         let retries = Retries::default();
         for _ in 0..3 {
-            assert!(retries.is_new("a"));
+            assert_eq!(retries.changes("a"), Changes::Pass);
             retries.failed("a");
         }
-        assert!(!retries.is_new("a") && retries.is_new("b"));
+        assert_eq!((retries.changes("a"), retries.changes("b")), (Changes::Last, Changes::Pass));
     }
 
     /// A delay may be shorter by a fifth.

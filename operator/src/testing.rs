@@ -96,6 +96,8 @@ pub(crate) struct State {
     pub(crate) looks: Vec<String>,
     /// The Events that were written.
     pub(crate) events: Vec<Value>,
+    /// How often each object failed in a row.
+    pub(crate) failures_before: u32,
     /// How long the operator waits.
     pub(crate) pace: Pace,
     /// For how long a topic may not be shown. At once, the second look decides.
@@ -276,6 +278,17 @@ impl World {
         self.context_with(manager, &self.all("analyticstenants"))
     }
 
+    /// As after the failures that there were before.
+    fn retries(&self, pace: Pace) -> Retries {
+        let (retries, state) = (Retries::at(pace), self.state());
+        for uid in state.objects.values().filter_map(|object| object["metadata"]["uid"].as_str()) {
+            for _ in 0..state.failures_before {
+                let _ = retries.failed(uid);
+            }
+        }
+        retries
+    }
+
     /// What a controller works with whose cache has these tenants.
     fn context_with(&self, manager: &'static str, cached: &[Arc<AnalyticsTenant>]) -> Arc<Context<Fakes>> {
         let (tenants, mut writer) = reflector::store::<AnalyticsTenant>();
@@ -308,7 +321,7 @@ impl World {
             tables: Arc::new(FakeTables(self.clone())),
             users: Arc::new(FakeUsers(self.clone())),
             tenants,
-            retries: Retries::at(pace),
+            retries: self.retries(pace),
         })
     }
 

@@ -80,7 +80,7 @@ const EXCEPTIONS: &[Exception] = &[
             "Pipeline.spec.ingester.ingress.annotations[]",
             "Pipeline.spec.ingester.service.annotations[]",
         ],
-        reason: "64 of this length are the 256 KiB of annotations that Kubernetes takes.",
+        reason: "Kubernetes takes 256 KiB of annotations in all, and what has no bound cannot have a rule.",
     },
     Exception {
         change: "pattern",

@@ -105,7 +105,7 @@ pub enum ServiceType {
 #[serde(rename_all = "camelCase")]
 pub struct IngressSpec {
     /// The host name, for example `events.example.com`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]((\.?[a-z0-9-])*\.?[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = DNS_SUBDOMAIN))]
     pub hostname: String,
     /// The IngressClass. Default: the cluster's default class.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -131,19 +131,23 @@ fn an_endless_message_is_cut_at_a_character() {
 }
 
 #[test]
-fn conditions_are_kept_for_the_same_generation_alone() {
-    let of = |status, generation| {
-        let ready =
-            Observed { status, ..Observed::holds(ConditionType::Ready, Reason::Ready, String::new()) };
-        conditions(&[], Vec::new(), ready, generation, Timestamp::UNIX_EPOCH)
+fn an_aspect_that_met_a_change_is_as_it_is_known_of_the_same_generation() {
+    let table = |reason| Observed::fails(ConditionType::TableReady, reason, String::new());
+    let topic = Observed::holds(ConditionType::TopicReady, Reason::Ready, "there".to_owned());
+    let known = conditions(&[], vec![topic.clone()], topic.clone(), 2, Timestamp::UNIX_EPOCH);
+    let met = Observed::fails(ConditionType::TopicReady, Reason::KubernetesChanged, "changed".to_owned());
+    let seen = |known: &[Condition], generation, changes| {
+        over_changes(vec![table(Reason::TenantNotReady), met.clone()], known, generation, changes)
     };
-    let known = of(ConditionStatus::True, 2);
-    for (generation, is_kept) in [(2, true), (3, false)] {
-        let mut now = of(ConditionStatus::False, generation);
-        keep(&mut now, &known);
-        assert_eq!(now == known, is_kept, "{generation}");
+    let other = table(Reason::TenantNotReady);
+    assert_eq!(seen(&known, 2, Changes::Pass), [other.clone(), topic], "another failure is told");
+    for (known, generation, changes) in
+        [(&known[..], 3, Changes::Pass), (&known[..], 2, Changes::Last), (&[][..], 2, Changes::Pass)]
+    {
+        assert_eq!(
+            seen(known, generation, changes),
+            [other.clone(), met.clone()],
+            "{generation} {changes:?}"
+        );
     }
-    let mut now = of(ConditionStatus::False, 2);
-    keep(&mut now, &[]);
-    assert_eq!(now, of(ConditionStatus::False, 2), "nothing was known");
 }

@@ -1,7 +1,9 @@
 //! Whether an object already is what would be applied. Pure.
 //!
-//! Two questions, each with its own answer in the object: does every wanted field have its value, so that nothing has
-//! to be repaired, and does our manager own no field that is no longer wanted, so that nothing has to be removed?
+//! Three questions, each with its own answer in the object: does every wanted field have its value and is it still ours,
+//! so that nothing has to be repaired, and does our manager own no field that is no longer wanted, so that nothing has
+//! to be removed? A field that somebody changed is theirs by then: where the API server takes a map or a list for one
+//! value, it may have what we want and more.
 //! What others added beside our fields is theirs. Where the API server spells a value in another way, the object is
 //! applied once too often, which changes nothing.
 
@@ -16,22 +18,13 @@ pub(super) fn is_applied(found: &Value, wanted: &Value, manager: &str) -> bool {
 
 /// Whether every wanted field has its value, and every list these elements and no other.
 pub(super) fn has(found: &Value, wanted: &Value) -> bool {
-    has_owned(found, wanted, &Value::Null)
-}
-
-/// Whether every wanted field has its value. A list of which single elements are owned may have others of somebody else.
-fn has_owned(found: &Value, wanted: &Value, owned: &Value) -> bool {
     match (found, wanted) {
         (Value::Object(found), Value::Object(wanted)) => {
             wanted.iter().all(|(field, wanted)| match found.get(field) {
-                Some(found) => has_owned(found, wanted, &owned[format!("f:{field}")]),
+                Some(found) => has(found, wanted),
                 None => is_empty(wanted),
             })
         }
-        (Value::Array(found), Value::Array(wanted)) if is_by_element(owned) => wanted.iter().all(|wanted| {
-            let owned = element_owned(owned, wanted);
-            found.iter().any(|found| has_owned(found, wanted, owned))
-        }),
         (Value::Array(found), Value::Array(wanted)) => {
             found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| has(found, wanted))
         }
@@ -39,21 +32,44 @@ fn has_owned(found: &Value, wanted: &Value, owned: &Value) -> bool {
     }
 }
 
-/// Whether the API server merges a list by its elements, as what is owned of it tells.
-fn is_by_element(owned: &Value) -> bool {
-    owned
-        .as_object()
-        .is_some_and(|owned| owned.keys().any(|path| path.starts_with("k:") || path.starts_with("v:")))
+/// What says which object is meant. Nobody owns it.
+const IDENTITY: [&str; 6] = ["apiVersion", "kind", "name", "namespace", "uid", "resourceVersion"];
+
+/// Whether every wanted field has its value and is owned. A list of which single elements are owned may have others of
+/// somebody else.
+fn has_owned(found: &Value, wanted: &Value, owned: &Value) -> bool {
+    let Some(paths) = owned.as_object().filter(|paths| !paths.is_empty()) else {
+        return has(found, wanted); // One value, whatever it is made of.
+    };
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(field, wanted)| match (found.get(field), paths.get(&format!("f:{field}"))) {
+                (None, _) => is_empty(wanted),
+                (Some(found), Some(below)) => has_owned(found, wanted, below),
+                (Some(found), None) => {
+                    (is_empty(wanted) || IDENTITY.contains(&field.as_str())) && has(found, wanted)
+                }
+            })
+        }
+        (Value::Array(found), Value::Array(wanted)) => {
+            wanted.iter().all(|wanted| paths.iter().any(|path| is_owned_element(found, wanted, path)))
+        }
+        (found, wanted) => found == wanted,
+    }
 }
 
-/// What is owned of an element of such a list.
-fn element_owned<'a>(owned: &'a Value, element: &Value) -> &'a Value {
-    let mut paths = owned.as_object().into_iter().flatten();
-    let is_meant = |path: &str| {
-        let key = path.strip_prefix("k:").and_then(|key| serde_json::from_str::<Value>(key).ok());
-        key.is_some_and(|key| has(element, &key))
-    };
-    paths.find(|(path, _)| is_meant(path)).map_or(&Value::Null, |(_, below)| below)
+/// Whether a path means this element, and a list has it once and as it is wanted.
+fn is_owned_element(found: &[Value], wanted: &Value, (path, below): (&String, &Value)) -> bool {
+    let Some((kind, meant)) = path.split_once(':') else { return false };
+    let Ok(meant) = serde_json::from_str::<Value>(meant) else { return false };
+    match kind {
+        "v" => *wanted == meant && found.contains(wanted),
+        "k" if has(wanted, &meant) => {
+            let mut same = found.iter().filter(|found| has(found, &meant));
+            matches!((same.next(), same.next()), (Some(one), None) if has_owned(one, wanted, below))
+        }
+        _ => false,
+    }
 }
 
 /// What the API server leaves out.
@@ -132,7 +148,9 @@ mod tests {
                     "f:containers": {"k:{\"name\":\"ingester\"}": {
                         ".": {}, "f:name": {}, "f:image": {}, "f:args": {"v:\"x\"": {}},
                     }},
-                    "f:ports": {"k:{\"port\":8080,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}}},
+                    "f:ports": {"k:{\"port\":8080,\"protocol\":\"TCP\"}": {
+                        ".": {}, "f:port": {}, "f:protocol": {},
+                    }},
                 },
             }},
         ]);
@@ -171,6 +189,29 @@ mod tests {
             let containers = found["spec"]["containers"].as_array_mut().unwrap();
             containers.push(json!({"name": "sidecar", "image": "sidecar:1"}));
             containers[0]["image"] = json!("other:1");
+        });
+    }
+
+    #[test]
+    fn an_element_that_is_there_twice_is_drift() {
+        check(false, |found, _| {
+            let containers = found["spec"]["containers"].as_array_mut().unwrap();
+            containers.push(json!({"name": "ingester", "image": "other:1"}));
+        });
+    }
+
+    /// The API server takes a selector for one value, which belongs to whoever changed it last.
+    #[test]
+    fn what_somebody_added_to_a_value_of_ours_is_drift() {
+        let select = |found: &mut Value, wanted: &mut Value| {
+            wanted["spec"]["selector"] = json!({"app": "web"});
+            found["spec"]["selector"] = json!({"app": "web", "x": "y"});
+        };
+        check(false, |found, wanted| select(found, wanted));
+        check(true, |found, wanted| {
+            select(found, wanted);
+            found["spec"]["selector"].as_object_mut().unwrap().remove("x");
+            found["metadata"]["managedFields"][3]["fieldsV1"]["f:spec"]["f:selector"] = json!({});
         });
     }
 

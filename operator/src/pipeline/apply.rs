@@ -23,7 +23,7 @@ use crate::{
     attempt,
     context::{Backends, Context},
     kubernetes::is_held,
-    progress::{Problem as _, Progress, Waiting},
+    progress::{Progress, Waiting},
 };
 
 use children::SettingsInUse;
@@ -173,13 +173,6 @@ impl Outcome {
         }
     }
 
-    /// Whether something changed while it was worked on, which the next look goes on from.
-    pub(crate) fn met_a_change(&self) -> bool {
-        let failures =
-            [self.spec.failed(), self.topics.failed(), self.table.failed(), self.workloads.failed()];
-        failures.into_iter().flatten().any(|failure| failure.reason() == Reason::KubernetesChanged)
-    }
-
     /// The failure that decides when to try again: one that waiting mends comes before one that it does not.
     pub(crate) fn into_failure(self) -> Option<Error> {
         let failures = [
@@ -207,22 +200,22 @@ pub(crate) async fn stop<B: Backends>(
     pipeline: &Pipeline,
     obstacle: Obstacle,
     suspend: Suspend,
-) -> Result<Outcome, Error> {
+) -> Outcome {
     let workloads = match (&obstacle, suspend) {
         // What may not be read any longer is not read any longer.
         (Obstacle::Disowned(_) | Obstacle::Invalid(Invalid::SourceTopicNotAllowed { .. }), _) => {
             children::halt(ctx, pipeline).await
         }
         (Obstacle::Invalid(_) | Obstacle::Waiting(_), Suspend::None) => {
-            children::left_alone(ctx, pipeline).await?
+            children::left_alone(ctx, pipeline).await
         }
         (Obstacle::Invalid(_) | Obstacle::Waiting(_), Suspend::Ingest | Suspend::All) => {
             children::suspend(ctx, pipeline, suspend).await
         }
     };
     let consumers = children::consumers(ctx, pipeline).await;
-    let pause = state::pause_of(&workloads);
-    Ok(Outcome { workloads, consumers, pause, ..Outcome::stopped(pipeline, obstacle) })
+    let pause = state::pause_of(pipeline.spec.state, &workloads, consumers);
+    Outcome { workloads, consumers, pause, ..Outcome::stopped(pipeline, obstacle) }
 }
 
 /// Brings the keys of now to a running ingester.

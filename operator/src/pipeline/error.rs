@@ -49,6 +49,8 @@ pub(crate) enum Error {
     ApplyChild { source: kubernetes::Error },
     #[error("failed to remove what the Pipeline no longer asks for")]
     RemoveChild { source: kubernetes::Error },
+    #[error("failed to learn how far the pods are")]
+    ReadPods { source: kubernetes::Error },
     #[error("failed to stop the pods that nothing belongs to any longer")]
     HaltPods { source: kubernetes::Error },
     #[error("failed to stop the pods")]
@@ -85,6 +87,7 @@ impl Error {
             | Self::ApplyKeys { .. }
             | Self::ApplyChild { .. }
             | Self::RemoveChild { .. }
+            | Self::ReadPods { .. }
             | Self::HaltPods { .. } => true,
             // Somebody changed the Pipeline meanwhile, and the next look tells how it is.
             Self::Report { source } => source.reason() == Reason::KubernetesChanged,
@@ -124,6 +127,7 @@ impl Error {
             | Self::ApplyKeys { .. }
             | Self::ApplyChild { .. }
             | Self::RemoveChild { .. }
+            | Self::ReadPods { .. }
             | Self::HaltPods { .. }
             | Self::StopPods { .. }
             | Self::NoteTopics { .. }
@@ -151,6 +155,7 @@ impl Error {
             | Self::ApplyKeys { .. }
             | Self::ApplyChild { .. }
             | Self::RemoveChild { .. }
+            | Self::ReadPods { .. }
             | Self::HaltPods { .. }
             | Self::StopPods { .. }
             | Self::CountUnstored { .. }
@@ -176,6 +181,7 @@ impl Problem for Error {
             | Self::ApplyKeys { source }
             | Self::ApplyChild { source }
             | Self::RemoveChild { source }
+            | Self::ReadPods { source }
             | Self::HaltPods { source }
             | Self::StopPods { source }
             | Self::NoteTopics { source }
@@ -203,6 +209,7 @@ impl Problem for Error {
             | Self::ApplyKeys { source }
             | Self::ApplyChild { source }
             | Self::RemoveChild { source }
+            | Self::ReadPods { source }
             | Self::HaltPods { source }
             | Self::StopPods { source }
             | Self::NoteTopics { source }

@@ -17,7 +17,7 @@ use super::{
     validate::retention_hours,
 };
 use crate::{
-    conditions::{self, Observed},
+    conditions::{self, Changes, Observed},
     context::{Backends, Context},
     metrics,
     progress::{Problem as _, told},
@@ -77,11 +77,8 @@ pub(crate) async fn report<B: Backends>(
 ) -> Result<(), Error> {
     // What is written is compared with what is there now, intentions included.
     let pipeline = outcome.noted.as_deref().unwrap_or(pipeline);
-    let mut status = describe(pipeline, outcome, Timestamp::now());
-    if outcome.met_a_change() && ctx.retries.is_new(&pipeline.uid().unwrap_or_default()) {
-        conditions::keep(&mut status.conditions, known_conditions(pipeline));
-    }
-    report_status(ctx, pipeline, status).await
+    let changes = ctx.retries.changes(&pipeline.uid().unwrap_or_default());
+    report_status(ctx, pipeline, describe(pipeline, outcome, changes, Timestamp::now())).await
 }
 
 /// Writes what holds the deletion of a Pipeline.
@@ -144,7 +141,9 @@ async fn try_to_report_failure<B: Backends>(
     cached: &Pipeline,
     error: &Error,
 ) -> Result<(), Error> {
-    if error.reason() == Reason::KubernetesChanged && ctx.retries.is_new(&cached.uid().unwrap_or_default()) {
+    if error.reason() == Reason::KubernetesChanged
+        && ctx.retries.changes(&cached.uid().unwrap_or_default()) == Changes::Pass
+    {
         return Ok(()); // The next look goes on from what is there by then.
     }
     let Some(pipeline) = fetch::pipeline(ctx, cached).await? else { return Ok(()) };
@@ -195,9 +194,10 @@ async fn write<B: Backends>(
 }
 
 /// The status that an outcome amounts to. What could not be looked at stays as it was known.
-fn describe(pipeline: &Pipeline, outcome: &Outcome, now: Timestamp) -> PipelineStatus {
+fn describe(pipeline: &Pipeline, outcome: &Outcome, changes: Changes, now: Timestamp) -> PipelineStatus {
     let before = pipeline.status.clone().unwrap_or_default();
     let aspects = aspects(pipeline, outcome);
+    let aspects = conditions::over_changes(aspects, &before.conditions, generation(pipeline), changes);
     let foreign = pipeline.spec.source.kafka.as_ref();
     let ready = match outcome.workloads.done() {
         Some(Workloads::Idle { reason, message }) => conditions::ready(aspects.iter(), *reason, message),

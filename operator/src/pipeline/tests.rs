@@ -189,6 +189,19 @@ async fn an_ordinary_conflict_is_not_told() {
 }
 
 #[tokio::test]
+async fn a_conflict_over_a_child_is_told_when_it_lasts() {
+    let world = settled().await;
+    world.edit(INGESTER, |deployment| deployment["spec"]["replicas"] = json!(9));
+    world.state().refusals = vec![("APPLY deployments/team/acme-default-ingester".to_owned(), 409)];
+    for (failures_before, expected) in [(0, "Ready"), (2, "Ready"), (3, "KubernetesChanged")] {
+        world.state().failures_before = failures_before;
+        let failures = world.reconcile_pipelines().await;
+        assert_eq!(failures[0].failure(), Failure::Transient);
+        assert_eq!(world.reason(ACME_DEFAULT, "Ready").as_deref(), Some(expected), "{failures_before}");
+    }
+}
+
+#[tokio::test]
 async fn a_pipeline_without_pods_has_a_reason_of_its_own() {
     let world = settled().await;
     world.edit(ACME_DEFAULT, |pipeline| {

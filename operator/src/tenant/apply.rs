@@ -30,7 +30,7 @@ use crate::{
     context::{Backends, Context},
     installation::AccessManagement,
     kubernetes::{self, is_held},
-    progress::{Problem as _, Progress, Waiting},
+    progress::{Progress, Waiting},
     retained,
     tables::{Database, Migrated, Tables as _, TablesError},
 };
@@ -112,19 +112,6 @@ impl Outcome {
             && self.users.done().is_some_and(|access| !access.is_on_its_way())
             && self.schema.done().is_some()
             && self.pipeline.done().is_some()
-    }
-
-    /// Whether something changed while it was worked on, which the next look goes on from.
-    pub(crate) fn met_a_change(&self) -> bool {
-        let failures = [
-            self.spec.failed(),
-            self.credentials.failed(),
-            self.database.failed(),
-            self.users.failed(),
-            self.schema.failed(),
-            self.pipeline.failed(),
-        ];
-        failures.into_iter().flatten().any(|failure| failure.reason() == Reason::KubernetesChanged)
     }
 
     /// The failure that decides when to try again: one that waiting mends comes before one that it does not.

@@ -16,7 +16,7 @@ use super::{
     validate::Invalid,
 };
 use crate::{
-    conditions::{self, Observed},
+    conditions::{self, Changes, Observed},
     context::{Backends, Context},
     metrics,
     progress::{Problem as _, Progress, told},
@@ -58,11 +58,8 @@ pub(crate) async fn report<B: Backends>(
 ) -> Result<(), Error> {
     // What is written is compared with what is there now, and over that version.
     let tenant = outcome.noted.as_deref().unwrap_or(tenant);
-    let mut status = describe(tenant, outcome, life, Timestamp::now());
-    if outcome.met_a_change() && ctx.retries.is_new(&tenant.uid().unwrap_or_default()) {
-        let known = tenant.status.as_ref().map_or(&[][..], |status| &status.conditions);
-        conditions::keep(&mut status.conditions, known);
-    }
+    let changes = ctx.retries.changes(&tenant.uid().unwrap_or_default());
+    let status = describe(tenant, outcome, (life, changes), Timestamp::now());
     report_status(ctx, tenant, status).await
 }
 
@@ -95,7 +92,9 @@ async fn try_to_report_failure<B: Backends>(
     cached: &AnalyticsTenant,
     error: &Error,
 ) -> Result<(), Error> {
-    if error.reason() == Reason::KubernetesChanged && ctx.retries.is_new(&cached.uid().unwrap_or_default()) {
+    if error.reason() == Reason::KubernetesChanged
+        && ctx.retries.changes(&cached.uid().unwrap_or_default()) == Changes::Pass
+    {
         return Ok(()); // The next look goes on from what is there by then.
     }
     let Some(tenant) = fetch::tenant(ctx, cached).await? else { return Ok(()) };
@@ -154,11 +153,12 @@ fn applied(status: &AnalyticsTenantStatus) -> AnalyticsTenantStatus {
 fn describe(
     tenant: &AnalyticsTenant,
     outcome: &Outcome,
-    life: Life,
+    (life, changes): (Life, Changes),
     now: Timestamp,
 ) -> AnalyticsTenantStatus {
     let before = tenant.status.clone().unwrap_or_default();
-    let aspects = aspects(outcome);
+    let over = |aspects| conditions::over_changes(aspects, &before.conditions, generation(tenant), changes);
+    let aspects = over(aspects(outcome));
     // Pods use the shared credential, which holds nothing up.
     let counting = aspects.iter().filter(|aspect| aspect.reason != Reason::AccessManagementDisabled);
     let pipeline = Observed::of(ConditionType::Ready, &outcome.pipeline, |_| {
@@ -173,7 +173,8 @@ fn describe(
             (Reason::Ready, "events are taken and stored")
         }
     };
-    let ready = conditions::ready(counting.chain([&pipeline]), reason, message);
+    let pipeline = over(vec![pipeline]);
+    let ready = conditions::ready(counting.chain(&pipeline), reason, message);
     let blocked = match life {
         Life::Held => Some(protection::blocked()),
         Life::Lives | Life::Goes => None,

@@ -169,6 +169,22 @@ async fn an_ordinary_conflict_is_not_told() {
     let failures = world.reconcile_tenants().await;
     assert_eq!(failures[0].failure(), Failure::Transient);
     assert_eq!(world.take_log(), ["MERGE analyticstenants/team/acme"]);
+    world.state().failures_before = 3;
+    world.reconcile_tenants().await;
+    assert_eq!(world.reason(ACME, "Ready").as_deref(), Some("KubernetesChanged"), "it lasts");
+}
+
+#[tokio::test]
+async fn a_conflict_over_a_child_is_told_when_it_lasts() {
+    let world = with_tenant(TENANT);
+    world.settle().await;
+    world.edit(ACME_KEYS, |secret| secret["metadata"]["labels"] = serde_json::json!({}));
+    world.state().refusals = vec![("APPLY secrets".to_owned(), 409)];
+    for (failures_before, expected) in [(0, "Ready"), (2, "Ready"), (3, "KubernetesChanged")] {
+        world.state().failures_before = failures_before;
+        world.reconcile_tenants().await;
+        assert_eq!(world.reason(ACME, "Ready").as_deref(), Some(expected), "{failures_before}");
+    }
 }
 
 #[tokio::test]

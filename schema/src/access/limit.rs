@@ -136,7 +136,6 @@ fn of_reader(limits: &Limits) -> Vec<Setting> {
         fixed("max_threads", limits.max_threads),
         fixed("max_concurrent_queries_for_user", limits.max_concurrent_queries),
         up_to("max_execution_time", limits.max_execution_seconds, Freedom::Reader),
-        up_to("max_result_bytes", memory, Freedom::Reader),
         up_to("max_result_rows", limits.max_result_rows, Freedom::Reader),
         Setting {
             name: "result_overflow_mode",

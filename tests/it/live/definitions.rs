@@ -319,6 +319,7 @@ async fn names_that_kubernetes_refuses_in_a_service_or_an_ingress_are_refused() 
                 ("web", ingress("hostname", json!(".example.com")), Some(&hostname)),
                 ("web", ingress("hostname", json!("example.com.")), Some(&hostname)),
                 ("web", ingress("hostname", json!("*.example.com")), Some(&hostname)),
+                ("web", ingress("hostname", json!("events-.example.com")), Some(&hostname)),
                 ("web", ingress("className", json!("nginx.internal-2")), None),
                 ("web", ingress("className", json!("Nginx")), Some(&class)),
                 ("web", ingress("className", json!("nginx..internal")), Some(&class)),

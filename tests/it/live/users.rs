@@ -243,7 +243,6 @@ async fn a_reader_changes_nothing_and_raises_no_limit() -> anyhow::Result<()> {
             ("SELECT 1 SETTINGS max_execution_time = 61", ABOVE_THE_LIMIT),
             ("SELECT 1 SETTINGS max_execution_time = 0", ABOVE_THE_LIMIT),
             ("SELECT 1 SETTINGS max_result_rows = 1000001", ABOVE_THE_LIMIT),
-            ("SELECT 1 SETTINGS max_result_bytes = 0", ABOVE_THE_LIMIT),
             ("SELECT number FROM numbers(2000000)", TOO_MANY_ROWS),
         ] {
             assert_refused(&reader, statement, code).await.with_context(|| statement.to_owned())?;

@@ -177,15 +177,16 @@ pub(super) async fn halt<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> 
 }
 
 /// How far the pods are where nothing is applied, and nothing is to be stopped.
-pub(super) async fn left_alone<B: Backends>(
-    ctx: &Context<B>,
-    pipeline: &Pipeline,
-) -> Result<Aspect<Workloads>, Error> {
+pub(super) async fn left_alone<B: Backends>(ctx: &Context<B>, pipeline: &Pipeline) -> Aspect<Workloads> {
     let name = pipeline.name_any();
-    let failed = |source| Error::Fetch { source };
-    let ingester = deployment(ctx, pipeline, &ingester::name(&name)).await.map_err(failed)?;
-    let consumer = deployment(ctx, pipeline, &consumer::name(&name)).await.map_err(failed)?;
-    Ok(rollout::left_alone(&pipeline.spec, ingester.as_ref(), consumer.as_ref()))
+    let found = async {
+        let ingester = deployment(ctx, pipeline, &ingester::name(&name)).await?;
+        Ok((ingester, deployment(ctx, pipeline, &consumer::name(&name)).await?))
+    };
+    match found.await {
+        Ok((ingester, consumer)) => rollout::left_alone(&pipeline.spec, ingester.as_ref(), consumer.as_ref()),
+        Err(source) => Progress::Failed(Error::ReadPods { source }),
+    }
 }
 
 /// Stops the pods of a Pipeline whose tenant is suspended and of which nothing else can be brought about.

@@ -40,6 +40,12 @@ pub(super) fn left_alone(
     let lacks_ingester = takes_requests && spec.ingester.replicas > 0 && !has_pods(ingester);
     let stores = spec.state == PipelineState::Running;
     let lacks_consumer = stores && spec.consumer.replicas > 0 && !has_pods(consumer);
+    let (has_ingester, has_consumer) = (has_pods(ingester), has_pods(consumer));
+    match (spec.state, has_ingester, has_consumer) {
+        (PipelineState::Stopped, true, _) | (PipelineState::Stopped, _, true) => return not_yet("stopped"),
+        (PipelineState::Paused, _, true) => return not_yet("paused"),
+        (PipelineState::Running | PipelineState::Paused | PipelineState::Stopped, _, _) => {}
+    }
     match (lacks_ingester, lacks_consumer) {
         (true, true) => missing("there is no ingester and no consumer: events are neither taken nor stored"),
         (true, false) => missing("there is no ingester: no events are taken"),
@@ -53,6 +59,12 @@ fn missing(what: &str) -> Aspect<Workloads> {
     let message =
         format!("{what}; the pods are brought back when the spec is accepted and the tenant is ready");
     Progress::Waiting(Waiting { reason: Reason::Stopped, message })
+}
+
+/// Pods that a new state leaves behind, and that it only reaches with everything else.
+fn not_yet(state: &str) -> Aspect<Workloads> {
+    let message = format!("not {state} yet: that waits until the spec is accepted and the tenant is ready");
+    Progress::Waiting(Waiting { reason: Reason::Pending, message })
 }
 
 /// Pods that are there, or are away as the state has it.

@@ -1,13 +1,13 @@
 //! How the pods of a Pipeline stand to what its state asks. Pure.
 
-use crds::Reason;
+use crds::{Reason, pipeline::PipelineState};
 
 use super::{
     super::{
         build::{By, Wanted, Why, Wish},
         stop,
     },
-    Aspect, Drain, Pause, Workloads,
+    Aspect, Drain, Pause, Replicas, Workloads,
 };
 use crate::progress::{Progress, Waiting};
 
@@ -53,11 +53,13 @@ pub(super) fn pause(wish: &Wish, pods: &Aspect<Workloads>) -> Pause {
     }
 }
 
-/// The same of pods that were left alone, which say it themselves.
-pub(super) fn pause_of(pods: &Aspect<Workloads>) -> Pause {
-    match pods {
-        Progress::Done(Workloads::Idle { reason: Reason::Paused, .. }) => Pause::InForce,
-        Progress::Done(_) | Progress::Waiting(_) | Progress::Failed(_) | Progress::Untried => Pause::No,
+/// The same where nothing is brought about: the pods are away already.
+pub(super) fn pause_of(state: PipelineState, pods: &Aspect<Workloads>, consumers: Option<Replicas>) -> Pause {
+    let is_away = consumers.is_some_and(|consumers| consumers.desired == 0);
+    match (state, pods) {
+        (_, Progress::Untried) | (PipelineState::Running | PipelineState::Stopped, _) => Pause::No,
+        (PipelineState::Paused, _) if is_away => Pause::InForce,
+        (PipelineState::Paused, _) => Pause::No,
     }
 }
 

@@ -52,7 +52,7 @@ fn done() -> Outcome {
 }
 
 fn described(pipeline: &Pipeline, outcome: &Outcome) -> PipelineStatus {
-    describe(pipeline, outcome, Timestamp::from_second(0).unwrap())
+    describe(pipeline, outcome, Changes::Last, Timestamp::from_second(0).unwrap())
 }
 
 #[test]

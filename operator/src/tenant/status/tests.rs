@@ -38,13 +38,13 @@ fn ready(status: &AnalyticsTenantStatus) -> (String, String) {
 
 #[test]
 fn a_tenant_with_everything_is_ready() {
-    insta::assert_yaml_snapshot!(describe(&tenant(), &done(), Life::Lives, at(0)));
+    insta::assert_yaml_snapshot!(describe(&tenant(), &done(), (Life::Lives, Changes::Last), at(0)));
 }
 
 #[test]
 fn without_a_managed_pipeline_nothing_is_said_to_flow() {
     let outcome = Outcome { pipeline: Progress::Done(ManagedPipeline::None), endpoint: None, ..done() };
-    let status = describe(&tenant(), &outcome, Life::Lives, at(0));
+    let status = describe(&tenant(), &outcome, (Life::Lives, Changes::Last), at(0));
     let ready = conditions::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!((ready.reason.as_str(), ready.message.as_str()), ("Ready", NO_PIPELINE));
 }
@@ -52,14 +52,14 @@ fn without_a_managed_pipeline_nothing_is_said_to_flow() {
 #[test]
 fn a_second_look_changes_nothing() {
     let mut tenant = tenant();
-    let first = describe(&tenant, &done(), Life::Lives, at(1));
+    let first = describe(&tenant, &done(), (Life::Lives, Changes::Last), at(1));
     tenant.status = Some(first.clone());
-    assert_eq!(describe(&tenant, &done(), Life::Lives, at(2)), first);
+    assert_eq!(describe(&tenant, &done(), (Life::Lives, Changes::Last), at(2)), first);
 }
 
 #[test]
 fn missing_users_of_clickhouse_hold_nothing_up() {
-    let status = describe(&tenant(), &done(), Life::Lives, at(0));
+    let status = describe(&tenant(), &done(), (Life::Lives, Changes::Last), at(0));
     let credentials = conditions::find(&status.conditions, ConditionType::CredentialsReady).unwrap();
     assert_eq!(credentials.reason, "AccessManagementDisabled");
     assert_eq!(ready(&status), ("True".to_owned(), "Ready".to_owned()));
@@ -70,7 +70,7 @@ fn a_pipeline_that_is_not_ready_holds_its_tenant_up() {
     let waiting = Waiting { reason: Reason::PipelineNotReady, message: "soon".to_owned() };
     let outcome = Outcome { pipeline: Progress::Waiting(waiting), ..done() };
     assert_eq!(
-        ready(&describe(&tenant(), &outcome, Life::Lives, at(0))),
+        ready(&describe(&tenant(), &outcome, (Life::Lives, Changes::Last), at(0))),
         ("False".to_owned(), "PipelineNotReady".to_owned())
     );
 }
@@ -78,25 +78,25 @@ fn a_pipeline_that_is_not_ready_holds_its_tenant_up() {
 #[test]
 fn what_could_not_be_looked_at_stays_as_it_was_known() {
     let mut tenant = tenant();
-    tenant.status = Some(describe(&tenant, &done(), Life::Lives, at(0)));
+    tenant.status = Some(describe(&tenant, &done(), (Life::Lives, Changes::Last), at(0)));
     let outcome = Outcome {
         database: Progress::Failed(Error::Interrupted(Interruption::Deadline)),
         schema: Progress::Untried,
         ..done()
     };
-    assert_eq!(describe(&tenant, &outcome, Life::Lives, at(0)).database, Some(database()));
+    assert_eq!(describe(&tenant, &outcome, (Life::Lives, Changes::Last), at(0)).database, Some(database()));
 }
 
 #[test]
 fn a_lost_name_takes_the_tables_away_and_remembers_the_database() {
     let mut tenant = tenant();
-    tenant.status = Some(describe(&tenant, &done(), Life::Lives, at(0)));
+    tenant.status = Some(describe(&tenant, &done(), (Life::Lives, Changes::Last), at(0)));
     let conflict = Invalid::NameConflict {
         id: TenantId::parse("acme").unwrap(),
         namespace: "other".to_owned(),
         name: "rival".to_owned(),
     };
-    let status = describe(&tenant, &Outcome::refused(conflict), Life::Lives, at(0));
+    let status = describe(&tenant, &Outcome::refused(conflict), (Life::Lives, Changes::Last), at(0));
     assert_eq!(status.database, Some(DatabaseStatus { table_uuid: None, ..database() }));
     assert!(conditions::find(&status.conditions, ConditionType::Stalled).is_some());
 }

@@ -100,6 +100,11 @@ async fn rule_11_every_kind_of_child_that_is_changed_or_deleted_by_hand_comes_ba
         }
         comes_back::<Service>(&ground, "web-ingester", "/spec/selector", &service).await?;
         comes_back::<Ingress>(&ground, "web-ingester", "/spec", &ingress).await?;
+        // What is there as it should be, and more: for the API server each of these is one value.
+        let selector = json!({"spec": {"selector": {"example.com/x": "y"}}});
+        comes_back::<Service>(&ground, "web-ingester", "/spec/selector", &selector).await?;
+        let selected = json!({"spec": {"podSelector": {"matchLabels": {"example.com/x": "y"}}}});
+        comes_back::<NetworkPolicy>(&ground, "web-ingester", "/spec", &selected).await?;
         let settings = json!({"data": {"consumer.json": "e30="}});
         comes_back::<Secret>(&ground, "web-settings", "/data/consumer.json", &settings).await?;
         // Its keys are random: what comes back after a deletion has others.
