@@ -109,7 +109,8 @@ impl CallError {
 
     fn failure(&self) -> Failure {
         match self {
-            Self::Undeclared => Failure::Refused,
+            // Somebody has to apply a definition, and nothing tells of it.
+            Self::Undeclared => Failure::Permission,
             Self::Deadline { .. } => Failure::Transient,
             Self::Api { code, .. } => match code {
                 Some(401 | 403) => Failure::Permission,
@@ -122,6 +123,7 @@ impl CallError {
 
     fn reason(&self) -> Reason {
         match self.failure() {
+            Failure::Permission if matches!(self, Self::Undeclared) => Reason::KubernetesRefused,
             Failure::Permission => Reason::KubernetesPermissionDenied,
             Failure::Refused | Failure::Conflict | Failure::Bug => Reason::KubernetesRefused,
             Failure::Transient if self.code() == Some(409) => Reason::KubernetesChanged,
@@ -145,7 +147,8 @@ impl Error {
             | Self::RemoveFinalizer { source, .. } => source.failure(),
             Self::Foreign { .. } => Failure::Conflict,
             Self::Leftover { .. } => Failure::Transient,
-            Self::Unreadable { .. } | Self::Dropped { .. } => Failure::Refused,
+            Self::Unreadable { .. } => Failure::Refused,
+            Self::Dropped { .. } => Failure::Permission,
         }
     }
 

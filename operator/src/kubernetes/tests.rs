@@ -62,13 +62,13 @@ fn rule_25_the_kind_of_failure_follows_from_the_answer() {
 }
 
 #[test]
-fn a_field_that_the_definition_lacks_is_waited_for_by_nobody() {
+fn a_field_that_the_definition_lacks_needs_an_administrator() {
     let words = "failed to create typed patch object (team/web; x/v1, Kind=Pipeline): .status.topic.missingSince: \
                  field not declared in schema";
     let status = kube::core::Status { code: 500, ..kube::core::Status::failure(words, "") };
     let source = CallError::from(kube::Error::Api(Box::new(status)));
     let error = Error::WriteStatus { object: "Pipeline `web`".to_owned(), source };
-    assert_eq!((error.failure(), error.reason()), (Failure::Refused, Reason::KubernetesRefused));
+    assert_eq!((error.failure(), error.reason()), (Failure::Permission, Reason::KubernetesRefused));
     let told = told(&error);
     assert!(!told.contains("missingSince") && told.contains("apply the definitions"), "{told}");
 }

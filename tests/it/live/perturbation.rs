@@ -196,7 +196,9 @@ impl World {
         let operator = self.operator(&disturbance).await?;
         if scenario.make_given(&ground).await? {
             until(DEADLINE, "rest before the scenario", || async {
-                Ok(Look::at(disturbance.quiet() > QUIET && scenario::is_ready(&ground).await?, "not yet"))
+                let (quiet, is_ready) = (disturbance.quiet(), scenario::is_ready(&ground).await?);
+                let seen = format!("quiet for {quiet:?}; {}", scenario::told(&ground).await?);
+                Ok(Look::at(quiet > QUIET && is_ready, seen))
             })
             .await?;
         }

@@ -159,7 +159,7 @@ async fn resources_of_the_first_chart_pass_the_definitions_of_now() -> anyhow::R
 async fn says_what_is_older(ground: &Ground) -> anyhow::Result<()> {
     let says_so = |conditions: &[Condition]| {
         conditions.iter().any(|condition| {
-            condition.kind == kind::STALLED
+            condition.kind == kind::READY
                 && condition.reason == Reason::KubernetesRefused.as_str()
                 && condition.message.contains("older than this operator")
         })

@@ -121,7 +121,7 @@ pub(super) async fn is_ready(ground: &Ground) -> anyhow::Result<bool> {
     Ok(is_current && has(&of_tenant.conditions) && has(&of_pipeline.conditions))
 }
 
-async fn told(ground: &Ground) -> anyhow::Result<String> {
+pub(super) async fn told(ground: &Ground) -> anyhow::Result<String> {
     let tenant = ground.api::<AnalyticsTenant>().get_opt(TENANT).await?.and_then(|tenant| tenant.status);
     let pipeline = ground.api::<Pipeline>().get_opt(PIPELINE).await?.and_then(|pipeline| pipeline.status);
     let of = |conditions: Option<String>| conditions.unwrap_or_else(|| "none".to_owned());
